@@ -1,0 +1,106 @@
+# The commands of the house. `make` alone lists them.
+#
+#   PIP_EXTRA_INDEX_URL   passed through to pip: set it to PyTorch's CPU index for the small torch
+#   PYTHON                the Python that makes .venv; by default the first of python3.11, python3
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+HOST := 127.0.0.1
+PORT := 8000
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := $(wildcard mcdrop service tests models benchmarks docs/figures)
+# The Dockerfile's line, and the same in place, so that what is edited is what runs.
+INSTALL := pip install --constraint constraints.txt ".[serve]"
+INSTALL_HERE := pip install --constraint constraints.txt --editable
+STARTED := $(shell date +%s)
+
+# One thread, and sums in a fixed order: both must be set before torch is loaded.
+export OMP_NUM_THREADS := 1
+export MKL_CBWR := AUTO,STRICT
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+# --- environment ------------------------------------------------------------------------------------
+# .venv holds what serving needs, or that and the tools: `dev` includes `serve`, so it counts as both.
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "mcdrop needs Python 3.11 or newer: python3.11 or python3 was not found"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/$(INSTALL_HERE) ".[serve]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/$(INSTALL_HERE) ".[dev]"
+	@touch $@ $(VENV)/.serve
+
+# --- for users --------------------------------------------------------------------------------------
+
+.PHONY: serve
+serve: $(VENV)/.serve ## Serve models/ on HOST:PORT (127.0.0.1:8000)
+	@echo 'When the server is ready, type this in another terminal:'
+	@echo
+	@echo "  curl http://$(HOST):$(PORT)/v1/models/diabetes/predict -H 'content-type: application/json' -d '{\"inputs\": [[59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]]}'"
+	@echo
+	@exec $(BIN)/mcdrop serve models --host $(HOST) --port $(PORT)
+
+# --- the gate ---------------------------------------------------------------------------------------
+
+.PHONY: test
+test: export GATE_STARTED := $(STARTED)
+test: lint types ## Run the whole gate: format, lint, types, import rules, tests, coverage
+	$(BIN)/pytest -n 2 --dist worksteal --cov
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check format, lint and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy $(CODE)
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and repair what ruff can repair
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# --- outside the gate -------------------------------------------------------------------------------
+
+.PHONY: models-check
+models-check: $(VENV)/.dev ## Train every model twice and compare the weights
+	$(BIN)/python -m models.check
+
+.PHONY: install-check
+install-check: ## Install as the Dockerfile does, serve as it does, and ask for a prediction
+	rm -rf .venv-install
+	$(PYTHON) -m venv .venv-install
+	.venv-install/bin/$(INSTALL)
+	.venv-install/bin/python tests/support/install_check.py
+
+.PHONY: image
+image: ## Build the container image mcdrop
+	docker build --build-arg PIP_EXTRA_INDEX_URL --tag mcdrop .
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Run every benchmark; each prints a table
+	for benchmark in $(wildcard benchmarks/*.py); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+
+.PHONY: docs-figures
+docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
+	$(BIN)/python docs/figures/toy.py
+
+.PHONY: clean
+clean: ## Remove what these commands made, .venv included
+	rm -rf $(VENV) .venv-install build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,38 @@
+"""Predictives made from raw outputs, as a prediction makes them, without a network."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mcdrop.prediction import Reduction, Wanted, finish
+from mcdrop.predictive import Predictive, Sampled, Task, task_named
+
+__all__ = ["predictive_of", "raw_outputs"]
+
+
+def predictive_of(
+    raw: Tensor,
+    task: str | Task,
+    *,
+    deterministic: Tensor | None = None,
+    levels: Sequence[float] = (),
+    keep: bool = True,
+    seed: int = 0,
+) -> Predictive:
+    """What the raw outputs (S, N, ...) of all samples give; the first stands for the deterministic pass."""
+    wanted = Wanted(
+        task_named(task) if isinstance(task, str) else task,
+        tuple(levels),
+        keep,
+        Sampled(len(raw), seed, "consistent", "philox-1"),
+    )
+    reduction = Reduction()
+    for block in torch.split(raw, 16):
+        reduction.add(wanted.task, block, keep=keep or bool(levels))
+    return finish(reduction, raw[0] if deterministic is None else deterministic, wanted)
+
+
+def raw_outputs(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal numbers."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
