@@ -1,0 +1,127 @@
+"""What every calibrator records: the sampling and the data that it was fitted with.
+
+A calibrator corrects one way of predicting. Under other sampling settings its promise is void: fitted with
+100 samples and used with 10, intervals of 90 % cover 87 %.
+"""
+
+import hashlib
+from abc import ABC
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, NamedTuple, Self
+
+from mcdrop.errors import DomainError, OptionError
+from mcdrop.shapes import TensorLike, float64
+
+__all__ = ["Calibrator", "FittedWith", "SamplingSettings", "check_held_out", "data_digest", "record"]
+
+
+class SamplingSettings(NamedTuple):
+    """How predictions are sampled.
+
+    Attributes:
+        n_samples: S.
+        masks: `consistent` or `independent`.
+        seed: Of the masks.
+        rng: Name of the generator.
+    """
+
+    n_samples: int
+    masks: str
+    seed: int
+    rng: str
+
+
+@dataclass(frozen=True)
+class FittedWith:
+    """The record of a fit.
+
+    Attributes:
+        n_rows: How many rows.
+        data_digest: Of these rows.
+        n_samples: S; None, like the following, if the predictions came from elsewhere.
+        masks: `consistent` or `independent`.
+        seed: Of the masks.
+        rng: Name of the generator.
+    """
+
+    n_rows: int
+    data_digest: str
+    n_samples: int | None = None
+    masks: str | None = None
+    seed: int | None = None
+    rng: str | None = None
+
+    def differences(self, settings: SamplingSettings) -> tuple[str, ...]:
+        """How `settings` differ from those of the fit, one phrase each; empty if they do not."""
+        return tuple(
+            f"{name} is {value}, fitted with {getattr(self, name)}"
+            for name, value in settings._asdict().items()
+            if getattr(self, name) != value
+        )
+
+
+@dataclass(frozen=True)
+class Calibrator(ABC):
+    """A fitted correction. Abstract: each kind adds its parameters and an `apply`.
+
+    Attributes:
+        fitted_with: The record of the fit.
+    """
+
+    kind: ClassVar[str] = ""
+
+    fitted_with: FittedWith
+
+    def is_void(self, settings: SamplingSettings) -> bool:
+        """Whether the promise is void: predictions are sampled in another way than those of the fit."""
+        return bool(self.fitted_with.differences(settings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, with the `kind`."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The calibrator from what `to_dict` or parsed JSON gave.
+
+        Raises:
+            OptionError: If it is of another kind, or a value is missing or unknown.
+        """
+        wanted = {each.name for each in fields(cls)}
+        came = {key: value for key, value in data.items() if key != "kind"}
+        if data.get("kind") != cls.kind or came.keys() != wanted:
+            needed = ", ".join(sorted(wanted))
+            raise OptionError(
+                f"a {cls.kind} calibrator must have kind {cls.kind!r} and {needed}, got {sorted(data)}"
+            )
+        return cls(**came | cls._read(came) | {"fitted_with": FittedWith(**data["fitted_with"])})
+
+    @classmethod
+    def _read(cls, _data: dict[str, Any]) -> dict[str, Any]:
+        """Values that JSON changes (tuples, nested records), as this kind wants them."""
+        return {}
+
+
+def record(n_rows: int, settings: SamplingSettings | None, digest: str) -> FittedWith:
+    """The record of a fit on `n_rows` rows; without settings it is of predictions from elsewhere."""
+    return FittedWith(n_rows, digest, *settings) if settings else FittedWith(n_rows, digest)
+
+
+def data_digest(*arrays: TensorLike) -> str:
+    """`sha256:` and the hash of the numbers, as float64 with their shapes; of tensors and arrays the same."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        values = float64("data", array).cpu().contiguous()
+        digest.update(repr(tuple(values.shape)).encode())
+        digest.update(values.numpy().tobytes())
+    return "sha256:" + digest.hexdigest()
+
+
+def check_held_out(digest: str, *, training_digest: str | None) -> None:
+    """Refuse to calibrate on the rows that the network was trained on: it is surer of them than of others.
+
+    Raises:
+        DomainError: If the digests are the same.
+    """
+    if training_digest is not None and digest == training_digest:
+        raise DomainError("calibration rows must be held out, got those that the network was trained on")

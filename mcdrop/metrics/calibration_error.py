@@ -1,0 +1,337 @@
+"""Binned calibration errors of probabilities: how far stated and observed frequencies lie apart.
+
+Everything here takes pairs (confidence, event): for the top label `top_label` makes them, for `binary` they
+are P(y = 1) and y. Further dimensions (pixels, tokens) are flattened: each is a pair.
+
+Bins: *equal width*, closed on the right, the first closed on both sides, so that 1 lies in the last bin; or
+*equal mass*, where equal confidences stay together. Binned errors are estimates with a bias: on calibrated
+data the plain ones are above 0 and grow with the number of bins (Roelofs et al. 2022, arXiv:2012.08668), so
+they come with the intervals of `mcdrop.intervals`.
+
+Alphabet: N pairs, B bins, C classes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from mcdrop.errors import OptionError, ShapeError
+from mcdrop.metrics.classification import correct
+from mcdrop.shapes import (
+    TensorLike,
+    class_labels,
+    classes_last,
+    event_labels,
+    probabilities,
+    probability_laws,
+)
+
+__all__ = [
+    "Binning",
+    "ReliabilityBins",
+    "bin_index",
+    "classwise_calibration_error",
+    "confidence_pairs",
+    "debiased_l2_error",
+    "expected_calibration_error",
+    "maximum_calibration_error",
+    "reliability",
+    "squared_l2_error",
+    "top_label",
+]
+
+Binning = Literal["equal_width", "equal_mass"]
+"""How confidences are put into bins."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """What a reliability diagram shows, as sums, so that pieces of the data can be added.
+
+    Attributes:
+        count: (B,) pairs in each bin.
+        confidence_sum: (B,) sum of the confidences.
+        event_sum: (B,) number of events.
+        square_sum: (B,) sum of (event - confidence)^2.
+    """
+
+    count: Tensor
+    confidence_sum: Tensor
+    event_sum: Tensor
+    square_sum: Tensor
+
+    @property
+    def confidence(self) -> Tensor:
+        """(B,) mean confidence; NaN in an empty bin."""
+        return self.confidence_sum / self.count
+
+    @property
+    def frequency(self) -> Tensor:
+        """(B,) share of events; NaN in an empty bin."""
+        return self.event_sum / self.count
+
+    @property
+    def gap(self) -> Tensor:
+        """(B,) frequency minus confidence, positive where the confidence is too low; 0 in an empty bin."""
+        return (self.event_sum - self.confidence_sum) / self.count.clamp(min=1)
+
+    def merge(self, other: "ReliabilityBins") -> "ReliabilityBins":
+        """The bins of both sets of pairs; only bins of equal width can be added.
+
+        Raises:
+            ShapeError: If the numbers of bins differ.
+        """
+        if self.count.shape != other.count.shape:
+            wanted, came = len(self.count), len(other.count)
+            raise ShapeError(f"bins can be merged only with as many: {wanted} here, got {came}")
+        return ReliabilityBins(
+            self.count + other.count,
+            self.confidence_sum + other.confidence_sum,
+            self.event_sum + other.event_sum,
+            self.square_sum + other.square_sum,
+        )
+
+    def expected_error(self) -> Tensor:
+        """() mean of the absolute gaps, weighted by the pairs in each bin."""
+        return (self.event_sum - self.confidence_sum).abs().sum() / self.count.sum()
+
+    def maximum_error(self) -> Tensor:
+        """() the largest absolute gap."""
+        return self.gap.abs().amax()
+
+
+def top_label(probs: TensorLike, y: TensorLike, *, class_axis: int = -1) -> tuple[Tensor, Tensor]:
+    """Pairs for top-label calibration: the largest probability, and whether its class is the label.
+
+    Args:
+        probs: (N, ..., C) class probabilities; each row sums to 1.
+        y: (N, ...) labels, from 0 to C - 1.
+        class_axis: Where the classes are.
+
+    Returns:
+        Confidences and events, both flat.
+
+    Raises:
+        ShapeError: If the shapes do not fit.
+        DomainError: If `probs` are no probabilities or a label is no class.
+    """
+    event = correct(probs, y, class_axis=class_axis)
+    confidence = probability_laws("probs", classes_last(probs, class_axis), "N, ..., C").amax(-1)
+    return confidence.flatten(), event.flatten()
+
+
+def reliability(
+    confidence: TensorLike, event: TensorLike, *, bins: int = 15, binning: Binning = "equal_width"
+) -> ReliabilityBins:
+    """The pairs, summed in bins.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        event: (N,) outcomes, 0 or 1.
+        bins: How many bins.
+        binning: `equal_width` or `equal_mass`.
+
+    Returns:
+        The bins; some may be empty.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+        OptionError: If there is no such binning, or fewer than one bin.
+    """
+    confidence, event = confidence_pairs(confidence, event)
+    index = bin_index(confidence, bins=bins, binning=binning)
+    residual = event - confidence
+    columns = torch.stack([torch.ones_like(confidence), confidence, event, residual.square()])
+    sums = torch.zeros(4, bins, dtype=torch.float64, device=confidence.device).index_add_(1, index, columns)
+    return ReliabilityBins(*sums)
+
+
+def expected_calibration_error(
+    confidence: TensorLike, event: TensorLike, *, bins: int = 15, binning: Binning = "equal_width"
+) -> Tensor:
+    """ECE: mean absolute gap between frequency and confidence, weighted by the pairs in each bin.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        event: (N,) outcomes, 0 or 1.
+        bins: How many bins.
+        binning: `equal_width` (closed on the right) or `equal_mass`.
+
+    Returns:
+        () between 0 and 1.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+        OptionError: If there is no such binning, or fewer than one bin.
+
+    Source:
+        Naeini et al. 2015, "Obtaining well calibrated probabilities using Bayesian binning"; Guo et al. 2017,
+        arXiv:1706.04599, eq. 3 for the right-closed bins.
+    """
+    return reliability(confidence, event, bins=bins, binning=binning).expected_error()
+
+
+def maximum_calibration_error(
+    confidence: TensorLike, event: TensorLike, *, bins: int = 15, binning: Binning = "equal_width"
+) -> Tensor:
+    """MCE: the largest absolute gap of any bin, however few pairs it holds.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        event: (N,) outcomes, 0 or 1.
+        bins: How many bins.
+        binning: `equal_width` (closed on the right) or `equal_mass`.
+
+    Returns:
+        () between 0 and 1.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+        OptionError: If there is no such binning, or fewer than one bin.
+
+    Source:
+        Guo et al. 2017, arXiv:1706.04599, eq. 5.
+    """
+    return reliability(confidence, event, bins=bins, binning=binning).maximum_error()
+
+
+def squared_l2_error(bins: ReliabilityBins) -> Tensor:
+    """Unbiased estimate of the mean squared gap of the bins; below 0 by chance on calibrated data.
+
+    In each bin the square of the mean residual minus its own variance; bins with one pair contribute 0.
+
+    Args:
+        bins: The pairs, summed in bins.
+
+    Returns:
+        () at most 1.
+
+    Source:
+        Sun et al. 2024, arXiv:2408.08998. Kumar et al. 2019 (arXiv:1909.10155) subtract the variance of the
+        events instead of that of the residuals, which is the same where a bin has a single confidence.
+    """
+    usable = bins.count >= 2
+    count = bins.count[usable]
+    square = bins.gap[usable].square()
+    noise = (bins.square_sum[usable] / count - square) / (count - 1)
+    return (count * (square - noise)).sum() / bins.count.sum()
+
+
+def debiased_l2_error(
+    confidence: TensorLike, event: TensorLike, *, bins: int = 15, binning: Binning = "equal_mass"
+) -> Tensor:
+    """Debiased L2 calibration error: the root of the unbiased mean squared gap, 0 where that is negative.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        event: (N,) outcomes, 0 or 1.
+        bins: How many bins.
+        binning: `equal_mass` or `equal_width`.
+
+    Returns:
+        () between 0 and 1.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+        OptionError: If there is no such binning, or fewer than one bin.
+
+    Source:
+        Sun et al. 2024, arXiv:2408.08998; Kumar et al. 2019, arXiv:1909.10155, section 5.
+    """
+    return squared_l2_error(reliability(confidence, event, bins=bins, binning=binning)).clamp(min=0).sqrt()
+
+
+def classwise_calibration_error(
+    probs: TensorLike,
+    y: TensorLike,
+    *,
+    bins: int = 15,
+    binning: Binning = "equal_width",
+    class_axis: int = -1,
+) -> Tensor:
+    """ECE of every class against the rest: their mean is the static calibration error (equal width: SCE).
+
+    Args:
+        probs: (N, ..., C) class probabilities; each row sums to 1.
+        y: (N, ...) labels, from 0 to C - 1.
+        bins: How many bins.
+        binning: `equal_width` (closed on the right) or `equal_mass` (the mean is then the adaptive ACE).
+        class_axis: Where the classes are.
+
+    Returns:
+        (C,) each between 0 and 1.
+
+    Raises:
+        ShapeError: If the shapes do not fit.
+        DomainError: If `probs` are no probabilities or a label is no class.
+        OptionError: If there is no such binning, or fewer than one bin.
+
+    Source:
+        Nixon et al. 2019, arXiv:1904.01685, eq. 4.
+    """
+    laws = probability_laws("probs", classes_last(probs, class_axis), "N, ..., C")
+    labels = class_labels(y, like=laws.shape[:-1], classes=laws.shape[-1])
+    errors = [
+        expected_calibration_error(laws[..., c], labels == c, bins=bins, binning=binning)
+        for c in range(laws.shape[-1])
+    ]
+    return torch.stack(errors)
+
+
+def confidence_pairs(confidence: TensorLike, event: TensorLike) -> tuple[Tensor, Tensor]:
+    """Checked confidences and events, both flat and float64.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+    """
+    checked = probabilities("confidence", confidence, "N, ...")
+    return checked.flatten(), event_labels(event, like=checked.shape, name="event").flatten()
+
+
+def bin_index(confidence: Tensor, *, bins: int, binning: Binning) -> Tensor:
+    """The bin of every confidence.
+
+    Args:
+        confidence: (N,) float64 between 0 and 1.
+        bins: How many bins.
+        binning: `equal_width` or `equal_mass`.
+
+    Returns:
+        (N,) int64, from 0 to bins - 1.
+
+    Raises:
+        OptionError: If there is no such binning, or fewer than one bin.
+    """
+    if bins < 1:
+        raise OptionError(f"bins must be at least 1, got {bins}")
+    if binning not in _BINNINGS:
+        raise OptionError(f"binning must be one of {', '.join(_BINNINGS)}, got {binning!r}")
+    return _BINNINGS[binning](confidence, bins)
+
+
+def _equal_width(confidence: Tensor, bins: int) -> Tensor:
+    edges = torch.arange(1, bins, dtype=torch.float64, device=confidence.device) / bins
+    return torch.bucketize(confidence.contiguous(), edges)  # a value on an edge belongs to the bin below it
+
+
+def _equal_mass(confidence: Tensor, bins: int) -> Tensor:
+    """By mid-rank, so that equal values share a bin; without ties the bins' sizes differ by at most one."""
+    _, inverse, count = torch.unique(confidence, return_inverse=True, return_counts=True)
+    before = count.cumsum(0) - count
+    twice_mid_rank = 2 * before + count - 1
+    index: Tensor = (bins * twice_mid_rank // (2 * confidence.numel()))[inverse]
+    return index
+
+
+_BINNINGS: Final[dict[str, Callable[[Tensor, int], Tensor]]] = {
+    "equal_width": _equal_width,
+    "equal_mass": _equal_mass,
+}

@@ -1,0 +1,99 @@
+"""Resampled calibration errors: what chance alone does to a binned error.
+
+Memory is bounded: resamples are made a chunk at a time. Every draw comes from the generator that is passed
+in.
+
+Alphabet: N pairs of confidence and event, B bins, R resamples.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "binned",
+    "bootstrap_errors",
+    "bootstrap_weights",
+    "calibrated_errors",
+    "chunks",
+    "resampling_generator",
+]
+
+_CHUNK: Final = 4_000_000  # resampled values held at once: 32 MB of float64
+_SALT: Final = 0x6D6364726F70  # keeps these streams apart from data that were simulated with a small seed
+
+
+def resampling_generator(seed: int) -> torch.Generator:
+    """The generator behind an interval, a test or a reference, on the CPU."""
+    return torch.Generator().manual_seed(seed ^ _SALT)
+
+
+def calibrated_errors(
+    confidence: Tensor, index: Tensor, bins: int, resamples: int, generator: torch.Generator
+) -> Tensor:
+    """Calibration errors of data sets that are calibrated by construction: events drawn from the confidences.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        index: (N,) the bin of each.
+        bins: B.
+        resamples: R.
+        generator: Source of the draws, on the CPU.
+
+    Returns:
+        (R,) expected calibration errors.
+
+    Source:
+        Broecker and Smith 2007, "Increasing the reliability of reliability diagrams".
+    """
+    errors = []
+    for count in chunks(resamples, len(confidence)):
+        uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator)
+        residual = (uniform.to(confidence.device) < confidence).to(torch.float64) - confidence
+        errors.append(binned(residual, index, bins).abs().sum(1) / len(confidence))
+    return torch.cat(errors)
+
+
+def bootstrap_errors(
+    residual: Tensor, index: Tensor, bins: int, resamples: int, generator: torch.Generator
+) -> Tensor:
+    """Calibration errors of resampled pairs.
+
+    Args:
+        residual: (N,) event minus confidence.
+        index: (N,) the bin of each.
+        bins: B.
+        resamples: R.
+        generator: Source of the draws, on the CPU.
+
+    Returns:
+        (R,) expected calibration errors.
+
+    Source:
+        Efron 1979, "Bootstrap methods: another look at the jackknife".
+    """
+    rows, errors = len(residual), []
+    for count in chunks(resamples, rows):
+        weights = bootstrap_weights(count, rows, generator).to(residual.device)
+        errors.append(binned(weights * residual, index, bins).abs().sum(1) / rows)
+    return torch.cat(errors)
+
+
+def binned(values: Tensor, index: Tensor, bins: int) -> Tensor:
+    """(R, B) sums of (R, N) values in their bins."""
+    empty = torch.zeros(len(values), bins, dtype=torch.float64, device=values.device)
+    return empty.index_add_(1, index, values)
+
+
+def bootstrap_weights(resamples: int, rows: int, generator: torch.Generator) -> Tensor:
+    """(R, N) how often each row was drawn."""
+    drawn = torch.randint(rows, (resamples, rows), generator=generator)
+    drawn += rows * torch.arange(resamples).unsqueeze(1)
+    return drawn.flatten().bincount(minlength=resamples * rows).reshape(resamples, rows).to(torch.float64)
+
+
+def chunks(resamples: int, rows: int) -> list[int]:
+    """How many resamples to make at a time, so that memory stays bounded."""
+    size = max(1, min(resamples, _CHUNK // rows))
+    return [min(size, resamples - start) for start in range(0, resamples, size)]

@@ -1,0 +1,189 @@
+"""Moments and the Monte Carlo error: closed forms, laws, and its coverage in simulation."""
+
+from math import sqrt
+
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mcdrop.masks import BLOCK, uniform_bits
+from mcdrop.moments import Moments, block_moments, merge, merge_all, standard_error
+from mcdrop.philox import StreamKey
+from tests.support.tolerances import EXACT, FLOAT32, FLOAT64, monte_carlo
+
+REPLICATES = 2000
+
+values = st.floats(-1e3, 1e3, allow_subnormal=False)
+sizes = st.lists(st.integers(1, 16), min_size=1, max_size=5)
+
+
+def column(*numbers: float) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64).unsqueeze(1)
+
+
+def blocks_of(samples: Tensor) -> list[Moments]:
+    return [block_moments(block) for block in torch.split(samples, BLOCK)]
+
+
+def constant_blocks(means: list[float]) -> list[Moments]:
+    return [block_moments(torch.full((BLOCK, 1), mean, dtype=torch.float64)) for mean in means]
+
+
+def test_moments_of_four_numbers_by_hand() -> None:
+    found = block_moments(column(1, 2, 3, 6))
+    assert (found.count, found.mean.item(), found.m2.item()) == (4, 3.0, 14.0)
+    assert found.variance.item() == 14 / 3
+
+
+def test_a_single_sample_has_no_variance() -> None:
+    assert block_moments(column(5)).variance.item() == 0
+
+
+def test_merging_two_blocks_by_hand() -> None:
+    merged = merge(block_moments(column(1, 3)), block_moments(column(5, 7, 9)))
+    assert (merged.count, merged.mean.item(), merged.m2.item()) == (5, 5.0, 40.0)
+
+
+def test_float32_samples_are_summed_in_float64() -> None:
+    found = block_moments(torch.tensor([[2.0**24], [1.0]], dtype=torch.float32))
+    assert found.mean.item() == (2**24 + 1) / 2
+
+
+@given(st.data(), sizes)
+def test_merged_blocks_have_the_moments_of_all_samples(data: st.DataObject, counts: list[int]) -> None:
+    parts = [column(*data.draw(st.lists(values, min_size=n, max_size=n))) for n in counts]
+    merged, whole = merge_all([block_moments(part) for part in parts]), torch.cat(parts)
+    torch.testing.assert_close(merged.mean, whole.mean(0), **FLOAT64)
+    torch.testing.assert_close(merged.m2, (whole - whole.mean(0)).square().sum(0), rtol=1e-9, atol=1e-6)
+
+
+@given(st.data(), st.lists(st.lists(values, min_size=16, max_size=16), min_size=1, max_size=6))
+def test_the_order_of_blocks_changes_rounding_alone(data: st.DataObject, numbers: list[list[float]]) -> None:
+    blocks = [block_moments(column(*each)) for each in numbers]
+    turned = merge_all(data.draw(st.permutations(blocks)))
+    torch.testing.assert_close(turned.mean, merge_all(blocks).mean, **FLOAT64)
+    torch.testing.assert_close(turned.m2, merge_all(blocks).m2, rtol=1e-9, atol=1e-6)
+
+
+@given(st.lists(values, min_size=1, max_size=60), st.floats(-1e12, 1e12))
+def test_a_variance_is_never_negative_and_of_equal_samples_zero(numbers: list[float], offset: float) -> None:
+    assert merge_all(blocks_of(column(*numbers) + offset)).m2.min() >= 0
+    equal = merge_all(blocks_of(torch.full((len(numbers), 1), offset)))
+    assert equal.m2.item() == 0 or equal.variance.sqrt().item() <= 1e-9 * abs(offset)
+
+
+@pytest.mark.parametrize("offset", [1e8, -1e8])
+def test_a_large_offset_keeps_the_variance(offset: float) -> None:
+    numbers = torch.arange(200, dtype=torch.float64).reshape(200, 1) % 7
+    found = merge_all(blocks_of(numbers + offset))
+    torch.testing.assert_close(found.variance, numbers.var(0), **FLOAT32)
+    torch.testing.assert_close(found.mean, numbers.mean(0) + offset, **FLOAT64)
+
+
+@given(st.integers(1, 5), st.integers(0, 4))
+def test_a_row_has_the_same_bits_in_every_place(rows: int, place: int) -> None:
+    samples = torch.linspace(-1, 1, 48 * 5).reshape(48, 5)
+    alone = merge_all(blocks_of(samples[:, place : place + 1]))
+    among = merge_all(blocks_of(samples.roll(rows, 1)))
+    where = (place + rows) % 5
+    torch.testing.assert_close(among.m2[where : where + 1], alone.m2, **EXACT)
+    torch.testing.assert_close(among.mean[where : where + 1], alone.mean, **EXACT)
+
+
+def test_nan_stays_in_its_row() -> None:
+    samples = torch.tensor([[1.0, torch.nan], [2.0, 3.0]])
+    found = block_moments(samples)
+    assert found.mean.isnan().tolist() == [False, True]
+    assert found.variance.isnan().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("samples", "factor"), [(10, 1.0), (16, 16 / 15), (48, 16 / 15), (120, 16 / 15)])
+def test_below_eight_blocks_the_error_is_the_conservative_one(samples: int, factor: float) -> None:
+    numbers = torch.randn(samples, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = (numbers.var(0) * factor / samples).sqrt()
+    torch.testing.assert_close(standard_error(blocks_of(numbers)), expected, **FLOAT64)
+
+
+def test_eight_blocks_are_compared_with_each_other() -> None:
+    means = [1.0, 2.0, 4.0, 3.0, 0.0, 2.0, 2.0, 6.0]
+    expected = torch.tensor(means, dtype=torch.float64).std() / sqrt(8)
+    torch.testing.assert_close(standard_error(constant_blocks(means))[0], expected, **FLOAT64)
+
+
+def test_from_32_blocks_on_neighbours_are_grouped() -> None:
+    means = [float(i * i % 11) for i in range(64)]
+    pairs = torch.tensor(means, dtype=torch.float64).reshape(32, 2).mean(1)
+    torch.testing.assert_close(standard_error(constant_blocks(means))[0], pairs.std() / sqrt(32), **FLOAT64)
+
+
+def test_groups_of_unequal_size_are_weighted_by_their_size() -> None:
+    means = [float(i * i % 11) for i in range(33)]
+    groups, sizes = [sum(means[:2]) / 2, *means[2:]], [2] + [1] * 31
+    centre = sum(means) / 33
+    spread = sum(size * (group - centre) ** 2 for group, size in zip(groups, sizes, strict=True))
+    assert standard_error(constant_blocks(means)).item() == pytest.approx(sqrt(spread / 31 / 33), rel=1e-9)
+
+
+def test_a_partial_block_adds_its_own_share() -> None:
+    numbers = torch.randn(136, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    between = numbers[:128].reshape(8, 16, 2).mean(1).var(0) / 8
+    expected = ((128 / 136) ** 2 * between + (8 / 136) ** 2 * numbers.var(0) / 8 * 16 / 15).sqrt()
+    torch.testing.assert_close(standard_error(blocks_of(numbers)), expected, **FLOAT64)
+
+
+@pytest.mark.parametrize("samples", [1, 10, 48, 136, 600])
+def test_independent_samples_have_the_textbook_error(samples: int) -> None:
+    numbers = torch.randn(samples, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = standard_error(blocks_of(numbers), stratified=False)
+    spread = numbers.std(0) if samples > 1 else torch.zeros(2, dtype=torch.float64)
+    torch.testing.assert_close(found, spread / sqrt(samples), **FLOAT64)
+
+
+@pytest.mark.parametrize("samples", [1, 10, 48, 136, 600])
+def test_equal_samples_have_no_error(samples: int) -> None:
+    assert standard_error(blocks_of(torch.full((samples, 2), 0.1))).tolist() == [0, 0]
+
+
+def simulated(samples: int) -> Tensor:
+    """(S, replicates) of a function of 6 dropped units with interactions, in stratified blocks of 16."""
+    weights = torch.tensor([1.0, -2.0, 0.5, 1.5, -1.0, 0.7], dtype=torch.float64)
+    blocks = []
+    for block in range(-(-samples // BLOCK)):
+        bits = uniform_bits(StreamKey(11, 0, block, 0), REPLICATES * 6, "philox-1")
+        kept = torch.from_numpy(bits >= 2**31).reshape(BLOCK, REPLICATES, 6).to(torch.float64)
+        blocks.append(torch.relu(kept @ weights) + kept[..., 0] * kept[..., 1])
+    return torch.cat(blocks)[:samples]
+
+
+def truth() -> float:
+    """The mean of that function over all 64 masks."""
+    weights = torch.tensor([1.0, -2.0, 0.5, 1.5, -1.0, 0.7], dtype=torch.float64)
+    kept = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
+    return (torch.relu(kept @ weights) + kept[:, 0] * kept[:, 1]).mean().item()
+
+
+@pytest.mark.parametrize("samples", [16, 48, 112])
+def test_in_simulation_the_conservative_error_is_not_too_small(samples: int) -> None:
+    drawn = simulated(samples)
+    mean_square = (drawn.mean(0) - truth()).square().mean().item()
+    stated = standard_error(blocks_of(drawn)).square().mean().item()
+    assert stated >= mean_square * (1 - monte_carlo(REPLICATES, scale=sqrt(2)))
+
+
+@pytest.mark.parametrize("samples", [128, 136, 250, 512])
+def test_in_simulation_the_error_between_blocks_is_the_true_one(samples: int) -> None:
+    drawn = simulated(samples)
+    mean_square = (drawn.mean(0) - truth()).square().mean().item()
+    stated = standard_error(blocks_of(drawn)).square().mean().item()
+    assert abs(stated / mean_square - 1) <= 2 * monte_carlo(REPLICATES, scale=sqrt(2))
+
+
+@pytest.mark.parametrize("samples", [128, 256, 512])
+def test_in_simulation_students_interval_covers_as_it_says(samples: int) -> None:
+    drawn = simulated(samples)
+    reach = scipy.stats.t.ppf(0.975, samples // BLOCK - 1) * standard_error(blocks_of(drawn))
+    covered = ((drawn.mean(0) - truth()).abs() <= reach).double().mean().item()
+    assert abs(covered - 0.95) <= monte_carlo(REPLICATES, scale=sqrt(0.95 * 0.05))

@@ -1,0 +1,29 @@
+"""Isotonic regression: by hand, and the laws of a projection."""
+
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from mcdrop.monotone import MonotoneMap, fit_monotone
+from tests.support.predictions import labelled_confidences
+from tests.support.tolerances import FLOAT64
+
+
+def test_neighbours_out_of_order_are_pooled() -> None:
+    x, y = torch.arange(4).double(), torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    assert fit_monotone(x, y)(x).tolist() == [0.0, 0.5, 0.5, 1.0]
+
+
+def test_it_is_linear_between_knots_and_constant_beyond_them() -> None:
+    curve = MonotoneMap((0.0, 1.0), (0.2, 0.6))
+    assert curve(torch.tensor([-1.0, 0.5, 2.0])).tolist() == [0.2, 0.4, 0.6]
+
+
+@given(labelled_confidences())
+def test_the_fit_rises_keeps_the_mean_and_fits_itself(pairs: tuple[Tensor, Tensor]) -> None:
+    x, y = pairs
+    curve = fit_monotone(x, y)
+    fitted = curve(x)
+    assert bool((fitted[x.argsort()].diff() >= -1e-12).all())
+    torch.testing.assert_close(fitted.mean(), y.mean(), **FLOAT64)
+    torch.testing.assert_close(fit_monotone(x, fitted)(x), fitted, **FLOAT64)
