@@ -1,0 +1,31 @@
+"""The fingerprint: everything outside of model, input and seed that the bits of an answer depend on."""
+
+import hashlib
+import json
+import os
+from typing import Any
+
+import torch
+
+__all__ = ["environment", "fingerprint_id"]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The part of a fingerprint that the machine and its settings make."""
+    return {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR", ""),
+        "threads": torch.get_num_threads(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "autocast": torch.is_autocast_enabled(device.type),
+    }
+
+
+def fingerprint_id(facts: dict[str, Any]) -> str:
+    """The first 16 hexadecimal digits of the sha256 of a fingerprint."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,192 @@
+"""The inputs of one call: what the model takes, where each input has its rows, and how to take some."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from mcdrop.errors import InputError, ShapeError
+
+__all__ = ["BatchAxis", "Call", "as_call"]
+
+BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one forward pass, flattened.
+
+    Attributes:
+        leaves: Tensors and whatever else the arguments hold.
+        spec: How to put them together again as `(args, kwargs)`.
+        axes: The row axis of each leaf; None where the leaf has no rows.
+        rows: N.
+    """
+
+    leaves: tuple[Any, ...]
+    spec: Any
+    axes: tuple[int | None, ...]
+    rows: int
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """All but the rows: dtypes, further dimensions, and arguments that are not tensors."""
+        return (
+            str(self.spec),
+            *(_leaf_signature(*pair) for pair in zip(self.leaves, self.axes, strict=True)),
+        )
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """The signature without any length."""
+        return (str(self.spec), *(_leaf_kind(leaf) for leaf in self.leaves), self.axes)
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """`args` and `kwargs` for the model."""
+        args, kwargs = pytree.tree_unflatten(list(self.leaves), self.spec)
+        return args, kwargs
+
+    def take(self, rows: Tensor | slice) -> "Call":
+        """The same call with some of the rows."""
+        taken = tuple(_take(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
+        count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
+        return replace(self, leaves=taken, rows=count)
+
+    def pad(self, rows: int) -> "Call":
+        """The same call with rows of zeros behind its own, `rows` in all."""
+        padded = tuple(_pad(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
+        return replace(self, leaves=padded, rows=rows)
+
+    @staticmethod
+    def join(calls: "Sequence[Call]") -> "Call":
+        """The rows of several calls of one signature, one after the other."""
+        leaves = tuple(
+            parts[0] if axis is None else torch.cat(parts, axis)
+            for axis, *parts in zip(calls[0].axes, *(call.leaves for call in calls), strict=True)
+        )
+        return replace(calls[0], leaves=leaves, rows=sum(call.rows for call in calls))
+
+
+def as_call(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], batch_axis: BatchAxis = 0
+) -> Call:
+    """The call that a user's arguments mean.
+
+    Args:
+        model: Takes them; arrays are cast to the dtype of its parameters and everything moves to its device.
+        args: Positional inputs. A single mapping is unpacked if `forward` names its keys.
+        kwargs: Inputs by name.
+        batch_axis: The row axis: one for all inputs, a sequence for the positional ones, or a mapping by
+            name. None: no rows.
+
+    Raises:
+        InputError: If an input is a bare list, or there is no input.
+        ShapeError: If the inputs have no rows, or not the same number.
+    """
+    args, kwargs = _unpacked(model, args, dict(kwargs))
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    converted = pytree.tree_map(lambda leaf: _as_tensor(leaf, like), (args, kwargs))
+    leaves, spec = pytree.tree_flatten(converted)
+    axes = _row_axes(args, kwargs, batch_axis)
+    return Call(tuple(leaves), spec, axes, _row_count(leaves, axes))
+
+
+def _unpacked(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not args and not kwargs:
+        raise InputError("wanted at least one input for the model, got none")
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, list):
+            raise InputError(
+                "an input is a list, which could be one input, several, or a batch of rows; "
+                "pass a tensor or an array, several inputs as several arguments, or a DataLoader"
+            )
+    if len(args) == 1 and isinstance(args[0], Mapping) and _names(model, args[0]):
+        return (), {**args[0], **kwargs}
+    return args, kwargs
+
+
+def _names(model: nn.Module, keys: Mapping[str, Any]) -> bool:
+    parameters = inspect.signature(model.forward).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return takes_any or set(keys) <= {p.name for p in parameters}
+
+
+def _as_tensor(leaf: Any, like: Tensor) -> Any:
+    if isinstance(leaf, np.ndarray):
+        if leaf.dtype.kind not in "fiub":
+            raise InputError(f"an array input must hold numbers, got dtype {leaf.dtype}")
+        # a copy in native byte order: torch takes no other, and warns of read-only memory
+        tensor = torch.from_numpy(np.array(leaf, dtype=leaf.dtype.newbyteorder("="), order="C"))
+        return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
+    return leaf.detach().to(like.device) if isinstance(leaf, Tensor) else leaf
+
+
+def _row_axes(args: tuple[Any, ...], kwargs: dict[str, Any], batch_axis: BatchAxis) -> tuple[int | None, ...]:
+    axes: list[int | None] = []
+    for position, (name, value) in enumerate([*((None, a) for a in args), *kwargs.items()]):
+        axis = _axis_of(batch_axis, position, name)
+        axes += [_row_axis(leaf, axis) for leaf in pytree.tree_leaves(value)]
+    return tuple(axes)
+
+
+def _axis_of(batch_axis: BatchAxis, position: int, name: str | None) -> int | None:
+    if isinstance(batch_axis, Mapping):
+        return batch_axis.get(name or "", 0)
+    if batch_axis is None or isinstance(batch_axis, int):
+        return batch_axis
+    return batch_axis[position] if position < len(batch_axis) else 0
+
+
+def _row_axis(leaf: Any, axis: int | None) -> int | None:
+    if axis is None or not isinstance(leaf, Tensor | np.ndarray) or not -leaf.ndim <= axis < leaf.ndim:
+        return None
+    return axis % leaf.ndim
+
+
+def _row_count(leaves: Sequence[Any], axes: Sequence[int | None]) -> int:
+    shapes = [(tuple(leaf.shape), axis) for leaf, axis in zip(leaves, axes, strict=True) if axis is not None]
+    counts = {shape[axis] for shape, axis in shapes}
+    if len(counts) > 1:
+        listed = ", ".join(str(shape) for shape, _ in shapes)
+        raise ShapeError(
+            f"all inputs must have the same number of rows, got shapes {listed}; "
+            "batch_axis= names the row axis of each input, None for an input that is not split"
+        )
+    if counts == {0}:
+        raise ShapeError(f"wanted at least one row, got an input of shape {shapes[0][0]}")
+    return counts.pop() if counts else 1
+
+
+def _leaf_signature(leaf: Any, axis: int | None) -> Any:
+    if not isinstance(leaf, Tensor):
+        return repr(leaf)
+    shape = tuple(size for i, size in enumerate(leaf.shape) if i != axis)
+    return (str(leaf.dtype), shape, axis)
+
+
+def _leaf_kind(leaf: Any) -> Any:
+    return (str(leaf.dtype), leaf.dim()) if isinstance(leaf, Tensor) else repr(leaf)
+
+
+def _take(leaf: Any, axis: int | None, rows: Tensor | slice) -> Any:
+    if axis is None:
+        return leaf
+    if isinstance(rows, slice):
+        start, stop, _ = rows.indices(leaf.shape[axis])
+        return leaf.narrow(axis, start, stop - start)
+    return leaf.index_select(axis, rows.to(leaf.device))
+
+
+def _pad(leaf: Any, axis: int | None, rows: int) -> Any:
+    if axis is None:
+        return leaf
+    shape = list(leaf.shape)
+    shape[axis] = rows - shape[axis]
+    return torch.cat([leaf, leaf.new_zeros(shape)], axis)

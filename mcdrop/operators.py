@@ -1,0 +1,40 @@
+"""What the schema of an operator of PyTorch tells: which tensors it writes to, and whether it draws."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+__all__ = ["draws", "written_tensors"]
+
+_RATES: Final = ("dropout_p", "dropout")
+"""Arguments that are 0 where an operator which might draw does not: fused attention, fused RNNs."""
+
+
+def draws(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of an operator is random."""
+    if torch.Tag.nondeterministic_seeded not in operator.tags:
+        return False
+    rates = [value for name, value in _arguments(operator, args, kwargs) if name in _RATES]
+    return not rates or any(rates)
+
+
+def written_tensors(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
+    """The tensors that a call of an operator writes to."""
+    written = {argument.name for argument in _schema(operator) if argument.is_write}
+    for name, value in _arguments(operator, args, kwargs) if written else ():
+        if name in written:
+            yield from (leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _arguments(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of a call; arguments equal to their defaults are left out by the dispatcher."""
+    for position, argument in enumerate(_schema(operator)):
+        given = args[position] if position < len(args) else kwargs.get(argument.name, argument.default_value)
+        yield argument.name, given
+
+
+def _schema(operator: Any) -> Any:
+    return operator._schema.arguments  # noqa: SLF001 - the only place where torch says it

@@ -1,0 +1,91 @@
+"""What a model returns: a structure of tensors and other things, and the row axis of each tensor."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from mcdrop.errors import UnsupportedModelError
+
+__all__ = ["Outputs", "output_layout", "output_structure"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The layout of what a model returns.
+
+    Attributes:
+        spec: Its structure.
+        axes: The row axis of each leaf; None for a leaf that is not a tensor.
+        constants: The leaves that are not tensors, with None in place of tensors.
+        row_bytes: Size of the tensors, for each row.
+    """
+
+    spec: Any
+    axes: tuple[int | None, ...]
+    constants: tuple[Any, ...]
+    row_bytes: int
+
+    def rows_first(self, output: Any) -> list[Tensor]:
+        """The tensors in what the model returned, each with its rows on axis 0.
+
+        Raises:
+            UnsupportedModelError: If the model returned another structure than when it was traced.
+        """
+        leaves = pytree.tree_leaves(output)
+        if len(leaves) != len(self.axes):
+            raise UnsupportedModelError(
+                f"the model returned {len(leaves)} values, and {len(self.axes)} when it was traced"
+            )
+        return [
+            leaf.movedim(axis, 0) for leaf, axis in zip(leaves, self.axes, strict=True) if axis is not None
+        ]
+
+    def rebuild(self, tensors: list[Any]) -> Any:
+        """The structure that the model returns, with others in place of its tensors."""
+        pending = iter(tensors)
+        leaves = [
+            constant if axis is None else next(pending)
+            for axis, constant in zip(self.axes, self.constants, strict=True)
+        ]
+        return pytree.tree_unflatten(leaves, self.spec)
+
+
+def output_layout(two: Any, three: Any) -> Outputs:
+    """The layout, from what the model returns for two rows and for three.
+
+    Raises:
+        UnsupportedModelError: If a tensor has no axis that runs over the rows, or there is no tensor.
+    """
+    small, spec = pytree.tree_flatten(two)
+    large = pytree.tree_leaves(three)
+    tensors = [leaf for leaf in small if isinstance(leaf, Tensor)]
+    if not tensors or len(small) != len(large):
+        raise UnsupportedModelError(
+            f"the model returned {len(tensors)} tensors for two rows and {len(large)} values for three; "
+            "it must return the same structure, with a tensor in it, however many rows there are"
+        )
+    axes = tuple(_row_axis(*pair) for pair in zip(small, large, strict=True))
+    constants = tuple(None if isinstance(leaf, Tensor) else leaf for leaf in small)
+    return Outputs(spec, axes, constants, sum(leaf.nbytes // 2 for leaf in tensors))
+
+
+def output_structure(output: Any) -> tuple[str, list[Any]]:
+    """Structure and shapes, to compare."""
+    leaves, spec = pytree.tree_flatten(output)
+    return str(spec), [leaf.shape if isinstance(leaf, Tensor) else type(leaf) for leaf in leaves]
+
+
+def _row_axis(two: Any, three: Any) -> int | None:
+    if not isinstance(two, Tensor):
+        return None
+    sizes = list(zip(two.shape, three.shape, strict=False))
+    moved = [axis for axis, (a, b) in enumerate(sizes) if a != b]
+    if two.dim() != three.dim() or len(moved) != 1 or sizes[moved[0]] != (2, 3):
+        raise UnsupportedModelError(
+            f"the model returns a tensor of shape {tuple(two.shape)} for two rows and {tuple(three.shape)} "
+            "for three, so no single axis of it runs over the rows (a loss, a mean over the batch, a "
+            "comparison of rows with each other); return one result for each row"
+        )
+    return moved[0]

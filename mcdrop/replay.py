@@ -1,0 +1,155 @@
+"""One forward pass of a view, with its random calls answered by a source of draws."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.errors import UnsupportedModelError
+from mcdrop.inputs import Call
+from mcdrop.interception.mode import DrawSource, Handler, Interception
+from mcdrop.interception.table import HANDLERS
+from mcdrop.maskcache import MaskCache
+from mcdrop.masks import BlockKey, draw_block, draw_site
+from mcdrop.sites import Law, Site, SiteKey
+from mcdrop.view import ModulePaths
+
+__all__ = ["Addresses", "BlockDraws", "GivenDraws", "ModeFactory", "OtherShapeError", "SampleDraws", "run"]
+
+
+ModeFactory = Callable[[DrawSource, dict[Any, Handler], Callable[[], str]], Interception]
+"""Makes the mode under which a pass runs: `Interception`, or one that does more."""
+
+
+def run(
+    view: nn.Module, paths: ModulePaths, call: Call, source: DrawSource, mode: ModeFactory = Interception
+) -> Any:
+    """What the model returns for `call`, with draws from `source`."""
+    paths.running.clear()
+    args, kwargs = call.arguments()
+    with mode(source, HANDLERS, paths.innermost):
+        return view(*args, **kwargs)
+
+
+class Addresses:
+    """Gives each random call of one pass its address: the innermost module and a count."""
+
+    def __init__(self, paths: ModulePaths) -> None:
+        self._paths = paths
+        self._calls: Counter[str] = Counter()
+
+    def next(self) -> SiteKey:
+        """The address of the call that is being made."""
+        module = self._paths.innermost()
+        key = SiteKey(module, self._calls[module])
+        self._calls[module] += 1
+        return key
+
+
+class BlockDraws:
+    """The draws of blocks of 16 samples for the rows of one batch, made when first asked for.
+
+    Args:
+        sites: What is known of the sites.
+        keys: For each block: the key of each row, or a single one if rows share their masks.
+        rng: Name of the generator.
+        cache: Draws what all rows share, and keeps it; on the device of the network.
+    """
+
+    def __init__(
+        self, sites: dict[SiteKey, Site], keys: Sequence[Sequence[BlockKey]], rng: str, cache: MaskCache
+    ) -> None:
+        self._sites = sites
+        self._keys = keys
+        self._rng = rng
+        self._cache = cache
+        self._drawn: dict[Any, Tensor] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the draws are wanted."""
+        return self._cache.device
+
+    def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:
+        """Draws of one site: (16 x blocks, *shape), or a shape that broadcasts to it.
+
+        Raises:
+            UnsupportedModelError: If the trace did not see such a site.
+        """
+        address = (key, kind, law, shape)
+        if address not in self._drawn:
+            site = self._known(key, kind, shape)
+            blocks = [self._block(site, law, shape, keys) for keys in self._keys]
+            drawn = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+            self._drawn[address] = drawn.to(self.device)
+        return self._drawn[address]
+
+    def _known(self, key: SiteKey, kind: str, shape: tuple[int, ...]) -> Site:
+        site = self._sites.get(key)
+        if site is None or site.kind != kind or len(site.shape) != len(shape):
+            raise UnsupportedModelError(
+                f"{key} makes a random call ({kind}, shape {shape}) that was not made when the model was "
+                "traced; which calls it makes must not depend on the data or on its weights"
+            )
+        return site
+
+    def _block(self, site: Site, law: Law, shape: tuple[int, ...], keys: Sequence[BlockKey]) -> Tensor:
+        draw = self._cache.draw if len(keys) == 1 else draw_block
+        return draw_site(site, law, shape, keys, self._rng, draw=draw)
+
+
+class SampleDraws:
+    """The draws of one sample out of its block."""
+
+    def __init__(self, block: BlockDraws, sample: int, paths: ModulePaths) -> None:
+        self._block = block
+        self._sample = sample
+        self._addresses = Addresses(paths)
+
+    def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
+        """The draw of the site that is firing."""
+        return self._block.get(self._addresses.next(), kind, law, shape)[self._sample]
+
+
+class GivenDraws:
+    """Draws that were made beforehand, by address.
+
+    Args:
+        draws: Of one sample.
+        shapes: For which they were made.
+        paths: The running modules.
+    """
+
+    def __init__(
+        self, draws: dict[SiteKey, Tensor], shapes: dict[SiteKey, tuple[int, ...]], paths: ModulePaths
+    ) -> None:
+        self._draws = draws
+        self._shapes = shapes
+        self._addresses = Addresses(paths)
+
+    def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
+        """The draw of the site that is firing.
+
+        Raises:
+            OtherShapeError: If the site wants another shape, as it may where that follows the data.
+        """
+        key = self._addresses.next()
+        if self._shapes.get(key) != shape:
+            raise OtherShapeError(key, shape)
+        return self._draws[key]
+
+
+class OtherShapeError(UnsupportedModelError):
+    """A site wants draws of another shape than was traced.
+
+    Attributes:
+        key: The site.
+        shape: What it wants.
+    """
+
+    def __init__(self, key: SiteKey, shape: tuple[int, ...]) -> None:
+        super().__init__(f"the mask of {key} has shape {shape}, and had another when the model was traced")
+        self.key = key
+        self.shape = shape

@@ -1,0 +1,22 @@
+"""Strategies: ways to run blocks of samples of a network. Given the same draws they agree up to rounding.
+
+Each is a function `(network, call, draws, samples) -> tensors (samples, N, ...)`; none knows a layer's name.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from torch import Tensor
+
+from mcdrop.inputs import Call
+from mcdrop.network import Network
+from mcdrop.replay import BlockDraws
+from mcdrop.strategies.loop import loop
+from mcdrop.strategies.vmap import vmap
+
+__all__ = ["STRATEGIES", "Strategy", "loop", "vmap"]
+
+Strategy = Callable[[Network, Call, BlockDraws, int], list[Tensor]]
+
+STRATEGIES: Final[dict[str, Strategy]] = {"vmap": vmap, "loop": loop}
+"""By name, the fastest first."""

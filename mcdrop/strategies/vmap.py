@@ -1,0 +1,73 @@
+"""All samples in one pass: `torch.func.vmap` over the masks.
+
+vmap batches lazily, so everything before the first site runs once for each row and not once for each sample.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from mcdrop.errors import UnsupportedModelError
+from mcdrop.functorch import without_fallback_warnings
+from mcdrop.inputs import Call
+from mcdrop.network import Network
+from mcdrop.promotion import Births, with_promotions
+from mcdrop.replay import BlockDraws, GivenDraws, OtherShapeError
+from mcdrop.sites import Site, SiteKey
+
+__all__ = ["vmap"]
+
+_Shapes = dict[SiteKey, tuple[int, ...]]
+
+
+def vmap(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[Tensor]:
+    """Tensors (samples, N, ...), one for each output of the network.
+
+    Raises:
+        UnsupportedModelError: If the sites of the network are not the same in every pass.
+    """
+    if not network.fixed:
+        raise UnsupportedModelError(
+            "the sites that fire differ from pass to pass, so their masks cannot be made beforehand"
+        )
+    shapes = {key: _shape(site, call) for key, site in network.sites.items()}
+    for _ in shapes:
+        try:
+            return _with_shapes(network, call, draws, samples, shapes)
+        except (
+            OtherShapeError
+        ) as other:  # a length that follows the data, such as that of the longest sequence
+            shapes[other.key] = other.shape
+    return _with_shapes(network, call, draws, samples, shapes)
+
+
+def _with_shapes(
+    network: Network, call: Call, draws: BlockDraws, samples: int, shapes: _Shapes
+) -> list[Tensor]:
+    masks = {
+        key: draws.get(key, site.kind, site.law, shapes[key])[:samples] for key, site in network.sites.items()
+    }
+    one = torch.ones(samples, dtype=torch.bool, device=network.device)
+
+    def one_sample(
+        masks: dict[SiteKey, Tensor], one: Tensor, *, promoted: frozenset[int], search: bool
+    ) -> tuple[Tensor, ...]:
+        given = GivenDraws(masks, shapes, network.paths)
+        births = Births(promoted, one, search=search) if promoted or search else None
+        return tuple(network.outputs_for(call, given, births))
+
+    def attempt(births: frozenset[int], *, search: bool) -> list[Tensor]:
+        run = partial(one_sample, promoted=births, search=search)
+        with without_fallback_warnings():
+            return list(torch.func.vmap(run, randomness="error")(masks, one))
+
+    return with_promotions(attempt, network.promotions)
+
+
+def _shape(site: Site, call: Call) -> tuple[int, ...]:
+    """Of the site's mask, for the rows of this call."""
+    shape = list(site.shape)
+    if site.row_axis is not None:
+        shape[site.row_axis] = site.row_factor * call.rows
+    return tuple(shape)

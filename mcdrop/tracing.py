@@ -1,0 +1,193 @@
+"""Tracing: which random calls a model makes, who makes them, and which axis of each mask is the rows'.
+
+Runs of two and of three rows tell the row axis of each mask and of each output. Runs whose draws are all at
+one end of their law tell whether the list of sites is itself random (LayerDrop), and what fires on every
+branch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.errors import UnsupportedModelError
+from mcdrop.forcing import extreme
+from mcdrop.generators import generators_restored, moved_generators
+from mcdrop.guard import Guard
+from mcdrop.inputs import Call
+from mcdrop.outputs import Outputs, output_layout
+from mcdrop.ownership import find_owners
+from mcdrop.recording import Answer, Recorder, natural, recorded
+from mcdrop.sites import Site, SiteKey
+from mcdrop.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
+
+__all__ = ["Trace", "trace"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one model does for one input signature.
+
+    Attributes:
+        sites: In the order in which they fire.
+        owners: Paths of the modules that must be in train mode.
+        outputs: Layout of what it returns.
+        fixed: Whether the same sites fire whatever is drawn.
+        written_state: Names of buffers and other tensors of the model that a pass writes.
+        written_inputs: Which leaves of the call a pass writes.
+    """
+
+    sites: tuple[Site, ...]
+    owners: frozenset[str]
+    outputs: Outputs
+    fixed: bool
+    written_state: frozenset[str]
+    written_inputs: frozenset[int]
+
+
+def trace(model: nn.Module, call: Call) -> Trace:
+    """Find the sites of `model` for inputs like `call`.
+
+    Raises:
+        UnsupportedModelError: If rows are coupled, or something draws that cannot be seen.
+    """
+    state = state_tensors(model)
+    view = private_view(model, clone=state)
+    paths = watch_paths(view)
+    with generators_restored(), torch.no_grad(), Guard(model) as guard, called_originals(model) as originals:
+        owners = find_owners(view, paths, _rows(call, 2))
+        before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
+        with moved_generators() as moved:
+            runs = _Runs(view, paths, call)
+            fixed = runs.explore()
+    _refuse_closures(originals)
+    _refuse_unseen_draws(guard.unseen, moved)
+    return Trace(
+        runs.sites(),
+        owners,
+        output_layout(*runs.outputs),
+        fixed,
+        frozenset(_changed(before, state_tensors(view))),
+        frozenset(runs.written_inputs),
+    )
+
+
+def _rows(call: Call, rows: int) -> Call:
+    """A call of so many rows, all its own: it may be written to."""
+    taken = call.take(torch.arange(rows) % call.rows)
+    return replace(taken, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in taken.leaves))
+
+
+class _Runs:
+    """Passes of two and of three rows, with different draws."""
+
+    def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
+        self._view, self._paths, self._call = view, paths, call
+        self.written_inputs: set[int] = set()
+        self._pairs: list[tuple[Recorder, Recorder]] = []
+        self.outputs: tuple[Any, Any] = (None, None)
+
+    def explore(self) -> bool:
+        """Run until every branch was seen; whether the same sites fired each time."""
+        two, output_of_two = self._run(2, natural)
+        three, output_of_three = self._run(3, natural)
+        self.outputs = (output_of_two, output_of_three)
+        self._pairs.append((two, three))
+        ends: list[Answer] = [partial(_at_one_end, high=high) for high in (False, True)]
+        branches = [answer for answer in ends if self._branches_off(answer, two)]
+        self._pairs += [(self._run(2, answer)[0], self._run(3, answer)[0]) for answer in branches]
+        return not branches and two.fired == three.fired
+
+    def sites(self) -> tuple[Site, ...]:
+        """The sites of all passes, with their row axes."""
+        found: dict[SiteKey, Site] = {}
+        for two, three in self._pairs:
+            for site in _with_row_axes(two.sites, three.sites):
+                found.setdefault(site.key, site)
+        return tuple(found.values())
+
+    def _run(self, rows: int, answer: Answer) -> tuple[Recorder, Any]:
+        call = _rows(self._call, rows)
+        versions = _versions(call)
+        result = recorded(self._view, self._paths, call, answer)
+        pairs = enumerate(zip(versions, _versions(call), strict=True))
+        self.written_inputs |= {leaf for leaf, (before, after) in pairs if before != after}
+        return result
+
+    def _branches_off(self, answer: Answer, usual: Recorder) -> bool:
+        try:
+            return self._run(2, answer)[0].fired != usual.fired
+        except UnsupportedModelError:
+            raise
+        except Exception:  # noqa: BLE001 - draws so extreme may break a network that never meets them
+            return False
+
+
+def _at_one_end(site: Site, *, high: bool) -> Tensor:
+    return extreme(site.law, site.shape, high=high)
+
+
+def _versions(call: Call) -> list[int]:
+    return [leaf._version if isinstance(leaf, Tensor) else 0 for leaf in call.leaves]  # noqa: SLF001
+
+
+def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> Iterator[str]:
+    for name, old in before.items():
+        if name in after and not torch.equal(old, after[name]):
+            yield name
+
+
+# --- which axis runs over the rows -----------------------------------------------------------------
+
+
+def _with_row_axes(two: Sequence[Site], three: Sequence[Site]) -> Iterator[Site]:
+    large = {(site.key, site.kind): site.shape for site in three}
+    for site in two:
+        axis, factor = _row_axis(site, large.get((site.key, site.kind), ()))
+        yield replace(site, row_axis=axis, row_factor=factor)
+
+
+def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, int]:
+    """The axis of a mask that runs over the rows, and how many of its entries belong to each."""
+    if site.shape == shape_of_three:
+        return None, 1
+    pairs = list(zip(site.shape, shape_of_three, strict=False))
+    moved = [axis for axis, (two, three) in enumerate(pairs) if two != three]
+    two, three = pairs[moved[0]] if len(moved) == 1 else (0, 0)
+    factor = three - two
+    if len(site.shape) != len(shape_of_three) or factor <= 0 or two != 2 * factor:
+        raise UnsupportedModelError(
+            f"the mask of {site.name} ({site.kind}) has shape {site.shape} for two rows and {shape_of_three} "
+            "for three, so no single axis of it runs over the rows: rows are coupled, and no answer could "
+            "be theirs"
+        )
+    return moved[0], factor
+
+
+# --- what cannot be replayed -----------------------------------------------------------------------
+
+
+def _refuse_closures(originals: Sequence[str]) -> None:
+    if originals:
+        raise UnsupportedModelError(
+            f"forward calls {_listed(originals)} of the original model, whatever module it runs in: a "
+            "function that was put in place of forward, a lambda or a hook holds the model itself, so its "
+            "dropout would stay off; make it a method, or give it the module as an argument"
+        )
+
+
+def _refuse_unseen_draws(operators: Sequence[str], generators: Sequence[str]) -> None:
+    if operators or generators:
+        what = f"calls {_listed(operators)}" if operators else f"draws from {_listed(generators)}"
+        raise UnsupportedModelError(
+            f"the forward pass {what} in a way that mcdrop does not see, so its samples could not be "
+            "replayed; draw with torch functions such as torch.rand or F.dropout (TorchScript bodies, C++ "
+            "extensions, NumPy and Python's random are out of sight)"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(set(names))[:3])

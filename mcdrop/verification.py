@@ -1,0 +1,223 @@
+"""Verification of a plan on the user's own model and input, before it is used.
+
+1. The native oracle: the interception computes what the model computes, and sees every draw.
+2. The same masks give the same output again, and with other masks the output moves.
+3. The per-row loop, one row and one sample at a time, with masks forced at p = .5: a strategy that disagrees
+   with it is not used. If not even the plain loop agrees, the rows of the model are coupled.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
+from mcdrop.forcing import at_one_half, extreme, spread
+from mcdrop.inputs import Call
+from mcdrop.masks import BlockKey
+from mcdrop.network import Network
+from mcdrop.oracle import OracleResult, largest_difference, native_oracle
+from mcdrop.replay import BlockDraws
+from mcdrop.sites import Law, SiteKey
+from mcdrop.strategies import STRATEGIES, loop
+
+__all__ = ["Verification", "verify"]
+
+_SAMPLES: Final = 2
+_ORACLE_TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-5}
+_TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
+_HALF_TOLERANCE: Final = 5e-2
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared, and how far apart it was, in units of max(1, largest output).
+
+    Attributes:
+        strategy: The fastest that agrees with the per-row loop.
+        oracle: What the native oracle saw.
+        differences: From the per-row loop, by strategy.
+        refused: Why a strategy could not run, by name.
+        tolerance: Up to which difference a strategy agrees.
+    """
+
+    strategy: str
+    oracle: OracleResult
+    differences: Mapping[str, float]
+    refused: Mapping[str, str]
+    tolerance: float
+
+    def agreeing(self) -> list[str]:
+        """The strategies that agree with the per-row loop, the fastest first."""
+        return [name for name in STRATEGIES if self.differences.get(name, float("inf")) <= self.tolerance]
+
+
+def verify(network: Network, example: Call) -> Verification:
+    """Check the interception, and choose the strategy.
+
+    Args:
+        network: The model.
+        example: Some of the user's rows.
+
+    Raises:
+        UnsupportedModelError: If the model draws in a way that is not seen, couples its rows, or keeps state.
+        NothingRandomError: If the output does not move with its masks.
+    """
+    rows = _two_rows(example)
+    oracle = _checked_oracle(network, rows)
+    with torch.inference_mode():
+        reference = _by_row(network, rows)
+        _check_repeats(network, rows, reference)
+        _check_movement(network, rows, reference)
+        differences, refused = _compare(network, rows, reference)
+    tolerance = max(_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in reference)
+    _check_rows_apart(differences["loop"], tolerance)
+    verified = Verification("loop", oracle, differences, refused, tolerance)
+    return replace(verified, strategy=verified.agreeing()[0])
+
+
+# --- rows to look at -------------------------------------------------------------------------------
+
+
+def _two_rows(example: Call) -> Call:
+    """Two rows that differ: equal ones would hide that a model subtracts their mean."""
+    first = example.take(slice(0, 1))
+    for row in range(1, example.rows):
+        if not _same(first, example.take(slice(row, row + 1))):
+            return example.take(torch.tensor([0, row]))
+    twice = example.take(torch.tensor([0, 0]))
+    pairs = zip(twice.leaves, twice.axes, strict=True)
+    return replace(twice, leaves=tuple(_second_rolled(leaf, axis) for leaf, axis in pairs))
+
+
+def _same(one: Call, other: Call) -> bool:
+    pairs = zip(one.leaves, other.leaves, strict=True)
+    return all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor))
+
+
+def _second_rolled(leaf: object, axis: int | None) -> object:
+    """Values of the second row moved by one place, so that each stays among those that occur."""
+    if axis is None or not isinstance(leaf, Tensor) or not leaf.is_floating_point() or leaf.dim() < 2:
+        return leaf
+    first, second = leaf.unbind(axis)
+    return torch.stack([first, second.roll(1, -1)], axis)
+
+
+# --- the native oracle -----------------------------------------------------------------------------
+
+
+def _checked_oracle(network: Network, rows: Call) -> OracleResult:
+    result = native_oracle(network, rows)
+    if result.difference is None:  # rows in another order (packed sequences): a single row has but one
+        result = native_oracle(network, rows.take(slice(0, 1)))
+    if len(result.native_draws) != result.explained:
+        raise UnsupportedModelError(
+            f"the model makes {len(result.native_draws)} random calls of its own "
+            f"({', '.join(sorted(set(result.native_draws)))}), of which mcdrop sees {result.explained}; "
+            "it would sample only a part of its dropout"
+        )
+    dtypes = [p.dtype for p in network.view.parameters()] or [torch.float32]
+    tolerance = _ORACLE_TOLERANCE.get(dtypes[0], _HALF_TOLERANCE)
+    if result.difference is not None and result.difference > tolerance:
+        raise UnsupportedModelError(
+            f"given its own draws, the model under mcdrop differs by {result.difference:.2g} from what it "
+            "computes by itself; a layer uses its randomness in a way that is not understood"
+        )
+    return result
+
+
+# --- the per-row loop --------------------------------------------------------------------------------
+
+
+class _ForcedDraws(BlockDraws):
+    """Draws whose rates are all one half, so that every mask matters."""
+
+    def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:
+        """Draws of one site."""
+        return spread(super().get(key, kind, at_one_half(law), shape), law)
+
+
+class _ExtremeDraws(BlockDraws):
+    """Two samples at the two ends of every law."""
+
+    def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
+        """Draws of one site."""
+        ends = [extreme(law, shape, high=high) for high in (False, True)]
+        return torch.stack(ends).to(self.device)
+
+
+def _draws(network: Network, rows: Sequence[int], law: type[BlockDraws] = _ForcedDraws) -> BlockDraws:
+    keys = [BlockKey(0, row, 0) for row in rows]
+    return law(network.sites, [keys], "philox-1", network.cache)
+
+
+def _alone(network: Network, rows: Call, row: int, law: type[BlockDraws] = _ForcedDraws) -> list[Tensor]:
+    call = rows.take(slice(row, row + 1))
+    try:
+        return loop(network, call, _draws(network, [row], law), _SAMPLES)
+    except McdropError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"the model fails on a single row ({str(error).splitlines()[0][:200]}), so no answer could "
+            "belong to one row alone; see that forward works for a batch of one (squeeze() without an axis "
+            "is a usual cause)"
+        ) from error
+
+
+def _by_row(network: Network, rows: Call) -> list[Tensor]:
+    """The judge: one row, one sample at a time."""
+    each = [_alone(network, rows, row) for row in range(rows.rows)]
+    return [torch.cat(parts, 1) for parts in zip(*each, strict=True)]
+
+
+def _check_repeats(network: Network, rows: Call, reference: list[Tensor]) -> None:
+    again = _alone(network, rows, 0)
+    if not all(
+        torch.equal(a[:, :1].nan_to_num(), b.nan_to_num()) for a, b in zip(reference, again, strict=True)
+    ):
+        raise UnsupportedModelError(
+            "the same masks gave two different outputs: the model keeps state from pass to pass, or "
+            "something in it is random outside of torch; make forward depend on its inputs alone"
+        )
+
+
+def _check_movement(network: Network, rows: Call, reference: list[Tensor]) -> None:
+    if _moves(reference) or _moves(_alone(network, rows, 0, _ExtremeDraws)):
+        return
+    sites = ", ".join(str(key) for key in list(network.sites)[:5])
+    raise NothingRandomError(
+        f"the output does not move when the masks of its sites ({sites}) are forced at p = .5, so the "
+        "samples would all be equal; see that what the dropout acts on reaches the output"
+    )
+
+
+def _moves(outputs: list[Tensor]) -> bool:
+    return any(not torch.equal(t[0].nan_to_num(), t[1].nan_to_num()) for t in outputs)
+
+
+def _compare(
+    network: Network, rows: Call, reference: list[Tensor]
+) -> tuple[dict[str, float], dict[str, str]]:
+    differences: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for name, strategy in STRATEGIES.items():
+        try:
+            got = strategy(network, rows, _draws(network, range(rows.rows)), _SAMPLES)
+            differences[name] = largest_difference(reference, got)
+        except (McdropError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            if name == "loop":
+                raise
+            refused[name] = str(error).splitlines()[0][:200]
+    return differences, refused
+
+
+def _check_rows_apart(difference: float, tolerance: float) -> None:
+    if difference > tolerance:
+        raise UnsupportedModelError(
+            f"a row computed alone differs by {difference:.2g} from the same row in a batch: the model "
+            "couples its rows (statistics over the batch, a shared capacity, a sort), so no answer could be "
+            "one row's own"
+        )
