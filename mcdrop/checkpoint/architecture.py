@@ -1,0 +1,121 @@
+"""Architectures: from the manifest's words to a module with random weights.
+
+A name in the zoo can always be built. A `package.module:function` is imported only if the operator allowed
+its package by name, and only a function that this package itself defines is called: an allowed package must
+not open the door to whatever else it happens to import.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from mcdrop import zoo
+from mcdrop.checkpoint.manifest import Architecture
+from mcdrop.errors import CheckpointError
+
+__all__ = ["build", "build_outline"]
+
+_FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+
+
+def build(architecture: Architecture, allow: Collection[str] = ()) -> nn.Module:
+    """A new module, whose weights still have to be loaded. The global generator is left as it was.
+
+    Args:
+        architecture: From the manifest.
+        allow: Top-level packages whose factories may be called.
+
+    Raises:
+        CheckpointError: If it is unknown, not allowed, or cannot be built.
+    """
+    factory = _SOURCES[architecture.source](architecture.name, allow)
+    with torch.random.fork_rng(devices=[]):
+        return _built(factory, architecture)
+
+
+def build_outline(architecture: Architecture) -> nn.Module | None:
+    """The same module on the meta device, which takes no memory however large its arguments say that it is.
+
+    Returns:
+        None for sources other than the zoo: code of others may not know the meta device.
+
+    Raises:
+        CheckpointError: As `build`.
+    """
+    if architecture.source != "zoo":
+        return None
+    with torch.device("meta"):
+        return build(architecture)
+
+
+def _built(factory: Callable[..., object], architecture: Architecture) -> nn.Module:
+    try:
+        module = factory(**architecture.arguments)
+    except Exception as error:  # whatever a model's own code raises, the checkpoint is at fault
+        reason = f"it raised {type(error).__name__}: {error}"
+        raise CheckpointError(f"{_title(architecture)} cannot be built; {reason}") from error
+    if not isinstance(module, nn.Module):
+        came = type(module).__name__
+        raise CheckpointError(f"{_title(architecture)} must make a torch.nn.Module, got {came}")
+    return module
+
+
+def _title(architecture: Architecture) -> str:
+    return f"the architecture {architecture.source} {architecture.name!r}"
+
+
+def _from_zoo(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001 - all sources alike
+    if name not in zoo.names():
+        known = ", ".join(zoo.names())
+        raise CheckpointError(f"the architecture {name!r} is not in the zoo, which has: {known}")
+    return partial(zoo.create, name)
+
+
+def _from_factory(name: str, allow: Collection[str]) -> Callable[..., object]:
+    if not _FACTORY.fullmatch(name):
+        raise CheckpointError(f"a factory must be named package.module:function, got {name!r}")
+    module_name, _, function_name = name.partition(":")
+    _check_allowed(module_name, allow, todo=f"allow {_package(module_name)!r} if you trust it")
+    try:
+        function = getattr(import_module(module_name), function_name)
+    except Exception as error:  # the module is foreign code, and may raise anything
+        raise CheckpointError(f"the factory {name!r} cannot be imported: {error}") from error
+    home = getattr(function, "__module__", None) or "builtins"
+    _check_allowed(home, allow, todo=f"{name!r} was only imported there")
+    return _callable(function, name)
+
+
+def _check_allowed(module_name: str, allow: Collection[str], *, todo: str) -> None:
+    if _package(module_name) not in allow:
+        allowed = ", ".join(sorted(allow)) or "none"
+        package = _package(module_name)
+        raise CheckpointError(f"the code of package {package!r} is not allowed (allowed: {allowed}); {todo}")
+
+
+def _package(module_name: str) -> str:
+    return module_name.partition(".")[0]
+
+
+def _callable(function: Any, name: str) -> Callable[..., object]:
+    if not callable(function):
+        raise CheckpointError(f"the factory {name!r} must be callable, got {type(function).__name__}")
+    checked: Callable[..., object] = function
+    return checked
+
+
+def _later(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001 - all sources alike
+    todo = "wrap it in a function of your own package and name that as a factory"
+    raise CheckpointError(f"{name!r}: models of Hugging Face and timm cannot be loaded yet; {todo}")
+
+
+_SOURCES: Final[dict[str, Callable[[str, Collection[str]], Callable[..., object]]]] = {
+    "zoo": _from_zoo,
+    "factory": _from_factory,
+    "huggingface": _later,
+    "timm": _later,
+}

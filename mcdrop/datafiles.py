@@ -1,0 +1,308 @@
+"""Data files: inputs and targets from `.npz`, `.csv` and `.parquet`; predictions to these and to `.json`.
+
+In an `.npz` each input is an array of its own. In a table an input is the column of its name, or several
+columns: those that the checkpoint lists; `x_0`, `x_1`, ... for an input `x`; or, for a model with one
+input, all but the target, in their order. Nothing is unpickled, and what is written appears whole or not at
+all.
+
+Alphabet: N rows, K columns of one input.
+"""
+
+import csv
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count, takewhile
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcdrop.errors import DataFileError
+from mcdrop.extras import require
+from mcdrop.predictive import Predictive
+
+__all__ = ["Array", "Data", "check_output", "read_data", "replacing", "write_predictions"]
+
+Array = NDArray[Any]
+
+_SHOWN: Final = 40
+"""Characters of a wrong value that an error repeats."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a data file holds for a model.
+
+    Attributes:
+        inputs: (N, ...) by the name of the input; (N, K) from a table.
+        y: (N, ...) targets, numbers or the names of classes; None if there are none.
+    """
+
+    inputs: dict[str, Array]
+    y: Array | None
+
+    def __len__(self) -> int:
+        """N."""
+        return len(next(iter(self.inputs.values())))
+
+
+def read_data(
+    path: str | PathLike[str],
+    inputs: Sequence[str],
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    target: str = "y",
+) -> Data:
+    """Read the inputs of a model and, where the file has them, its targets.
+
+    Args:
+        path: A file that ends in `.npz`, `.csv` or `.parquet`.
+        inputs: Names of the model's inputs.
+        columns: Of a table, that make an input, by its name.
+        target: Name of the targets.
+
+    Raises:
+        DataFileError: If the file is missing, damaged or of another kind, lacks an input, or has a value that
+            is missing, not finite, or no number.
+        MissingExtraError: If it is a parquet file and pyarrow is not installed.
+    """
+    source = Path(path)
+    arrays = _reader(source)(source)
+    y = arrays.pop(target, None)
+    listed = {} if columns is None else columns
+    found = {name: _input(name, arrays, listed.get(name), only=len(inputs) == 1) for name in inputs}
+    data = {name: _finite(name, _numbers(name, values)) for name, values in found.items()}
+    data_y = None if y is None else _finite(target, _numbers_or_names(y))
+    _check_rows({**data, **({} if data_y is None else {target: data_y})})
+    return Data(data, data_y)
+
+
+def write_predictions(predictive: Predictive, path: str | PathLike[str]) -> None:
+    """Write predictions to a file, in place of one that may be there.
+
+    Args:
+        predictive: All its rows and outputs are written; `load_predictions` reads an `.npz` back.
+        path: A file that ends in `.csv`, `.npz`, `.json` or `.parquet`.
+
+    Raises:
+        DataFileError: If it cannot be written, or ends in something else.
+        MissingExtraError: If it is a parquet file and pyarrow is not installed.
+    """
+    target = Path(path)
+    check_output(target)
+    with replacing(target) as partial:
+        _WRITERS[target.suffix](predictive, partial)
+
+
+def check_output(path: Path) -> None:
+    """See that predictions can be written to a file of that name, before they are made.
+
+    Raises:
+        DataFileError: If not.
+    """
+    if path.suffix not in _WRITERS:
+        raise DataFileError(f"predictions are written to {_listing(_WRITERS)}, got {path.name!r}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path` to write to, which takes its place if all went well and disappears otherwise.
+
+    Raises:
+        DataFileError: If `path` is no plain file, or cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        raise DataFileError(f"{path} must be a plain file or a new name")
+    target = path.resolve()  # of a link, what it points to is replaced, not the link
+    partial = target.with_name(f".{secrets.token_hex(8)}.{target.name}")
+    try:
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _reader(path: Path) -> Callable[[Path], dict[str, Array]]:
+    if path.suffix not in _READERS:
+        raise DataFileError(f"data are read from {_listing(_READERS)}, got {path.name!r}")
+    if not path.is_file():
+        raise DataFileError(f"there is no file {path}")
+    return _READERS[path.suffix]
+
+
+def _listing(names: Mapping[str, object] | Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _npz_arrays(path: Path) -> dict[str, Array]:
+    try:
+        # Opened here, since NumPy leaves the file open when it turns out to be no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        raise DataFileError(f"{path} is not an .npz file of plain arrays ({error})") from error
+
+
+def _csv_arrays(path: Path) -> dict[str, Array]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except (ValueError, OSError, csv.Error) as error:
+        raise DataFileError(f"{path} is not a .csv file in UTF-8 ({error})") from error
+    if len(lines) < 2:
+        raise DataFileError(f"{path} must have a line of column names and a row, got {len(lines)} lines")
+    (_, header), *rows = lines
+    _check_cells(header, rows, path)
+    cells = zip(*(row for _, row in rows), strict=True)
+    return {name: np.array(column) for name, column in zip(header, cells, strict=True)}
+
+
+def _check_cells(header: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> None:
+    repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None:
+        raise DataFileError(f"{path} has two columns named {repeated!r}")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise DataFileError(f"{path} line {line} must have {len(header)} cells, got {len(row)}")
+
+
+def _parquet_arrays(path: Path) -> dict[str, Array]:
+    pyarrow, parquet = require("pyarrow", extra="parquet"), require("pyarrow.parquet", extra="parquet")
+    try:
+        table = parquet.read_table(path)
+        return {name: _column(table.column(name)) for name in table.column_names}
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        raise DataFileError(f"{path} is not a .parquet file of numbers and texts ({error})") from error
+
+
+def _column(column: Any) -> Array:
+    values: Array = column.to_numpy()
+    # A column of lists (an image for each row) comes as an array of arrays.
+    return np.stack(list(values)) if len(values) and isinstance(values[0], np.ndarray) else values
+
+
+def _input(name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, *, only: bool) -> Array:
+    if name in arrays:
+        return arrays[name]
+    if only and "x" in arrays:
+        return arrays["x"]
+    names = _columns_of(name, arrays, listed, only=only)
+    missing = [column for column in names if column not in arrays]
+    if missing or not names:
+        lacking = _listing(missing) or repr(name)
+        raise DataFileError(f"the data lack {lacking}; they have {_listing(list(arrays)) or 'nothing'}")
+    if any(arrays[column].ndim != 1 for column in names):
+        raise DataFileError(f"the data must have an array named {name!r}; they have {_listing(list(arrays))}")
+    return np.stack([_numbers(column, arrays[column]) for column in names], axis=1)
+
+
+def _columns_of(
+    name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, *, only: bool
+) -> Sequence[str]:
+    if listed is not None:
+        return listed
+    numbered = list(takewhile(arrays.__contains__, (f"{name}_{i}" for i in count())))
+    return numbered or (list(arrays) if only else [])
+
+
+def _numbers(name: str, values: Array) -> Array:
+    if values.dtype.kind in "biuf":
+        return values
+    try:
+        return values.astype(np.float64, casting="unsafe" if values.dtype.kind in "OSU" else "safe")
+    except (TypeError, ValueError) as error:
+        rows = (row for row, value in enumerate(values.tolist()) if not _is_number(value))
+        row = next(rows, 0)
+        raise DataFileError(
+            f"{name} must be numbers, got {str(values[row])[:_SHOWN]!r} in row {row}"
+        ) from error
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers_or_names(values: Array) -> Array:
+    if values.dtype.kind not in "OSU" or all(map(_is_number, values.ravel().tolist())):
+        return _numbers("the targets", values)
+    return values.astype(str)
+
+
+def _finite(name: str, values: Array) -> Array:
+    if values.dtype.kind != "f" or bool(np.isfinite(values).all()):
+        return values
+    wrong = np.argwhere(~np.isfinite(values))
+    came = values[tuple(wrong[0])]
+    raise DataFileError(f"{name} must be finite, got {came} in row {wrong[0][0]} ({len(wrong)} such values)")
+
+
+def _check_rows(arrays: Mapping[str, Array]) -> None:
+    rows = {name: len(values) if values.ndim else 0 for name, values in arrays.items()}
+    if 0 in rows.values():
+        raise DataFileError(f"the data must have at least one row, got none in {_listing(list(rows))}")
+    if len(set(rows.values())) > 1:
+        came = ", ".join(f"{name} has {number}" for name, number in rows.items())
+        raise DataFileError(f"the data must have equally many rows of each, but {came}")
+
+
+def _write_npz(predictive: Predictive, path: Path) -> None:
+    predictive.save(path)
+
+
+def _write_csv(predictive: Predictive, path: Path) -> None:
+    columns = predictive.columns()
+    # As text each number is the shortest that reads back to the same value of its own dtype.
+    cells = (values.astype(str) for values in columns.values())
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*cells, strict=True))
+
+
+def _write_parquet(predictive: Predictive, path: Path) -> None:
+    table = require("pyarrow", extra="parquet").table(predictive.columns())
+    require("pyarrow.parquet", extra="parquet").write_table(table, path)
+
+
+def _write_json(predictive: Predictive, path: Path) -> None:
+    outputs = {name: _shortest(values) for name, values in predictive.numpy().items()}
+    document = {"task": predictive.task, **asdict(predictive.sampled), "outputs": outputs}
+    try:
+        text = json.dumps(document, indent=None, allow_nan=False)
+    except ValueError as error:
+        raise DataFileError(
+            "JSON has no NaN or infinity, and the predictions have; write .csv or .npz"
+        ) from error
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _shortest(values: Array) -> Any:
+    """Nested lists of numbers, whose shortest decimals read back to the same value in the array's dtype."""
+    return values.tolist() if values.dtype.kind != "f" else values.astype(str).astype(np.float64).tolist()
+
+
+_READERS: Final[dict[str, Callable[[Path], dict[str, Array]]]] = {
+    ".npz": _npz_arrays,
+    ".csv": _csv_arrays,
+    ".parquet": _parquet_arrays,
+}
+_WRITERS: Final[dict[str, Callable[[Predictive, Path], None]]] = {
+    ".csv": _write_csv,
+    ".npz": _write_npz,
+    ".json": _write_json,
+    ".parquet": _write_parquet,
+}
