@@ -1,0 +1,52 @@
+"""mcdrop: uncertainty for trained PyTorch models by Monte Carlo dropout.
+
+    mc = mcdrop.MCDropout(model, task="classification")
+    pred = mc.predict(x)
+    pred.mean, pred.std, pred.mutual_information
+
+Names are imported when they are first used, so that `import mcdrop` loads only torch and numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+__version__: Final = "0.1.0"
+
+if TYPE_CHECKING:
+    from mcdrop import errors, zoo
+    from mcdrop.evaluation import Report, evaluate
+    from mcdrop.mcdropout import MCDropout, load
+    from mcdrop.predictive import Predictive, load_predictions
+
+__all__ = [
+    "MCDropout",
+    "Predictive",
+    "Report",
+    "errors",
+    "evaluate",
+    "load",
+    "load_predictions",
+    "zoo",
+]
+
+_HOMES: Final = {
+    "MCDropout": "mcdrop.mcdropout",
+    "Predictive": "mcdrop.predictive",
+    "Report": "mcdrop.evaluation",
+    "errors": "mcdrop.errors",
+    "evaluate": "mcdrop.evaluation",
+    "load": "mcdrop.mcdropout",
+    "load_predictions": "mcdrop.predictive",
+    "zoo": "mcdrop.zoo",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mcdrop' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    return module if _HOMES[name] == f"mcdrop.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,207 @@
+"""Planning: how a model is sampled, found out once for each input signature."""
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from mcdrop.errors import NothingRandomError
+from mcdrop.exact import CANDIDATES, confirmed_rows
+from mcdrop.footprint import Footprint, footprint
+from mcdrop.inputs import Call
+from mcdrop.masks import BLOCK, BlockKey
+from mcdrop.network import Network, network_of
+from mcdrop.sampling import Plan, block_outputs
+from mcdrop.strategies import STRATEGIES
+from mcdrop.tracing import trace
+from mcdrop.verification import Verification, verify
+
+__all__ = ["Planned", "Planner"]
+
+_TILE_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
+"""Size of the largest tensor after the first site, over a tile: on a CPU what stays in its cache."""
+_PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
+"""The same before it."""
+_LEAST_ROWS: Final = 4
+_MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
+_MOST_BLOCKS: Final = 8
+_WORTH_TIMING: Final = 2**16
+"""Bytes of the largest tensor of one row and sample from which on a loop may be as fast."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is known of one input signature.
+
+    Attributes:
+        network: The replayable model.
+        example: Some rows of the call that it was made for.
+        strategy: The first that agreed with the per-row loop; exact mode uses it.
+        fast_strategy: The one of those that agreed that took the least time on the example.
+        verification: What was compared, and how far apart it was; None with `verify=False`.
+        footprint: Bytes that a row writes.
+    """
+
+    network: Network
+    example: Call
+    strategy: str
+    fast_strategy: str
+    verification: Verification | None
+    footprint: Footprint
+
+    def fast(self, rows: int) -> Plan:
+        """The plan for samples of `rows` rows that agree to rounding."""
+        tile, blocks = _tile(self.footprint, rows, self.fast_strategy, self.network.device)
+        return Plan(self.network, self.fast_strategy, tile, blocks)
+
+    def exact(self, most: int, strategy: str | None) -> Plan:
+        """The plan for samples that agree to the last bit, as the position probe confirms it."""
+        plan = Plan(self.network, strategy or self.strategy, 1, exact=True)
+        return replace(plan, rows=confirmed_rows(plan, self.example, most=most))
+
+
+class Planner:
+    """Makes plans when they are first needed; safe to share between threads.
+
+    Args:
+        model: The user's.
+        verify: Whether a plan is checked on the user's own input before it is used.
+        exact_rows: The largest R to try.
+        exact_strategy: Of exact mode; None for that of the plan.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        verify: bool = True,
+        exact_rows: int = CANDIDATES[0],
+        exact_strategy: str | None = None,
+    ) -> None:
+        self._model = model
+        self._verify = verify
+        self._exact_rows = exact_rows
+        self._exact_strategy = exact_strategy
+        self._lock = threading.RLock()
+        self._planned: dict[Any, Planned] = {}
+        self._exact: dict[Any, Plan] = {}
+        self._seen: tuple[tuple[Any, ...], tuple[Any, ...]] = ((), ())
+        self.latest: Planned | None = None
+
+    def planned(self, call: Call) -> Planned:
+        """What is known of inputs like `call`."""
+        with self._lock:
+            self._forget_if_changed()
+            if call.signature not in self._planned:
+                self._planned[call.signature] = self._make(call)
+            self.latest = self._planned[call.signature]
+            return self.latest
+
+    def fast(self, call: Call) -> Plan:
+        """The plan for inputs like `call`."""
+        return self.planned(call).fast(call.rows)
+
+    def exact(self, call: Call) -> Plan:
+        """The plan of exact mode for inputs like `call`."""
+        with self._lock:
+            planned = self.planned(call)
+            if call.signature not in self._exact:
+                self._exact[call.signature] = planned.exact(self._exact_rows, self._exact_strategy)
+            return self._exact[call.signature]
+
+    def _make(self, call: Call) -> Planned:
+        traced = trace(self._model, call)
+        if not traced.sites:
+            raise NothingRandomError(_why_nothing_is_random(self._model))
+        network = network_of(self._model, traced)
+        example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
+        size = footprint(network, example.take(torch.arange(2) % example.rows))
+        verification = (
+            (self._verified_before(network, example) or verify(network, example)) if self._verify else None
+        )
+        strategy = verification.strategy if verification else _first_strategy(network)
+        fast = _fastest(network, example, verification, size) if verification else strategy
+        return Planned(network, example, strategy, fast, verification, size)
+
+    def _verified_before(self, network: Network, example: Call) -> Verification | None:
+        """The verification of inputs that differ in their lengths alone and fire the same sites."""
+        for planned in self._planned.values():
+            if planned.example.kind == example.kind and list(planned.network.sites) == list(network.sites):
+                return planned.verification
+        return None
+
+    def _forget_if_changed(self) -> None:
+        """A model whose modules, tensors or rates were exchanged is traced again."""
+        parts, rates = _parts(self._model), _rates(self._model)
+        seen, seen_rates = self._seen
+        same = len(parts) == len(seen) and all(a is b for a, b in zip(parts, seen, strict=True))
+        if not same or rates != seen_rates:
+            self._planned.clear()
+            self._exact.clear()
+            self._seen = parts, rates
+
+
+def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tuple[int, int]:
+    """Rows and blocks of a tile: as many rows as stay in the cache, then blocks if all rows do."""
+    kind = "cuda" if device.type == "cuda" else "cpu"
+    block_bytes = size.suffix * (1 if strategy == "loop" else BLOCK)  # what is in memory at once
+    cells = max(_TILE_BYTES[kind] // block_bytes, 1)
+    most = min(_MOST_ROWS[kind], max(_PREFIX_BYTES[kind] // size.prefix, 1))
+    tile = min(rows, max(cells, _LEAST_ROWS), most)
+    return tile, min(max(_TILE_BYTES[kind] // 4 // (block_bytes * tile), 1), _MOST_BLOCKS)
+
+
+def _fastest(network: Network, example: Call, verification: Verification, size: Footprint) -> str:
+    """Of the strategies that agree, the fastest on one block.
+
+    Networks with small tensors are not timed: for them fewer calls always win.
+    """
+    agreeing = verification.agreeing()
+    if len(agreeing) == 1 or size.suffix < _WORTH_TIMING:
+        return verification.strategy
+    return min(agreeing, key=lambda name: _seconds_per_row(network, name, example, size))
+
+
+def _seconds_per_row(network: Network, strategy: str, example: Call, size: Footprint) -> float:
+    tile, _ = _tile(size, example.rows, strategy, network.device)
+    plan, rows = Plan(network, strategy, tile), example.take(slice(0, tile))
+    block_outputs(plan, rows, [[BlockKey(0, 0, 0)]], "philox-1")  # draws the masks
+    start = time.perf_counter()
+    block_outputs(plan, rows, [[BlockKey(0, 0, 0)]], "philox-1")
+    return (time.perf_counter() - start) / tile
+
+
+def _first_strategy(network: Network) -> str:
+    return next(iter(STRATEGIES)) if network.fixed else "loop"
+
+
+def _parts(model: nn.Module) -> tuple[Any, ...]:
+    return (*model.modules(), *model.parameters(), *model.buffers())
+
+
+def _rates(model: nn.Module) -> tuple[Any, ...]:
+    return tuple(v for m in model.modules() for v in vars(m).values() if isinstance(v, float))
+
+
+def _why_nothing_is_random(model: nn.Module) -> str:
+    silent = [path or "(model)" for path, module in model.named_modules() if _is_silent_dropout(module)]
+    looked = (
+        "every pass would be the same: one forward pass made no random call. Looked for: dropout of every "
+        "kind (modules and functions), dropout in attention and in recurrent layers, stochastic depth, and "
+        "draws such as torch.rand and bernoulli_"
+    )
+    if silent:
+        listed = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        return f"{looked}. There is dropout of rate 0: {listed}. Set the rate used in training, above 0"
+    todo = "if the model has dropout, see that forward reaches it; if it has none, add some and train with it"
+    return f"{looked}; {todo}"
+
+
+def _is_silent_dropout(module: nn.Module) -> bool:
+    rates = [getattr(module, name, None) for name in ("p", "dropout", "dropout_p", "drop_prob")]
+    return any(
+        isinstance(rate, float | int) and not isinstance(rate, bool) and rate == 0 for rate in rates
+    ) and ("drop" in type(module).__name__.lower() or isinstance(module, nn.RNNBase | nn.MultiheadAttention))

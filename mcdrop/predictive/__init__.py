@@ -1,0 +1,23 @@
+"""Predictives: what N stochastic passes say about each row, with one class for each task."""
+
+from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
+from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.predictive import Predictive, Sampled
+from mcdrop.predictive.raw import RawPredictive
+from mcdrop.predictive.regression import RegressionPredictive
+from mcdrop.predictive.saved import load_predictions
+from mcdrop.predictive.tasks import TASKS, Task, task_named
+
+__all__ = [
+    "TASKS",
+    "BinaryPredictive",
+    "ClassificationPredictive",
+    "MultilabelPredictive",
+    "Predictive",
+    "RawPredictive",
+    "RegressionPredictive",
+    "Sampled",
+    "Task",
+    "load_predictions",
+    "task_named",
+]

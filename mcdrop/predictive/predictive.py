@@ -1,0 +1,281 @@
+"""What every predictive has: moments over the samples, quantiles, rows that can be picked and joined.
+
+Alphabet: S samples, N rows, Q levels, ... further dimensions.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from os import PathLike
+from typing import Any, ClassVar, Final, Self, TypeGuard
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mcdrop.errors import DomainError, InputError, SamplesNotKeptError
+from mcdrop.extras import require
+from mcdrop.predictive.archive import as_array, write_archive
+
+__all__ = ["ROWS_FIRST", "Predictive", "Sampled", "check_levels"]
+
+ROWS_FIRST: Final = {"rows": 0}
+"""Metadata of a field (N, ...)."""
+_ROWS_SECOND: Final = {"rows": 1}
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """How the samples of a predictive were drawn: enough for the same model and rows to draw them again.
+
+    Attributes:
+        n_samples: S.
+        seed: Of the masks.
+        masks: `consistent` or `independent`.
+        rng: Name of the generator.
+        exact: Whether fixed blocks were computed, so that the bits can be reproduced.
+    """
+
+    n_samples: int
+    seed: int
+    masks: str
+    rng: str
+    exact: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictive:
+    """The predictive distribution of N rows. Abstract: each task has its own.
+
+    Attributes:
+        sampled: How it was drawn.
+        mean: (N, ...) mean over the samples.
+        sample_std: (N, ...) standard deviation over the samples, ddof = 1.
+        standard_error: (N, ...) Monte Carlo error of the mean.
+        deterministic: (N, ...) what the model says with dropout off.
+        kept_samples: (S, N, ...), or None if they were dropped.
+        levels: Levels of the quantiles that were asked for in the call.
+        level_values: (Q, N, ...) these quantiles, or None.
+        notes: Things to know about this result, by name; `zero_variance` if no row moved.
+    """
+
+    task: ClassVar[str] = ""
+    outputs: ClassVar[tuple[str, ...]] = ("mean", "std", "standard_error", "deterministic")
+    default_outputs: ClassVar[tuple[str, ...]] = ("mean", "std")
+
+    sampled: Sampled
+    mean: Tensor = field(metadata=ROWS_FIRST)
+    sample_std: Tensor = field(metadata=ROWS_FIRST)
+    standard_error: Tensor = field(metadata=ROWS_FIRST)
+    deterministic: Tensor = field(metadata=ROWS_FIRST)
+    kept_samples: Tensor | None = field(metadata=_ROWS_SECOND)
+    levels: tuple[float, ...]
+    level_values: Tensor | None = field(metadata=_ROWS_SECOND)
+    notes: tuple[str, ...]
+
+    @property
+    def std(self) -> Tensor:
+        """(N, ...) standard deviation of the predictive distribution, in units of the mean."""
+        return self.sample_std
+
+    @property
+    def n_samples(self) -> int:
+        """S."""
+        return self.sampled.n_samples
+
+    @property
+    def seed(self) -> int:
+        """Of the masks."""
+        return self.sampled.seed
+
+    @property
+    def samples(self) -> Tensor:
+        """(S, N, ...) what `mean` is the mean of.
+
+        Raises:
+            SamplesNotKeptError: If they were dropped.
+        """
+        if self.kept_samples is None:
+            raise SamplesNotKeptError(
+                "the samples of this prediction were dropped; pass keep_samples=True to predict"
+            )
+        return self.kept_samples
+
+    def quantile(self, q: float | Sequence[float]) -> Tensor:
+        """Quantiles of the predictive distribution.
+
+        Args:
+            q: One level in (0, 1), or several.
+
+        Returns:
+            Like `mean` for one level; (Q, N, ...) for several. In units of the mean.
+
+        Raises:
+            DomainError: If a level is not between 0 and 1, or there is none.
+            SamplesNotKeptError: If the samples were dropped and a level was not named in the call.
+        """
+        levels = check_levels(q)
+        if not levels:
+            raise DomainError("wanted at least one level, got none")
+        values = torch.stack([self._quantile(level) for level in levels])
+        return values[0] if _is_number(q) else values
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The central interval that holds `level` of the predictive distribution.
+
+        Args:
+            level: Its probability, in (0, 1).
+
+        Returns:
+            Lower and upper ends, each like `mean`.
+
+        Raises:
+            DomainError: If `level` is not between 0 and 1.
+            SamplesNotKeptError: If the samples were dropped and these quantiles were not named in the call.
+        """
+        (level,) = check_levels(level)
+        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.mean)
+
+    def __getitem__(self, rows: Any) -> Self:
+        """The same for some of the rows: an index, a slice, a list, or a mask."""
+        picked: dict[str, Any] = {
+            name: None if tensor is None else _pick(tensor, axis, rows)
+            for name, tensor, axis in self.row_tensors()
+        }
+        return replace(self, **picked)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several predictives of the same kind, one after the other.
+
+        Samples and notes stay where every part has them.
+
+        Raises:
+            InputError: If there are none, or they were sampled in different ways.
+        """
+        if len({(type(part), *part.facts().items()) for part in parts}) != 1:
+            raise InputError(
+                "wanted predictives of one task with the same samples, seed, masks and quantile levels"
+            )
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*(part.row_tensors() for part in parts), strict=True)
+        joined: dict[str, Any] = {column[0][0]: _joined(column) for column in columns}
+        notes = tuple(note for note in parts[0].notes if all(note in part.notes for part in parts))
+        return replace(parts[0], notes=notes, **joined)
+
+    def numpy(self) -> dict[str, NDArray[Any]]:
+        """Every output as an array, by name; bfloat16, which NumPy lacks, as float32."""
+        return {name: as_array(getattr(self, name)) for name in self.available_outputs()}
+
+    def to_dataframe(self) -> Any:
+        """One row for each row and one column for each number, as a pandas frame.
+
+        Raises:
+            MissingExtraError: If pandas is not installed.
+        """
+        return require("pandas", extra="pandas").DataFrame(self.columns())
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Arrays (N,) by column name; outputs with further dimensions have one for each entry, `mean_0`."""
+        table: dict[str, NDArray[Any]] = {}
+        for name, values in self.numpy().items():
+            flat = values.reshape(len(self), math.prod(values.shape[1:]))
+            single = flat.shape[1] == 1
+            table |= {name if single else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
+        return table
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything to an `.npz` file, for `mcdrop.load_predictions`.
+
+        Args:
+            path: The file, which must not exist.
+
+        Raises:
+            DataFileError: If it exists, its name does not end in `.npz`, or it cannot be written.
+        """
+        facts = {**self.facts(), "task": self.task, "sampled": asdict(self.sampled), "notes": self.notes}
+        write_archive(
+            path, {name: tensor for name, tensor, _ in self.row_tensors() if tensor is not None}, facts
+        )
+
+    def available_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that this predictive has."""
+        return self.outputs
+
+    def row_tensors(self) -> Iterator[tuple[str, Tensor | None, int]]:
+        """Every field that holds rows: its name, its tensor and the axis of the rows."""
+        for each in fields(self):
+            if "rows" in each.metadata:
+                yield each.name, getattr(self, each.name), each.metadata["rows"]
+
+    def facts(self) -> dict[str, Any]:
+        """Every field that is about all rows alike, by name; notes, which rows can change, apart."""
+        named = (each.name for each in fields(self) if "rows" not in each.metadata and each.name != "notes")
+        return {name: getattr(self, name) for name in named}
+
+    def with_quantiles(self, samples: Tensor) -> Self:
+        """The same, holding the quantiles at `levels` of `samples` (S, N, ...)."""
+        values = torch.stack([self.quantile_of(samples, level) for level in self.levels])
+        return replace(self, level_values=values)
+
+    def quantile_of(self, samples: Tensor, level: float) -> Tensor:
+        """The quantile at `level` of the law that `samples` (S, N, ...) describe: like `mean`.
+
+        Source:
+            Hyndman and Fan 1996, "Sample quantiles in statistical packages", definition 7.
+        """
+        ordered = samples.to(torch.float64).sort(0).values
+        place = level * (len(ordered) - 1)
+        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+        value = torch.where(below == above, below, below + (above - below) * (place - math.floor(place)))
+        return torch.where(ordered[-1].isnan(), math.nan, value).to(samples.dtype)  # NaN is sorted to the end
+
+    def _quantile(self, level: float) -> Tensor:
+        for index, named in enumerate(self.levels):
+            if self.level_values is not None and math.isclose(level, named, rel_tol=1e-9):
+                return self.level_values[index]
+        if self.kept_samples is None:
+            raise SamplesNotKeptError(
+                f"the samples were dropped and the quantile at {level} was not named in the call; "
+                "pass quantiles= or keep_samples=True to predict"
+            )
+        return self.quantile_of(self.kept_samples, level)
+
+
+def check_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
+    """Quantile levels as floats.
+
+    Args:
+        levels: One, or several.
+
+    Raises:
+        DomainError: If one is not between 0 and 1, both excluded.
+    """
+    given: list[Any] = [levels] if isinstance(levels, int | float | np.number) else list(levels)
+    for level in given:
+        if isinstance(level, bool) or not _is_number(level) or not 0 < level < 1:
+            raise DomainError(f"a level must be a number between 0 and 1, both excluded, got {level!r}")
+    return tuple(float(level) for level in given)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+def _pick(tensor: Tensor, axis: int, rows: Any) -> Tensor:
+    if isinstance(rows, slice) and rows.step in (None, 1):
+        return tensor[(slice(None),) * axis + (rows,)]
+    wanted = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
+    numbers = np.atleast_1d(np.arange(tensor.shape[axis])[wanted])
+    return tensor.index_select(axis, torch.from_numpy(numbers.copy()).to(tensor.device))
+
+
+def _joined(column: Sequence[tuple[str, Tensor | None, int]]) -> Tensor | None:
+    tensors = [tensor for _, tensor, _ in column if tensor is not None]
+    return torch.cat(tensors, column[0][2]) if len(tensors) == len(column) else None

@@ -1,0 +1,63 @@
+"""Predictions from disk: what `Predictive.save` wrote."""
+
+from dataclasses import fields
+from os import PathLike
+from typing import Any, Final
+
+from torch import Tensor
+
+from mcdrop.errors import DataFileError
+from mcdrop.predictive.archive import DAMAGE, read_archive
+from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
+from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.predictive import Predictive, Sampled
+from mcdrop.predictive.raw import RawPredictive
+from mcdrop.predictive.regression import RegressionPredictive
+
+__all__ = ["load_predictions"]
+
+_KINDS: Final[dict[str, type[Predictive]]] = {
+    kind.task: kind
+    for kind in (
+        BinaryPredictive,
+        ClassificationPredictive,
+        MultilabelPredictive,
+        RawPredictive,
+        RegressionPredictive,
+    )
+}
+_MAY_MISS: Final = {"kept_samples": None, "level_values": None}
+
+
+def load_predictions(path: str | PathLike[str]) -> Predictive:
+    """Read what `Predictive.save` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        An equal predictive, on the CPU.
+
+    Raises:
+        DataFileError: If there is no such file, or it is not one of predictions.
+    """
+    try:
+        tensors, facts = read_archive(path)
+        return _predictive(tensors, facts)
+    except FileNotFoundError as error:
+        raise DataFileError(f"there is no file {path}") from error
+    except DAMAGE as error:
+        raise DataFileError(f"{path} does not hold predictions saved by mcdrop ({error})") from error
+
+
+def _predictive(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Predictive:
+    kind = _KINDS[facts["task"]]
+    values = {
+        **_MAY_MISS,
+        **{each.name: facts[each.name] for each in fields(kind) if each.name in facts},
+        **tensors,
+        "sampled": Sampled(**facts["sampled"]),
+        "levels": tuple(facts["levels"]),
+        "notes": tuple(facts["notes"]),
+    }
+    return kind(**values)

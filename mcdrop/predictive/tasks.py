@@ -1,0 +1,220 @@
+"""Tasks: what the outputs of a network mean, and how the moments of their samples become a predictive.
+
+A task is small: `law` turns raw outputs into what is averaged, `entropies` gives what else is averaged,
+`predictive` puts the result together.
+
+Alphabet: s samples of some blocks, N rows, C classes, L labels, ... further dimensions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from mcdrop.errors import DomainError, OptionError, ShapeError
+from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
+from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.predictive import Predictive
+from mcdrop.predictive.raw import RawPredictive
+from mcdrop.predictive.regression import RegressionPredictive
+from mcdrop.uncertainty import binary_entropy, entropy
+
+__all__ = ["TASKS", "Task", "task_named"]
+
+_SUM_TOLERANCE: Final = 1e-3
+_OUTPUTS: Final = ("logits", "probabilities", "log_probabilities")
+
+
+class Task(Protocol):
+    """What the outputs of a network mean."""
+
+    def law(self, raw: Tensor, /) -> Tensor:
+        """(s, N, ...) float64: what is averaged, from raw outputs (s, N, ...)."""
+
+    def entropies(self, law: Tensor, /) -> Tensor | None:
+        """(s, N, ...) what else is averaged, or None."""
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None, /) -> Predictive:
+        """The result, from the fields that all have, the unrounded mean, and the mean of the entropies."""
+
+
+@dataclass(frozen=True)
+class _Classification:
+    output: str
+    class_axis: int
+
+    def law(self, raw: Tensor) -> Tensor:
+        if raw.dim() < 3:
+            raise ShapeError(
+                f"outputs must be (N, C, ...) for classification, got shape {tuple(raw.shape[1:])}"
+            )
+        axis = self._axis(raw)
+        if raw.shape[axis] < 2:
+            raise ShapeError(
+                f"outputs must have two classes or more, got shape {tuple(raw.shape[1:])}; "
+                "a model with one logit wants task='binary'"
+            )
+        values = raw.to(torch.float64)
+        if self.output == "logits":
+            _refuse_probabilities(values, axis)
+            return values.softmax(axis)
+        probs = values.exp() if self.output == "log_probabilities" else values
+        return _checked_laws(probs, axis, self.output)
+
+    def entropies(self, law: Tensor) -> Tensor:
+        return entropy(law, self._axis(law))
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
+        entropies: dict[str, Any] = {
+            "total_entropy": entropy(mean, self.class_axis),
+            "mean_entropy": mean_entropy,
+        }
+        return ClassificationPredictive(**common, **entropies, class_axis=self.class_axis)
+
+    def _axis(self, samples: Tensor) -> int:
+        axis = self.class_axis if self.class_axis < 0 else self.class_axis + 1
+        if axis % samples.dim() < 2 or not -samples.dim() <= axis < samples.dim():
+            shape = tuple(samples.shape[1:])
+            raise ShapeError(
+                f"class_axis={self.class_axis} must be an axis behind the rows, got shape {shape}"
+            )
+        return axis
+
+
+@dataclass(frozen=True)
+class _Binary:
+    output: str
+
+    def law(self, raw: Tensor) -> Tensor:
+        values = raw.to(torch.float64)
+        if values.dim() > 2 and values.shape[2] == 1:
+            values = values.squeeze(2)
+        elif values.dim() > 2:
+            raise ShapeError(
+                f"outputs must be (N,) or (N, 1, ...) for binary, got shape {tuple(raw.shape[1:])}; "
+                "a model with one logit for each class wants task='classification'"
+            )
+        return _event_probabilities(values, self.output)
+
+    def entropies(self, law: Tensor) -> Tensor:
+        return binary_entropy(law)
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
+        return BinaryPredictive(**common, **_binary_entropies(mean, mean_entropy))
+
+
+@dataclass(frozen=True)
+class _Multilabel:
+    output: str
+
+    def law(self, raw: Tensor) -> Tensor:
+        if raw.dim() < 3:
+            raise ShapeError(f"outputs must be (N, L) for multilabel, got shape {tuple(raw.shape[1:])}")
+        return _event_probabilities(raw.to(torch.float64), self.output)
+
+    def entropies(self, law: Tensor) -> Tensor:
+        return binary_entropy(law)
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
+        return MultilabelPredictive(**common, **_binary_entropies(mean, mean_entropy))
+
+
+@dataclass(frozen=True)
+class _Regression:
+    tau: float | None
+
+    def law(self, raw: Tensor) -> Tensor:
+        return raw.to(torch.float64)
+
+    def entropies(self, law: Tensor) -> None:
+        """None: real numbers have no entropy."""
+
+    def predictive(self, common: dict[str, Any], _mean: Tensor, _mean_entropy: Tensor | None) -> Predictive:
+        return RegressionPredictive(**common, tau=self.tau)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    def law(self, raw: Tensor) -> Tensor:
+        return raw.to(torch.float64)
+
+    def entropies(self, law: Tensor) -> None:
+        """None: nothing is known of what the numbers are."""
+
+    def predictive(self, common: dict[str, Any], _mean: Tensor, _mean_entropy: Tensor | None) -> Predictive:
+        return RawPredictive(**common)
+
+
+TASKS: Final[dict[str, Callable[[str, int, float | None], Task]]] = {
+    "classification": lambda output, class_axis, _tau: _Classification(output, class_axis),
+    "binary": lambda output, _class_axis, _tau: _Binary(output),
+    "multilabel": lambda output, _class_axis, _tau: _Multilabel(output),
+    "regression": lambda _output, _class_axis, tau: _Regression(tau),
+    "raw": lambda _output, _class_axis, _tau: _Raw(),
+}
+"""By name, made from (output, class_axis, tau)."""
+
+
+def task_named(name: str, *, output: str = "logits", class_axis: int = 1, tau: float | None = None) -> Task:
+    """The task of that name.
+
+    Args:
+        name: One of `TASKS`.
+        output: What a classifier returns: `logits`, `probabilities` or `log_probabilities`.
+        class_axis: The axis of the classes in (N, C, ...).
+        tau: Noise precision of a regression, in 1 / squared units of y; None if it was not fitted.
+
+    Raises:
+        OptionError: If there is no such task or output, or tau is given for another task than regression.
+        DomainError: If tau is not positive.
+    """
+    if name not in TASKS:
+        raise OptionError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
+    if output not in _OUTPUTS:
+        raise OptionError(f"output must be one of {', '.join(_OUTPUTS)}, got {output!r}")
+    if class_axis == 0:
+        raise OptionError("class_axis must not be 0, the axis of the rows")
+    if tau is not None and name != "regression":
+        raise OptionError(f"tau is the noise precision of a regression, got it with task={name!r}")
+    if tau is not None and not tau > 0:
+        raise DomainError(f"tau must be positive, got {tau}")
+    return TASKS[name](output, class_axis, tau)
+
+
+def _binary_entropies(mean: Tensor, mean_entropy: Tensor | None) -> dict[str, Any]:
+    return {"total_entropy": binary_entropy(mean), "mean_entropy": mean_entropy}
+
+
+def _event_probabilities(values: Tensor, output: str) -> Tensor:
+    if output == "logits":
+        return values.sigmoid()
+    return _checked_range(values.exp() if output == "log_probabilities" else values, output)
+
+
+def _refuse_probabilities(values: Tensor, axis: int) -> None:
+    inside = (values >= 0).all() & (values <= 1).all()
+    if inside and ((values.sum(axis) - 1).abs() < _SUM_TOLERANCE).all():
+        raise DomainError(
+            "the outputs lie in [0, 1] and sum to 1, so the model ends in a softmax; "
+            "say output='probabilities', since a softmax of probabilities would hide its certainty"
+        )
+
+
+def _checked_laws(probs: Tensor, axis: int, output: str) -> Tensor:
+    off = (probs.sum(axis) - 1).abs().max()
+    if off > _SUM_TOLERANCE:
+        raise DomainError(
+            f"output={output!r} must sum to 1 over the classes, got a row that is off by {off:.3g}"
+        )
+    return _checked_range(probs, output)
+
+
+def _checked_range(probs: Tensor, output: str) -> Tensor:
+    if (probs < 0).any() or (probs > 1 + _SUM_TOLERANCE).any():
+        raise DomainError(
+            f"output={output!r} must lie in [0, 1], got values from {probs.min():.3g} to {probs.max():.3g}; "
+            "a model that returns logits wants output='logits'"
+        )
+    return probs.clamp(0, 1)  # what rounding leaves above 1 has no entropy

@@ -1,0 +1,85 @@
+"""What a checkpoint says of a model that is being saved, and inputs that fit what a checkpoint says."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop import zoo
+from mcdrop.checkpoint import Architecture, InputSpec, Manifest
+from mcdrop.errors import CheckpointError, OptionError
+from mcdrop.inputs import Call
+
+__all__ = ["architecture_of", "example_inputs", "input_specs", "model_card"]
+
+_VARIABLE_LENGTH: Final = 8
+_EXAMPLE_ROWS: Final = 16
+
+
+def architecture_of(model: nn.Module, architecture: str | Architecture | None) -> Architecture:
+    """Where the module comes from.
+
+    Args:
+        model: What is saved.
+        architecture: `package.module:factory`, or the whole entry; None for a model of the zoo.
+
+    Raises:
+        CheckpointError: If it is not named and the model is not from the zoo.
+    """
+    if isinstance(architecture, Architecture):
+        return architecture
+    if architecture is not None:
+        return Architecture(source="factory", name=architecture)
+    entry = zoo.entry_of(model)
+    if entry is None:
+        raise CheckpointError(
+            f"a {type(model).__name__} does not say how to build it again; pass "
+            "architecture='package.module:factory', the function that returns it with fresh weights"
+        )
+    return Architecture(source="zoo", name=entry.name, arguments=dict(entry.arguments))
+
+
+def input_specs(call: Call) -> list[InputSpec]:
+    """What the checkpoint says of the inputs of `call`.
+
+    Raises:
+        OptionError: If an input is not a tensor with its rows on axis 0.
+    """
+    args, kwargs = call.arguments()
+    named = {**{f"x{i}" if len(args) > 1 else "x": value for i, value in enumerate(args)}, **kwargs}
+    return [_input_spec(name, value) for name, value in named.items()]
+
+
+def example_inputs(specs: Sequence[InputSpec]) -> dict[str, Tensor]:
+    """Rows that fit the inputs of a checkpoint, equal everywhere: zeros, 8 of them where lengths vary."""
+    return {
+        spec.name: torch.zeros(
+            _EXAMPLE_ROWS,
+            *[_VARIABLE_LENGTH if size < 0 else size for size in spec.shape],
+            dtype=getattr(torch, spec.dtype),
+        )
+        for spec in specs
+    }
+
+
+def model_card(manifest: Manifest) -> str:
+    """The README of a checkpoint that has none of its own."""
+    sampling = manifest.sampling
+    inputs = "\n".join(
+        f"- `{spec.name}`: {spec.dtype}, ({', '.join(map(str, ['N', *spec.shape]))})"
+        for spec in manifest.inputs
+    )
+    return (
+        f"# {manifest.name}\n\nA {manifest.task} model, sampled {sampling.n_samples} times by Monte Carlo "
+        f"dropout (seed {sampling.seed}).\n\n## Inputs\n\n{inputs}\n"
+    )
+
+
+def _input_spec(name: str, value: Any) -> InputSpec:
+    if not isinstance(value, Tensor) or value.dim() < 1:
+        raise OptionError(
+            f"a checkpoint describes tensors with rows as inputs, and {name} is a {type(value).__name__}"
+        )
+    dtype = str(value.dtype).removeprefix("torch.")
+    return InputSpec.model_validate({"name": name, "dtype": dtype, "shape": list(value.shape[1:])})
