@@ -1,0 +1,118 @@
+"""From what the user named to a model and arrays that fit it."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from mcdrop.checkpoint import InputSpec, Manifest
+from mcdrop.datafiles import Array, Data, read_data
+from mcdrop.errors import DataFileError, OptionError
+from mcdrop.mcdropout import MCDropout, load
+
+__all__ = ["keyword_inputs", "loaded_model", "manifest_of", "model_data", "refuse_overwriting", "targets"]
+
+_NOT_IN_NUMPY: Final = {"bfloat16": "float32"}
+
+
+def loaded_model(checkpoint: str, *, device: str | None, allow: Collection[str] | None) -> MCDropout:
+    """The model of a checkpoint.
+
+    Raises:
+        OptionError: If there is no such device.
+        CheckpointError: If it cannot be loaded.
+    """
+    if device is not None:
+        _check_device(device)
+    return load(checkpoint, device=device, allow=allow or ())
+
+
+def manifest_of(mc: MCDropout) -> Manifest:
+    """What the checkpoint of a loaded model says."""
+    if mc.manifest is None:
+        raise OptionError("wanted a model that was loaded from a checkpoint")
+    return mc.manifest
+
+
+def model_data(manifest: Manifest, path: Path, *, target: str) -> Data:
+    """The rows of a data file, in the shapes and dtypes that the model takes.
+
+    Raises:
+        DataFileError: If they do not fit.
+    """
+    columns = {spec.name: spec.columns for spec in manifest.inputs if spec.columns is not None}
+    data = read_data(path, [spec.name for spec in manifest.inputs], columns=columns, target=target)
+    inputs = {spec.name: _fitted(spec, data.inputs[spec.name]) for spec in manifest.inputs}
+    return Data(inputs, data.y)
+
+
+def targets(manifest: Manifest, data: Data, *, target: str) -> Array:
+    """The outcomes as numbers; names of classes become their indices.
+
+    Raises:
+        DataFileError: If there are none, or a class is unknown.
+    """
+    if data.y is None:
+        raise DataFileError(f"the data have no outcomes named {target!r}; name them with --target")
+    if data.y.dtype.kind != "U":
+        return data.y
+    known = {name: index for index, name in enumerate(manifest.classes or ())}
+    unknown = sorted(set(data.y.ravel().tolist()) - set(known))
+    if unknown:
+        classes = ", ".join(known) or "none by name"
+        raise DataFileError(f"{target} must be one of the model's classes ({classes}), got {unknown[0]!r}")
+    indices = [known[name] for name in data.y.ravel().tolist()]
+    return np.array(indices, np.int64).reshape(data.y.shape)
+
+
+def refuse_overwriting(source: Path, *outputs: Path | None) -> None:
+    """See that no output is the file that is read.
+
+    Raises:
+        OptionError: If one is.
+    """
+    for output in outputs:
+        if output is not None and output.exists() and output.samefile(source):
+            raise OptionError(f"{output} is the file that is read; write to another one")
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OptionError(f"the device {device!r} cannot be used: {reason}") from error
+
+
+def _fitted(spec: InputSpec, values: Array) -> Array:
+    return _cast(spec, _shaped(spec, values))
+
+
+def _shaped(spec: InputSpec, values: Array) -> Array:
+    """Columns of a table become the shape of one row, where they have as many numbers."""
+    fixed = -1 not in spec.shape
+    if fixed and values.ndim <= 2 and values.size == len(values) * int(np.prod(spec.shape)):
+        return values.reshape(len(values), *spec.shape)
+    came = values.shape[1:]
+    if len(came) != len(spec.shape) or any(w not in (-1, c) for w, c in zip(spec.shape, came, strict=True)):
+        wanted = _shape_text(spec.shape)
+        raise DataFileError(f"{spec.name} must have shape {wanted}, got {_shape_text(came)}")
+    return values
+
+
+def _shape_text(shape: Collection[int]) -> str:
+    return f"({', '.join(['N', *('any' if size < 0 else str(size) for size in shape)])})"
+
+
+def _cast(spec: InputSpec, values: Array) -> Array:
+    dtype = np.dtype(_NOT_IN_NUMPY.get(spec.dtype, spec.dtype))
+    if dtype.kind != "f" and bool((values != values.astype(dtype)).any()):
+        raise DataFileError(f"{spec.name} must hold values of type {spec.dtype}, got others")
+    return values.astype(dtype)
+
+
+def keyword_inputs(inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """How inputs are passed on: a single one by position, since its name need not be that in `forward`."""
+    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))

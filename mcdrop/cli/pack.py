@@ -1,0 +1,123 @@
+"""`mcdrop pack`: a checkpoint of the weights in a `.pt` or `.ckpt` file."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from torch import nn
+
+from mcdrop import zoo
+from mcdrop.checkpoint import Architecture, InputSpec, Manifest, Sampling, build, checked_part
+from mcdrop.checkpoint.pack import read_state_dict
+from mcdrop.checkpoint.weights import Weights, load_into
+from mcdrop.errors import OptionError
+from mcdrop.mcdropout import MCDropout
+from mcdrop.philox import MAX_SEED
+
+__all__ = ["command"]
+
+_INPUT: Final = re.compile(r"(?P<name>[^:]+):(?P<dtype>\w+)(:(?P<shape>(-?\d+(,-?\d+)*)?))?")
+
+_ARCHITECTURE = (
+    f"Name in the zoo ({', '.join(zoo.names())}), or package.module:function that makes the model."
+)
+_INPUT_HELP = "NAME:DTYPE:SHAPE of a row, as image:float32:1,8,8; -1 where a length varies. One for each."
+
+
+def command(
+    weights: Annotated[
+        Path,
+        typer.Argument(metavar="WEIGHTS", help="State dict that torch.save wrote; no code in it is run."),
+    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the new checkpoint.")],
+    *,
+    architecture: Annotated[str, typer.Option(metavar="NAME", help=_ARCHITECTURE)],
+    task: Annotated[str, typer.Option(help="classification, binary, multilabel, regression or raw.")],
+    inputs: Annotated[list[str], typer.Option("--input", metavar="SPEC", help=_INPUT_HELP)],
+    arguments: Annotated[str, typer.Option(metavar="JSON", help="Keywords of the architecture.")] = "{}",
+    output: Annotated[str, typer.Option(help="logits, probabilities or log_probabilities.")] = "logits",
+    class_axis: Annotated[int, typer.Option(help="Axis of the classes in the output.")] = 1,
+    classes: Annotated[str, typer.Option(metavar="NAMES", help="In their order, with commas between.")] = "",
+    tau: Annotated[float | None, typer.Option(help="Noise precision of a regression.")] = None,
+    n_samples: Annotated[int, typer.Option(metavar="N", min=2, help="Default number of passes.")] = 128,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Default seed of the masks.")
+    ] = 0,
+    masks: Annotated[str, typer.Option(help="consistent or independent.")] = "consistent",
+    name: Annotated[str | None, typer.Option(help="Of the model.", show_default="that of DIR")] = None,
+    key: Annotated[str | None, typer.Option(help="Where the state dict lies in the file.")] = None,
+    prefix: Annotated[str, typer.Option(help="Take only tensors with this prefix, without it.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the checkpoint in DIR.")] = False,
+) -> None:
+    """Make a checkpoint of the weights in a .pt or .ckpt file.
+
+    mcdrop pack net.pt models/net --architecture my.nets:make --task classification --input x:float32:1,8,8
+
+    The function's package is trusted here, since you name it; who loads the checkpoint must allow it again.
+    """
+    manifest = checked_part(
+        Manifest,
+        name=name or directory.name,
+        task=task,
+        output=output,
+        class_axis=class_axis,
+        architecture=_architecture(architecture, _json_object(arguments)),
+        inputs=[_input_spec(text) for text in inputs],
+        classes=[each.strip() for each in classes.split(",")] if classes else None,
+        sampling=checked_part(Sampling, n_samples=n_samples, seed=seed, masks=masks),
+        tau=tau,
+    )
+    model = build(manifest.architecture, allow={_package(architecture)})
+    load_into(model, Weights(read_state_dict(weights, key=key, prefix=prefix), {}))
+    _save(model.eval(), manifest, directory, overwrite=overwrite)
+    typer.echo(f"wrote {directory}; look at it with: mcdrop inspect {directory}")
+
+
+def _save(model: nn.Module, manifest: Manifest, directory: Path, *, overwrite: bool) -> None:
+    mc = MCDropout(
+        model,
+        n_samples=manifest.sampling.n_samples,
+        seed=manifest.sampling.seed,
+        task=manifest.task,
+        masks=manifest.sampling.masks,
+        output=manifest.output,
+        class_axis=manifest.class_axis,
+        tau=manifest.tau,
+    )
+    mc.save(
+        directory,
+        architecture=manifest.architecture,
+        overwrite=overwrite,
+        name=manifest.name,
+        inputs=manifest.inputs,
+        classes=manifest.classes,
+    )
+
+
+def _package(factory: str) -> str:
+    return factory.partition(":")[0].partition(".")[0]
+
+
+def _architecture(name: str, arguments: dict[str, Any]) -> Architecture:
+    source = "factory" if ":" in name else "zoo"
+    return checked_part(Architecture, source=source, name=name, arguments=arguments)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f'--arguments must be JSON, as {{"width": 16}}, got {text!r} ({error})') from error
+    if not isinstance(value, dict):
+        raise OptionError(f'--arguments must be a JSON object, as {{"width": 16}}, got {text!r}')
+    return value
+
+
+def _input_spec(text: str) -> InputSpec:
+    found = _INPUT.fullmatch(text)
+    if found is None:
+        raise OptionError(f"--input must be NAME:DTYPE:SHAPE, as image:float32:1,8,8, got {text!r}")
+    shape = [int(size) for size in (found["shape"] or "").split(",") if size]
+    return checked_part(InputSpec, name=found["name"], dtype=found["dtype"], shape=shape)

@@ -1,0 +1,72 @@
+"""Long predictions, in steps that a progress bar can show.
+
+The steps are the same with and without a terminal, so that the numbers are, too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mcdrop.cli.loading import keyword_inputs
+from mcdrop.datafiles import Array, Data
+from mcdrop.mcdropout import MCDropout
+from mcdrop.predictive import Predictive
+
+__all__ = ["Sampling", "predictions"]
+
+ROWS: Final = 256
+"""In one step."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What the options of a command say of the samples.
+
+    Attributes:
+        n_samples: None for the checkpoint's.
+        seed: None for the checkpoint's.
+        exact: Whether the bits must not depend on the other rows.
+        keep_samples: Whether the result holds them.
+    """
+
+    n_samples: int | None
+    seed: int | None
+    exact: bool
+    keep_samples: bool
+
+
+def predictions(mc: MCDropout, data: Data, sampling: Sampling) -> Predictive:
+    """The predictive of all rows, with a progress bar on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("rows", total=len(data))
+        parts: list[Predictive] = []
+        for rows in _steps(len(data)):
+            parts.append(_prediction(mc, _picked(data.inputs, rows), sampling, rows))
+            progress.advance(task, len(parts[-1]))
+    return type(parts[0]).concatenate(parts)
+
+
+def _steps(rows: int) -> Iterator[range]:
+    return (range(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS))
+
+
+def _picked(inputs: Mapping[str, Array], rows: range) -> dict[str, Array]:
+    return {name: values[rows.start : rows.stop] for name, values in inputs.items()}
+
+
+def _prediction(mc: MCDropout, inputs: Mapping[str, Array], sampling: Sampling, rows: range) -> Predictive:
+    by_position, by_name = keyword_inputs(inputs)
+    return mc.predict(
+        *by_position,
+        n_samples=sampling.n_samples,
+        seed=sampling.seed,
+        exact=sampling.exact,
+        keep_samples=sampling.keep_samples,
+        row_ids=rows if mc.masks == "independent" else None,
+        model_kwargs=by_name,
+    )

@@ -1,0 +1,1 @@
+"""How a report looks (`terminal`), where it goes (`files`), and whether it passes (`gates`)."""

@@ -1,0 +1,94 @@
+"""`mcdrop pack` makes a checkpoint that gives the numbers of the packed network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import mcdrop
+from tests.support.architectures import Tied
+from tests.support.checkpoints import small_model
+from tests.support.command_line import run_here
+from tests.support.tolerances import EXACT
+
+ZOO = ("--architecture", "diabetes_mlp", "--arguments", '{"hidden": 4, "p": 0.5}', "--task", "regression")
+INPUT = ("--input", "columns:float32:10")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The state dict of the small network."""
+    torch.save(small_model().state_dict(), tmp_path / "net.pt")
+    return tmp_path / "net.pt"
+
+
+def test_a_packed_network_predicts_as_the_network_does(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    options = ("--tau", "0.5", "--n-samples", "32", "--seed", "9", "--name", "packed")
+    finished = run_here(capsys, "pack", weights, tmp_path / "out", *ZOO, *INPUT, *options)
+    assert (finished.code, finished.err) == (0, "")
+    x = torch.randn(3, 10, generator=torch.Generator().manual_seed(0))
+    packed = mcdrop.load(tmp_path / "out")
+    original = mcdrop.MCDropout(small_model(), task="regression", tau=0.5, n_samples=32, seed=9)
+    torch.testing.assert_close(
+        packed.predict(x, exact=True).mean, original.predict(x, exact=True).mean, **EXACT
+    )
+    assert packed.manifest is not None
+    assert packed.manifest.name == "packed"
+
+
+def test_a_factory_is_named_once_more_by_who_loads_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    torch.save({"state_dict": {f"net.{k}": v for k, v in Tied().state_dict().items()}}, tmp_path / "a.ckpt")
+    options = (
+        "--architecture",
+        "tests.support.architectures:tied",
+        "--task",
+        "raw",
+        "--input",
+        "x:float32:3",
+    )
+    target = tmp_path / "tied"
+    assert run_here(capsys, "pack", tmp_path / "a.ckpt", target, *options, "--prefix", "net.").code == 0
+    assert run_here(capsys, "inspect", target).code == 2
+    assert run_here(capsys, "inspect", target, "--allow-package", "tests").code == 0
+
+
+def test_an_existing_checkpoint_is_replaced_only_on_request(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    arguments = ("pack", weights, tmp_path / "out", *ZOO, *INPUT)
+    assert run_here(capsys, *arguments).code == 0
+    refused = run_here(capsys, *arguments)
+    assert refused.code == 2
+    assert "exists" in refused.err
+    assert run_here(capsys, *arguments, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--input", "columns"), "--input must be NAME:DTYPE:SHAPE"),
+        (("--input", "columns:float99:10"), "InputSpec: dtype"),
+        ((*INPUT, "--arguments", "{"), "--arguments must be JSON"),
+        ((*INPUT, "--arguments", "[]"), "--arguments must be a JSON object"),
+        ((*INPUT, "--arguments", '{"hidden": 5}'), "must have shape (5, 10), got (4, 10)"),
+        ((*INPUT, "--architecture", "resnet"), "'resnet' is not in the zoo"),
+        ((*INPUT, "--task", "clustering"), "clustering"),
+        ((*INPUT, "--classes", "a,b"), "classes belong to a classification"),
+        ((*INPUT, "--prefix", "net."), "starts with 'net.'"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+    weights: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    problem: str,
+) -> None:
+    finished = run_here(capsys, "pack", weights, tmp_path / "out", *ZOO, *arguments)
+    assert finished.code == 2
+    assert problem in finished.err
+    assert not (tmp_path / "out").exists()
