@@ -1,0 +1,5 @@
+"""From plain data to the bytes of an answer; knows neither torch nor HTTP."""
+
+from mcdrop_service.encoding.answer import encode_answer, encode_document, encode_error
+
+__all__ = ["encode_answer", "encode_document", "encode_error"]

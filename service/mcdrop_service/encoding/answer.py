@@ -1,0 +1,68 @@
+"""Answers as JSON: each number is the shortest decimal that reads back to the same value in its dtype."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import orjson
+
+from mcdrop_service.errors import ModelFaultError
+from mcdrop_service.facts import Array, PredictionAnswer
+
+__all__ = ["encode_answer", "encode_document", "encode_error"]
+
+
+def encode_answer(answer: PredictionAnswer) -> bytes:
+    """The answer of `POST /v1/models/{name}/predict`.
+
+    Args:
+        answer: Outputs as arrays in their own dtype; any layout in memory.
+
+    Returns:
+        UTF-8 JSON.
+
+    Raises:
+        ModelFaultError: If a number is not finite: JSON has no way to say it.
+    """
+    document = {
+        "model": answer.facts.name,
+        "version": answer.facts.version,
+        "digest": answer.facts.digest,
+        "fingerprint": answer.facts.fingerprint,
+        "n_samples": answer.n_samples,
+        "seed": answer.seed,
+        "outputs": {name: _encodable(name, array) for name, array in answer.outputs.items()},
+    }
+    # orjson writes NumPy's floats as the shortest decimals of their own width: 0.1 stays 0.1 in float32
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _encodable(name: str, array: Array) -> Array:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        strange = int(array.size - np.isfinite(array).sum())
+        raise ModelFaultError(f"the model's {name} is not finite in {strange} of {array.size} numbers")
+    return np.ascontiguousarray(array)
+
+
+def encode_document(document: Mapping[str, object]) -> bytes:
+    """Plain JSON, for everything that is not a prediction.
+
+    Args:
+        document: Strings, numbers, lists and mappings.
+
+    Returns:
+        UTF-8 JSON.
+    """
+    return orjson.dumps(document)
+
+
+def encode_error(message: str) -> bytes:
+    """The body of every refusal.
+
+    Args:
+        message: What was wanted and what came.
+
+    Returns:
+        `{"error": message}` as UTF-8 JSON.
+    """
+    # a message can repeat a piece of a path with bytes that are not UTF-8: never fail on it
+    return orjson.dumps({"error": message.encode("utf-8", "backslashreplace").decode("utf-8")})

@@ -1,0 +1,219 @@
+"""The thread that owns torch, and the way in and out of it.
+
+The event loop submits jobs to the scheduler and waits for futures; the thread takes batches from it and
+delivers outcomes. Both hold the scheduler's lock for microseconds: neither waits for the other's work.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from mcdrop_service.scheduler import Batch, Job, Ledger, Outcome, QueueLimits, Ripe, Scheduler, Settled, Unit
+
+__all__ = ["Dispatcher", "Runner"]
+
+logger = logging.getLogger("mcdrop_service")
+
+T = TypeVar("T")
+Reply = tuple[Outcome, Any]
+
+
+class Runner(Protocol):
+    """What does the work. Both methods are called in the dispatcher's thread only, and may raise anything."""
+
+    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
+        """The results of the units of a batch, in order."""
+        ...
+
+    def finish(self, payload: Any, results: Sequence[Any]) -> Any:
+        """The answer to a job, from the results of all its units."""
+        ...
+
+
+class Dispatcher:
+    """Runs jobs in a thread of its own, in the order that the scheduler decides.
+
+    Args:
+        runner: What does the work.
+        limits: What may wait at once.
+    """
+
+    def __init__(self, runner: Runner, limits: QueueLimits) -> None:
+        self._runner = runner
+        self._scheduler = Scheduler(limits)
+        self._condition = threading.Condition()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._answers: dict[int, Any] = {}
+        self._stopping = False
+        # a daemon: a second signal must end the process in the middle of a forward pass
+        self._thread = threading.Thread(target=self._work, name="mcdrop-worker", daemon=True)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books of the scheduler."""
+        return self._scheduler.ledger
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end when nothing waits any more; does not wait for it."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in the thread, before the next batch.
+
+        Args:
+            function: What to call.
+            *args: Its arguments.
+
+        Returns:
+            What it returns; what it raises is raised here.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._condition:
+            self._calls.append(partial(self._call, future, partial(function, *args)))
+            self._condition.notify()
+        return await future
+
+    async def run(self, job: Job) -> Reply:
+        """Run a job. Cancelling this cancels the job, also in the middle of its work.
+
+        Args:
+            job: Its deadline is in `time.monotonic` seconds.
+
+        Returns:
+            How it ended, and the answer, or what was raised, or None.
+
+        Raises:
+            RefusedError: If the scheduler turns it away.
+        """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        ticket = self._submit(job, future)
+        timer = self._loop.call_later(job.deadline_s - time.monotonic(), self._expire)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._settle(ticket, Outcome.CANCELLED)
+            raise
+        finally:
+            timer.cancel()
+
+    def _submit(self, job: Job, future: asyncio.Future[Reply]) -> int:
+        with self._condition:
+            try:
+                ticket = self._scheduler.submit(job, time.monotonic())
+                self._waiting[ticket] = future
+                self._condition.notify()
+            finally:
+                self._deliver()
+        return ticket
+
+    def _expire(self) -> None:
+        with self._condition:
+            self._scheduler.expire(time.monotonic())
+            self._deliver()
+
+    def _settle(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
+        with self._condition:
+            self._answers[ticket] = answer
+            self._scheduler.settle(ticket, outcome, time.monotonic())
+            self._deliver()
+            self._answers.pop(ticket, None)
+
+    def _deliver(self) -> None:
+        """Tell the event loop what ended; the lock is held."""
+        ended = self._scheduler.settled()
+        replies = [
+            (self._waiting.pop(its.ticket), self._reply(its)) for its in ended if its.ticket in self._waiting
+        ]
+        if replies and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_set_results, replies)
+
+    def _reply(self, settled: Settled) -> Reply:
+        return settled.outcome, self._answers.pop(settled.ticket, None)
+
+    def _work(self) -> None:
+        while (step := self._next_step()) is not None:
+            step()
+
+    def _next_step(self) -> Callable[[], None] | None:
+        """What to do next; sleeps while there is nothing, without a timer. None to stop."""
+        with self._condition:
+            while not self._calls:
+                batch = self._scheduler.next_batch(time.monotonic())
+                self._deliver()
+                if batch is not None:
+                    return partial(self._run, batch)
+                if self._stopping:
+                    return None
+                self._condition.wait()
+            return self._calls.popleft()
+
+    def _run(self, batch: Batch) -> None:
+        try:
+            results = self._runner.run_batch(batch.key, batch.units)
+        except Exception:
+            logger.exception("a batch failed; its requests are run again apart")
+            self._fault(batch)
+            return
+        for ripe in self._complete(batch, results):
+            self._finish(ripe)
+
+    def _fault(self, batch: Batch) -> None:
+        with self._condition:
+            self._scheduler.fault(batch, time.monotonic())
+            self._deliver()
+
+    def _complete(self, batch: Batch, results: Sequence[Any]) -> list[Ripe]:
+        with self._condition:
+            ripe = self._scheduler.complete(batch, results, time.monotonic())
+            self._deliver()
+        return ripe
+
+    def _finish(self, ripe: Ripe) -> None:
+        try:
+            answer = self._runner.finish(ripe.payload, ripe.results)
+        except Exception as error:
+            logger.exception("an answer could not be made")
+            self._settle(ripe.ticket, Outcome.FAILED, error)
+        else:
+            self._settle(ripe.ticket, Outcome.ANSWERED, answer)
+
+    def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
+        try:
+            outcome = partial(_set_result, future, function())
+        except Exception as error:  # noqa: BLE001  whoever called gets it; the thread must live
+            outcome = partial(_set_exception, future, error)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(outcome)
+
+
+def _set_results(replies: Sequence[tuple[asyncio.Future[Reply], Reply]]) -> None:
+    for future, reply in replies:
+        _set_result(future, reply)
+
+
+def _set_result(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,58 @@
+"""The seam between the service and what it serves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.scheduler import Unit
+
+__all__ = ["Lane", "Servable", "Task"]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """How requests of one model and one input signature share batches.
+
+    Attributes:
+        capacity: Units that fit a batch.
+        mixes: Whether units of different seeds and blocks may share one.
+    """
+
+    capacity: int
+    mixes: bool
+
+
+@dataclass
+class Task:
+    """A request on its way through the worker.
+
+    Attributes:
+        facts: The model that was asked.
+        request: What was asked.
+        prepared: What the model made of it, once; touched in the worker thread only.
+    """
+
+    facts: ModelFacts
+    request: PredictionRequest
+    prepared: Any = None
+
+
+class Servable(Protocol):
+    """A loaded model. Every method is called in the worker thread only."""
+
+    def warm_up(self) -> ModelFacts:
+        """Answer once, so that the first request finds everything made; tell what can be asked."""
+        ...
+
+    def lane(self, request: PredictionRequest) -> Lane:
+        """How requests with this input signature share batches."""
+        ...
+
+    def run(self, units: Sequence[Unit]) -> Sequence[Any]:
+        """The results of some units whose payloads are tasks of one signature, in order."""
+        ...
+
+    def finish(self, task: Task, results: Sequence[Any]) -> PredictionAnswer:
+        """The answer to a request, from the results of all its units: all rows of block 0 first."""
+        ...

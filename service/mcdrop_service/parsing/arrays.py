@@ -1,0 +1,120 @@
+"""From nested lists to an array, without guessing: rectangular, numbers only, finite, the right shape.
+
+Each level of the nesting is unpacked at once by built-ins that run at C speed.
+"""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from mcdrop_service.errors import BadRequestError
+from mcdrop_service.facts import Array, InputFacts
+
+__all__ = ["array_from_nested"]
+
+MAX_DEPTH = 16
+KINDS = {bool: "true or false", str: "a string", type(None): "null", dict: "an object", list: "a list"}
+
+# by kind of the wanted dtype: which of JSON's values will do, what to call them, and the widest dtype
+LEAVES: Final[Mapping[str, tuple[set[type], str, str]]] = {
+    "f": ({int, float}, "numbers", "float64"),
+    "i": ({int}, "whole numbers", "int64"),
+    "u": ({int}, "whole numbers", "uint64"),
+    "b": ({bool}, "true and false", "bool"),
+}
+
+
+def array_from_nested(value: object, wanted: InputFacts) -> Array:
+    """The array that a nested list holds.
+
+    Args:
+        value: N rows as nested lists of numbers, as JSON gives them.
+        wanted: Name, dtype and row shape that the model takes.
+
+    Returns:
+        (N, *wanted.shape) array in `wanted.dtype`, finite.
+
+    Raises:
+        BadRequestError: If it is ragged, holds something other than finite numbers, has no rows, or
+            another shape than was wanted.
+    """
+    shape, leaves = _unnested(value, wanted)
+    _check_shape(shape, wanted)
+    _check_kinds(leaves, shape, wanted)
+    return _numbers(leaves, wanted).reshape(shape)
+
+
+def _unnested(value: object, wanted: InputFacts) -> tuple[tuple[int, ...], list[object]]:
+    """Shape and leaves of a nested list, in row-major order."""
+    shape: list[int] = []
+    level: list[object] = [value]
+    while level and isinstance(level[0], list):
+        if len(shape) == MAX_DEPTH:
+            raise BadRequestError(
+                f"{wanted.name} must be {_layout(wanted)}, got lists nested over {MAX_DEPTH} deep"
+            )
+        shape.append(_common_length(level, len(shape), wanted))
+        level = list(chain.from_iterable(level))  # type: ignore[arg-type]
+    return tuple(shape), level
+
+
+def _common_length(level: list[object], depth: int, wanted: InputFacts) -> int:
+    if set(map(type, level)) != {list}:
+        raise BadRequestError(
+            f"{wanted.name} is ragged: lists and single values stand side by side at depth {depth}"
+        )
+    lengths = set(map(len, level))  # type: ignore[arg-type]
+    if len(lengths) > 1:
+        found = f"lengths {min(lengths)} to {max(lengths)}"
+        raise BadRequestError(
+            f"{wanted.name} is ragged: wanted {_layout(wanted)}, got lists of {found} at depth {depth}"
+        )
+    return lengths.pop()
+
+
+def _layout(wanted: InputFacts) -> str:
+    dims = ("N", *("any" if size == -1 else str(size) for size in wanted.shape))
+    return f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
+
+
+def _check_shape(shape: tuple[int, ...], wanted: InputFacts) -> None:
+    if shape and shape[0] == 0:
+        raise BadRequestError(f"{wanted.name} must hold at least one row, got none")
+    row = shape[1:]
+    fits = bool(shape) and len(row) == len(wanted.shape)
+    if not fits or any(
+        want not in (-1, size) or size == 0 for size, want in zip(row, wanted.shape, strict=True)
+    ):
+        came = f"shape {shape}" if shape else "no list"
+        raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {came}")
+
+
+def _check_kinds(leaves: list[object], shape: tuple[int, ...], wanted: InputFacts) -> None:
+    allowed, wants, _ = LEAVES[np.dtype(wanted.dtype).kind]
+    strangers = set(map(type, leaves)) - allowed
+    if not strangers:
+        return
+    place = next(i for i, leaf in enumerate(leaves) if type(leaf) in strangers)
+    came = KINDS.get(type(leaves[place]), f"the number {leaves[place]}")
+    row = place * shape[0] // len(leaves)
+    raise BadRequestError(f"{wanted.name} must hold {wants} only, got {came} in row {row}")
+
+
+def _numbers(leaves: list[object], wanted: InputFacts) -> Array:
+    dtype = np.dtype(wanted.dtype)
+    try:
+        values: Array = np.array(leaves, dtype=LEAVES[dtype.kind][2])
+    except OverflowError:
+        raise _does_not_fit(wanted) from None
+    with np.errstate(over="ignore"):
+        narrow = values.astype(dtype)
+    fits = np.isfinite(narrow) if dtype.kind == "f" else narrow == values
+    if not fits.all():
+        raise _does_not_fit(wanted)
+    return narrow
+
+
+def _does_not_fit(wanted: InputFacts) -> BadRequestError:
+    return BadRequestError(f"{wanted.name} holds a number that does not fit {wanted.dtype}")

@@ -1,0 +1,61 @@
+"""From bytes to a JSON object, strictly: no NaN, no key twice, nothing after the end."""
+
+import json
+from collections.abc import Iterable
+
+import orjson
+
+from mcdrop_service.errors import BadRequestError, shown
+
+__all__ = ["decode_object"]
+
+
+def decode_object(body: bytes) -> dict[str, object]:
+    """The JSON object that a body holds.
+
+    Args:
+        body: UTF-8 text of one JSON object.
+
+    Returns:
+        The object, with Python's own numbers, strings, lists and dictionaries.
+
+    Raises:
+        BadRequestError: If it is not JSON (NaN, Infinity and 1e400 are not), not an object, nested
+            too deeply, or has a key twice.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"the body must be one JSON object, got something else: {error}") from None
+    if not isinstance(document, dict):
+        raise BadRequestError(f"the body must be a JSON object, got {_kind(document)}")
+    if body.count(b":") != _pairs(document):
+        _refuse_repeated_keys(body)
+    return document
+
+
+def _kind(document: object) -> str:
+    names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(document), "a number")
+
+
+def _pairs(document: dict[str, object]) -> int:
+    """Keys in an object and the objects in it: as many as colons, unless a key or a string holds one."""
+    return len(document) + sum(_pairs(value) for value in document.values() if isinstance(value, dict))
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    """Read again with the slower parser that shows every pair: orjson keeps the last of equal keys."""
+    try:
+        json.loads(body, object_pairs_hook=_unrepeated)
+    except RecursionError:
+        raise BadRequestError("the body is nested too deeply") from None
+
+
+def _unrepeated(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BadRequestError(f"the key {shown(key)} comes twice in one object")
+        found[key] = value
+    return found

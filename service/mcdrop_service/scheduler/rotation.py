@@ -1,0 +1,66 @@
+"""Deficit round robin: everyone gets the same share of what is given out, whatever the size of what they ask.
+
+Source:
+    Shreedhar and Varghese 1995, "Efficient fair queuing using deficit round robin".
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["Rotation"]
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Rotation(Generic[T]):
+    """Members that take turns.
+
+    Args:
+        quantum: What a member may spend per round.
+    """
+
+    def __init__(self, quantum: float) -> None:
+        self._quantum = quantum
+        self._deficits: OrderedDict[T, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._deficits)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._deficits)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._deficits
+
+    def add(self, member: T) -> None:
+        """Let a member take part, at the end of the round."""
+        self._deficits.setdefault(member, self._quantum)
+
+    def remove(self, member: T) -> None:
+        """Let a member take part no more; what it had saved is lost."""
+        self._deficits.pop(member, None)
+
+    def first(self, cost: Callable[[T], float]) -> T:
+        """The member whose turn it is.
+
+        Args:
+            cost: What a turn costs a member; at least 0.
+
+        Returns:
+            A member that can afford it. It stays first until it has spent its share.
+        """
+        while True:
+            member, deficit = next(iter(self._deficits.items()))
+            if deficit >= cost(member):
+                return member
+            self._deficits[member] = deficit + self._quantum
+            self._deficits.move_to_end(member)
+
+    def spend(self, member: T, cost: float) -> None:
+        """Charge a member."""
+        self._deficits[member] -= cost
+
+    def pass_over(self, member: T) -> None:
+        """Send a member that cannot use its turn to the end of the round; it keeps what it had saved."""
+        self._deficits.move_to_end(member)

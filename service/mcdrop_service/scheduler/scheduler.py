@@ -1,0 +1,230 @@
+"""The scheduler: which units run next, and how every job ends."""
+
+import heapq
+from collections import deque
+from collections.abc import Hashable, Sequence
+from itertools import count, groupby
+from typing import Any
+
+from mcdrop_service.scheduler.admission import Forecast, QueueLimits, Refusal, RefusedError
+from mcdrop_service.scheduler.ledger import Ledger
+from mcdrop_service.scheduler.line import Line, Place
+from mcdrop_service.scheduler.rotation import Rotation
+from mcdrop_service.scheduler.work import Batch, Job, Outcome, Ripe, Settled, Unit
+
+__all__ = ["Scheduler"]
+
+# What a key may spend per round, in seconds of batches: slow models cannot hold up fast ones.
+QUANTUM_S = 0.01
+MANY_DEADLINES = 1000
+
+
+class Scheduler:
+    """Jobs in, batches out, results in, outcomes out. Not safe to share between threads.
+
+    Every method that needs the time is told it. `settled` tells what ended since it was last asked.
+
+    Args:
+        limits: What may wait at once.
+
+    Attributes:
+        ledger: The books.
+        waiting_units: Units that were not handed out yet.
+        held_bytes: Memory of all live jobs.
+    """
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self.ledger = Ledger()
+        self.waiting_units = 0
+        self.held_bytes = 0
+        self._limits = limits
+        self._tickets = count()
+        self._live: dict[int, Place] = {}
+        self._lines: dict[Hashable, Line] = {}
+        self._keys: Rotation[Hashable] = Rotation(QUANTUM_S)
+        self._apart: deque[tuple[Unit, ...]] = deque()
+        self._deadlines: list[tuple[float, int]] = []
+        self._forecast = Forecast()
+        self._settled: list[Settled] = []
+
+    def submit(self, job: Job, now_s: float) -> int:
+        """Take a job on, or turn it away.
+
+        Args:
+            job: At least one unit.
+            now_s: The time.
+
+        Returns:
+            Its ticket.
+
+        Raises:
+            RefusedError: If too much waits already, or it could not be done in time.
+        """
+        self.expire(now_s)
+        self._check_room(job)
+        self._check_deadline(job, now_s)
+        ticket = next(self._tickets)
+        place = self._live[ticket] = Place(ticket, job)
+        self.ledger.accepted += 1
+        self.waiting_units += job.units
+        self.held_bytes += job.size_bytes
+        heapq.heappush(self._deadlines, (job.deadline_s, ticket))
+        self._lines.setdefault(job.key, Line(job.capacity)).places.add(place)
+        self._keys.add(job.key)
+        return ticket
+
+    def next_batch(self, now_s: float) -> Batch | None:
+        """Units to run now, or None when nothing waits.
+
+        Args:
+            now_s: The time; what is late is dropped first.
+
+        Returns:
+            A batch. It must come back through `complete` or `fault`.
+        """
+        self.expire(now_s)
+        while self._apart:
+            units = self._still_wanted(self._apart.popleft())
+            if units:
+                return Batch(self._live[units[0].ticket].job.key, units, now_s)
+        if not self._keys:
+            return None
+        key = self._next_key()
+        units = self._lines[key].take()
+        self.waiting_units -= len(units)
+        self._close_if_empty(key)
+        return Batch(key, units, now_s)
+
+    def complete(self, batch: Batch, results: Sequence[Any], now_s: float) -> list[Ripe]:
+        """Take the results of a batch in.
+
+        Args:
+            batch: From `next_batch`.
+            results: One for each of its units, in order.
+            now_s: The time.
+
+        Returns:
+            The jobs of which every unit is done. Each must come back through `settle`.
+        """
+        self.expire(now_s)
+        self._forecast.learn(batch.key, now_s - batch.started_s)
+        ripe: list[Ripe] = []
+        for unit, result in zip(batch.units, results, strict=True):
+            place = self._live.get(unit.ticket)
+            if place is None:
+                continue
+            place.take_in(unit, result)
+            if not place.missing:
+                ripe.append(Ripe(place.ticket, place.job.payload, place.results))
+        return ripe
+
+    def fault(self, batch: Batch, now_s: float) -> None:
+        """A batch failed: its jobs are run again apart, and one that fails alone has failed.
+
+        Args:
+            batch: From `next_batch`.
+            now_s: The time.
+        """
+        self.expire(now_s)
+        alone = [tuple(units) for _, units in groupby(sorted(batch.units, key=_ticket), key=_ticket)]
+        if len(alone) == 1:
+            self._end(batch.units[0].ticket, Outcome.FAILED)
+        else:
+            self._apart.extend(alone)
+
+    def settle(self, ticket: int, outcome: Outcome, now_s: float) -> None:
+        """End a job. What has ended already stays as it ended; an answer that is late counts as expired.
+
+        Args:
+            ticket: From `submit`.
+            outcome: How it ends.
+            now_s: The time.
+        """
+        self.expire(now_s)
+        self._end(ticket, outcome)
+
+    def expire(self, now_s: float) -> None:
+        """End every job whose deadline has come.
+
+        Args:
+            now_s: The time.
+        """
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            _, ticket = heapq.heappop(self._deadlines)
+            self._end(ticket, Outcome.EXPIRED)
+
+    def settled(self) -> list[Settled]:
+        """What ended since this was last asked, in order."""
+        told, self._settled = self._settled, []
+        return told
+
+    def predicted_s(self, job: Job) -> float:
+        """Seconds until a job would be done: those in front of it take no more turns than it takes itself.
+
+        Args:
+            job: Not submitted yet.
+
+        Returns:
+            0 while no batch was ever timed.
+        """
+        others = sum(self._shared_s(key, job.units) for key in self._keys)
+        return others + self._forecast.units_s(job.key, job.units, job.capacity)
+
+    def _shared_s(self, key: Hashable, turns: int) -> float:
+        line = self._lines[key]
+        units = sum(min(place.waiting, turns) for place in line.places)
+        return self._forecast.units_s(key, units, line.capacity)
+
+    def _check_room(self, job: Job) -> None:
+        if self.waiting_units + job.units > self._limits.max_units:
+            raise self._refused(Refusal.QUEUE_FULL, self._backlog_s())
+        if self.held_bytes + job.size_bytes > self._limits.max_bytes:
+            raise self._refused(Refusal.MEMORY, self._backlog_s())
+
+    def _check_deadline(self, job: Job, now_s: float) -> None:
+        late_s = now_s + self.predicted_s(job) - job.deadline_s
+        if late_s >= 0:
+            raise self._refused(Refusal.DEADLINE, late_s)
+
+    def _refused(self, refusal: Refusal, retry_after_s: float) -> RefusedError:
+        self.ledger.refused[refusal.value] += 1
+        return RefusedError(refusal, retry_after_s)
+
+    def _backlog_s(self) -> float:
+        return sum(self._shared_s(key, self._limits.max_units) for key in self._keys)
+
+    def _next_key(self) -> Hashable:
+        key = self._keys.first(self._forecast.batch_s)
+        self._keys.spend(key, self._forecast.batch_s(key))
+        return key
+
+    def _still_wanted(self, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        return tuple(unit for unit in units if unit.ticket in self._live)
+
+    def _close_if_empty(self, key: Hashable) -> None:
+        if not self._lines[key].places:
+            del self._lines[key]
+            self._keys.remove(key)
+
+    def _end(self, ticket: int, outcome: Outcome) -> None:
+        place = self._live.pop(ticket, None)
+        if place is None:
+            return
+        self.ledger.ended[outcome] += 1
+        self.waiting_units -= place.waiting
+        self.held_bytes -= place.job.size_bytes
+        if place.waiting:
+            self._lines[place.job.key].places.remove(place)
+            self._close_if_empty(place.job.key)
+        self._settled.append(Settled(ticket, outcome))
+        self._forget_old_deadlines()
+
+    def _forget_old_deadlines(self) -> None:
+        """Drop those of ended jobs once they are the most part: a deadline can be long after the answer."""
+        if len(self._deadlines) > MANY_DEADLINES + 2 * len(self._live):
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._live]
+            heapq.heapify(self._deadlines)
+
+
+def _ticket(unit: Unit) -> int:
+    return unit.ticket

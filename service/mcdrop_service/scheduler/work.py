@@ -1,0 +1,108 @@
+"""The plain data that goes in and out of the scheduler."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+__all__ = ["Batch", "Job", "Outcome", "Ripe", "Settled", "Unit"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request, as the scheduler sees it.
+
+    Attributes:
+        key: Only jobs of one key can share a batch: the model and the signature of its input.
+        rows: N.
+        blocks: Blocks of 16 samples for each row.
+        capacity: Units that fit a batch of this key.
+        size_bytes: Memory that is held for it.
+        deadline_s: Point in time at which the answer is worth nothing any more.
+        payload: What the worker needs; never looked into.
+        lot: None if units of any seed and block may share a batch. Else the seed: a batch then holds units of
+            one lot and one block only.
+    """
+
+    key: Hashable
+    rows: int
+    blocks: int
+    capacity: int
+    size_bytes: int
+    deadline_s: float
+    payload: Any
+    lot: Hashable | None = None
+
+    @property
+    def units(self) -> int:
+        """Its cost: rows times blocks."""
+        return self.rows * self.blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One row times one block of samples.
+
+    Attributes:
+        ticket: Of the job that it belongs to.
+        payload: Of that job.
+        row: Between 0 and N - 1.
+        block: Index of the block of 16 samples.
+    """
+
+    ticket: int
+    payload: Any
+    row: int
+    block: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Units that run together.
+
+    Attributes:
+        key: Of all of them.
+        units: At most as many as fit.
+        started_s: When it was handed out.
+    """
+
+    key: Hashable
+    units: tuple[Unit, ...]
+    started_s: float
+
+
+class Outcome(Enum):
+    """How an accepted job ended: each ends in exactly one of these ways."""
+
+    ANSWERED = "answered"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Ripe:
+    """A job of which every unit is done, and which waits to be answered.
+
+    Attributes:
+        ticket: Its ticket.
+        payload: Its payload.
+        results: One for each unit, all rows of block 0 first.
+    """
+
+    ticket: int
+    payload: Any
+    results: list[Any]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A job that ended.
+
+    Attributes:
+        ticket: Its ticket.
+        outcome: How.
+    """
+
+    ticket: int
+    outcome: Outcome

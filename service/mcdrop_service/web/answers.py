@@ -1,0 +1,68 @@
+"""HTTP responses: JSON bytes that are ready, and every refusal as `{"error": "..."}`."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mcdrop_service.encoding import encode_error
+from mcdrop_service.errors import ServiceError, shown
+
+__all__ = ["json_response", "refusal", "refused_by_router", "refused_by_service"]
+
+
+def json_response(content: bytes, status: int = 200) -> Response:
+    """A response whose body is JSON already.
+
+    Args:
+        content: UTF-8 JSON.
+        status: HTTP status.
+
+    Returns:
+        The response.
+    """
+    return Response(content, status, media_type="application/json")
+
+
+def refusal(error: ServiceError) -> Response:
+    """A refusal as a response.
+
+    Args:
+        error: Says what was wanted and what came.
+
+    Returns:
+        Its status, `{"error": ...}`, and `Retry-After` where it is known.
+    """
+    response = json_response(encode_error(error.message), error.status)
+    if error.retry_after_s is not None:
+        response.headers["retry-after"] = str(error.retry_after_s)
+    return response
+
+
+async def refused_by_service(_request: Request, error: Exception) -> Response:
+    """Turns our own refusals into responses (an exception handler).
+
+    Args:
+        error: A `ServiceError`.
+
+    Returns:
+        The response.
+    """
+    return refusal(error) if isinstance(error, ServiceError) else refusal(ServiceError("internal error"))
+
+
+async def refused_by_router(request: Request, error: Exception) -> Response:
+    """Turns the framework's refusals, such as an unknown page, into our form (an exception handler).
+
+    Args:
+        request: What was asked.
+        error: An `HTTPException`.
+
+    Returns:
+        The response, with the framework's own headers (such as `Allow`).
+    """
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    asked = f"{request.method} {shown(request.url.path)}"
+    messages = {404: f"there is no page for {asked}", 405: f"this page does not take {asked}"}
+    response = json_response(encode_error(messages.get(status, "the request cannot be answered")), status)
+    response.headers.update(headers or {})
+    return response

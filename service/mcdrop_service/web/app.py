@@ -1,0 +1,68 @@
+"""The application: routes, middleware and handlers put together around an engine."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from mcdrop_service.errors import ServiceError
+from mcdrop_service.web.answers import refused_by_router, refused_by_service
+from mcdrop_service.web.routes import router
+from mcdrop_service.web.service import Service
+from mcdrop_service.web.shield import Shield
+
+__all__ = ["create_app"]
+
+logger = logging.getLogger("mcdrop_service")
+
+ABOUT = (
+    "Predictions with their uncertainty, by Monte Carlo dropout. Every answer can be replayed from its seed."
+)
+
+
+def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        service: Engine, settings and lifecycle.
+        on_ready: Called once, when every model has answered its warm-up.
+
+    Returns:
+        The application. Its lifespan starts the engine, which warms the models up behind open doors.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm_up(service, on_ready))
+        yield
+        warming.cancel()
+        service.engine.stop()
+
+    app = FastAPI(
+        title="mcdrop",
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        exception_handlers={ServiceError: refused_by_service, HTTPException: refused_by_router},
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_middleware(Shield)
+    return app
+
+
+async def _warm_up(service: Service, on_ready: Callable[[], None]) -> None:
+    """Serve once every model has answered; a model that cannot stops the process."""
+    try:
+        await service.engine.start()
+    except Exception as error:
+        logger.exception("a model failed its warm-up")
+        service.lifecycle.fail(f"a model failed its warm-up: {error}")
+    else:
+        service.lifecycle.serve()
+        on_ready()

@@ -1,0 +1,95 @@
+"""Reading a request body under a limit of bytes and of time, straight from ASGI."""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from mcdrop_service.errors import (
+    BadRequestError,
+    BodyTimeoutError,
+    TooLargeError,
+    UnsupportedMediaTypeError,
+    shown,
+)
+from mcdrop_service.settings import Settings
+from mcdrop_service.web.memory import Account
+
+__all__ = ["check_media_type", "read_body"]
+
+# After a body grew too long this much more is read and thrown away, so that a client that sends first and
+# reads later finds the answer and not a reset connection.
+LINGER_BYTES = 8 * 1024 * 1024
+
+
+def check_media_type(headers: Headers) -> None:
+    """Refuse a body that is not plain JSON.
+
+    Args:
+        headers: Of the request. No content type at all is fine.
+
+    Raises:
+        UnsupportedMediaTypeError: If another content type or a compression is declared.
+    """
+    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMediaTypeError(f"the content type must be application/json, got {shown(kind)}")
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaTypeError(
+            f"the body must not be compressed, got content encoding {shown(coding)}"
+        )
+
+
+async def read_body(headers: Headers, receive: Receive, settings: Settings, account: Account) -> bytes:
+    """The whole body, or a refusal as soon as it is known to be too long or too slow.
+
+    Args:
+        headers: Of the request.
+        receive: The request's ASGI channel.
+        settings: Longest body that is taken, and the time in which all of it must arrive.
+        account: Charged for every byte that is kept.
+
+    Returns:
+        The body.
+
+    Raises:
+        BadRequestError: If it comes with two lengths that could be read in two ways.
+        TooLargeError: If it is longer.
+        BodyTimeoutError: If it takes longer.
+        QueueFullError: If the bodies of all requests together take too much.
+        ClientDisconnect: If the client goes away.
+    """
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise BadRequestError("a body has either a content length or a transfer encoding, got both")
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > settings.max_body_bytes + LINGER_BYTES:
+        raise _too_large(settings.max_body_bytes, declared)
+    timeout_ms = settings.body_timeout_ms
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            return await _received(receive, settings.max_body_bytes, account)
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body must arrive within {timeout_ms} ms, and did not") from None
+
+
+async def _received(receive: Receive, max_bytes: int, account: Account) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more and size <= max_bytes + LINGER_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size, more = size + len(chunk), message.get("more_body", False)
+        if size <= max_bytes:
+            account.take(len(chunk))
+            chunks.append(chunk)
+    if size > max_bytes:
+        raise _too_large(max_bytes, f"{size}" if not more else f"more than {size}")
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int, came: str) -> TooLargeError:
+    return TooLargeError(f"the body may be at most {max_bytes} bytes long, got {came[:20]}")

@@ -1,0 +1,50 @@
+"""The outermost middleware: no failure leaves the service as anything but `{"error": ...}`."""
+
+import logging
+import secrets
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcdrop_service.errors import ServiceError
+from mcdrop_service.web.answers import refusal
+
+__all__ = ["Shield"]
+
+logger = logging.getLogger("mcdrop_service")
+
+
+class Shield:
+    """Pure ASGI: logs what was not foreseen, and answers with an id that the log has too.
+
+    Args:
+        app: What it protects.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except ClientDisconnect:
+            # nobody reads it; it only ends the exchange in the way that the server expects
+            await refusal(ServiceError("the client went away"))(scope, receive, send)
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            await _apology()(scope, receive, send)
+
+
+def _apology() -> ASGIApp:
+    name = secrets.token_hex(8)
+    logger.exception("unforeseen failure %s", name)
+    return refusal(ServiceError(f"internal error; the service's log has it under {name}"))

@@ -1,0 +1,134 @@
+"""The thread between the event loop and the work, with a fake that does the work."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
+
+import pytest
+from mcdrop_service.execution.dispatcher import Dispatcher
+from mcdrop_service.scheduler import Job, Outcome, QueueLimits, RefusedError, Unit
+
+LIMITS = QueueLimits(max_units=100, max_bytes=100)
+
+
+class FakeRunner:
+    """Answers with the payload; `hold` blocks it until it is released, `bad` makes it fail."""
+
+    def __init__(self) -> None:
+        self.threads: set[str] = set()
+        self.begun = threading.Event()
+        self.release = threading.Event()
+
+    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
+        assert key == "model"
+        self.threads.add(threading.current_thread().name)
+        if any(unit.payload == "hold" for unit in units):
+            self.begun.set()
+            self.release.wait()
+        if any(unit.payload == "bad" for unit in units):
+            raise ValueError("bad")
+        return [unit.payload for unit in units]
+
+    def finish(self, payload: Any, results: Sequence[Any]) -> Any:
+        if payload == "unfinished":
+            raise ArithmeticError("unfinished")
+        return payload, len(results)
+
+
+def job(payload: str, *, blocks: int = 1, patience_s: float = 60.0) -> Job:
+    return Job("model", 1, blocks, 4, 1, time.monotonic() + patience_s, payload)
+
+
+def dispatched(test: Callable[[Dispatcher, FakeRunner], Awaitable[None]]) -> Dispatcher:
+    """Run a test against a started dispatcher, and stop it."""
+    runner = FakeRunner()
+    dispatcher = Dispatcher(runner, LIMITS)
+
+    async def main() -> None:
+        dispatcher.start()
+        try:
+            await test(dispatcher, runner)
+        finally:
+            runner.release.set()
+            dispatcher.stop()
+
+    asyncio.run(main())
+    return dispatcher
+
+
+def test_many_jobs_are_answered_each_with_its_own_by_one_thread() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        replies = await asyncio.gather(*(dispatcher.run(job(str(i), blocks=1 + i % 3)) for i in range(30)))
+        assert replies == [(Outcome.ANSWERED, (str(i), 1 + i % 3)) for i in range(30)]
+        assert runner.threads == {"mcdrop-worker"}
+
+    dispatched(test)
+
+
+def test_a_job_that_fails_hurts_none_that_waits_beside_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        payloads = ["a", "bad", "b", "unfinished"]
+        replies = await asyncio.gather(*(dispatcher.run(job(payload)) for payload in payloads))
+        outcomes = [outcome for outcome, _ in replies]
+        assert outcomes == [Outcome.ANSWERED, Outcome.FAILED, Outcome.ANSWERED, Outcome.FAILED]
+
+    dispatcher = dispatched(test)
+    assert dispatcher.ledger.live == 0
+    assert "run again apart" in caplog.text
+
+
+def test_a_waiter_that_is_cancelled_frees_its_place() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        waiting = asyncio.create_task(dispatcher.run(job("never", blocks=90)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        runner.release.set()
+        assert (await held)[0] is Outcome.ANSWERED
+        assert (await dispatcher.run(job("next", blocks=90)))[0] is Outcome.ANSWERED
+
+    dispatcher = dispatched(test)
+    assert dispatcher.ledger.ended[Outcome.CANCELLED] == 1
+
+
+def test_a_deadline_is_kept_while_the_worker_is_stuck() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        assert (await dispatcher.run(job("late", patience_s=0.05)))[0] is Outcome.EXPIRED
+        runner.release.set()
+        await held
+
+    dispatched(test)
+
+
+def test_a_job_that_is_turned_away_raises() -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        with pytest.raises(RefusedError, match="queue_full"):
+            await dispatcher.run(job("large", blocks=101))
+
+    dispatched(test)
+
+
+def test_a_call_returns_or_raises_what_the_function_does() -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        assert await dispatcher.call(threading.current_thread) is not threading.current_thread()
+        with pytest.raises(ZeroDivisionError):
+            await dispatcher.call(divmod, 1, 0)
+
+    dispatched(test)
+
+
+def test_the_thread_sleeps_without_a_timer_and_ends_when_told() -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        assert (await dispatcher.run(job("one")))[0] is Outcome.ANSWERED
+        assert dispatcher.alive
+
+    dispatcher = dispatched(test)
+    dispatcher._thread.join(10)
+    assert not dispatcher.alive

@@ -1,0 +1,70 @@
+"""The real web room around a fake model, as a process: `python -m tests.service.fake_server`.
+
+The fake doubles its inputs. The first number of a row is a command to it: 666 raises, 667 gives NaN, 668
+blocks the worker for as many milliseconds as the second number says, once for each unit.
+"""
+
+import sys
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from mcdrop_service.execution import Lane, Task
+from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.scheduler import Unit
+from mcdrop_service.settings import Settings
+from mcdrop_service.web import Service, create_app, listening_socket, serve_until_stopped, url_of
+
+from tests.service.models import facts
+
+RAISE, NAN, BLOCK = 666, 667, 668
+
+
+class FakeModel:
+    """Doubles its inputs, or misbehaves on command."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
+
+    def warm_up(self) -> ModelFacts:
+        """Tell the facts of the toy model, unless it is broken."""
+        if self.broken:
+            raise ValueError("nothing is random")
+        return facts()
+
+    def lane(self, request: PredictionRequest) -> Lane:
+        """Four units to a batch, of any kind."""
+        assert request.rows
+        return Lane(capacity=4, mixes=True)
+
+    def run(self, units: Sequence[Unit]) -> Sequence[Array]:
+        """Twice each row."""
+        return [self._doubled(unit.payload.request.inputs["x"][unit.row]) for unit in units]
+
+    def finish(self, task: Task, results: Sequence[Array]) -> PredictionAnswer:
+        """The rows of the first block as every output."""
+        request = task.request
+        mean = np.stack(results[: request.rows])
+        outputs = dict.fromkeys(request.outputs, mean)
+        return PredictionAnswer(task.facts, request.n_samples, request.seed, outputs)
+
+    def _doubled(self, row: Array) -> Array:
+        command, argument, _ = row.tolist()
+        if command == RAISE:
+            raise RuntimeError("secret of /home/operator/model.py")
+        if command == BLOCK:
+            threading.Event().wait(argument / 1000)
+        return row.astype(np.float32) * np.float32(np.nan if command == NAN else 2)
+
+
+def main() -> None:
+    """Serve until a signal comes; with the argument `broken`, a model that fails its warm-up."""
+    settings = Settings(port=0)
+    listener = listening_socket(settings.host, settings.port)
+    service = Service.of({"toy": FakeModel(broken="broken" in sys.argv)}, settings)
+    app = create_app(service, on_ready=lambda: print(url_of(listener), "\n", flush=True))  # noqa: T201
+    sys.exit(serve_until_stopped(app, lifecycle=service.lifecycle, settings=settings, listener=listener))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Strict JSON objects from bytes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcdrop_service.errors import BadRequestError
+from mcdrop_service.parsing.document import decode_object
+
+KEYS = st.text(max_size=8)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    NUMBERS | KEYS | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_any_json_object_is_read_as_the_standard_library_reads_it(document: dict[str, object]) -> None:
+    body = json.dumps(document).encode()
+    assert decode_object(body) == json.loads(body)
+
+
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3), st.data())
+def test_a_key_that_comes_twice_is_refused(document: dict[str, object], data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(document)))
+    body = json.dumps(document)[:-1] + f", {json.dumps(key)}: 1}}"
+    with pytest.raises(BadRequestError, match="comes twice"):
+        decode_object(body.encode())
+
+
+def test_a_key_that_comes_twice_inside_is_refused() -> None:
+    with pytest.raises(BadRequestError, match="'a' comes twice"):
+        decode_object(b'{"inputs": {"a": [1], "a": [2]}}')
+
+
+def test_a_colon_inside_a_string_is_no_second_key() -> None:
+    assert decode_object(b'{"a:b": "c:d"}') == {"a:b": "c:d"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{} x",
+        b"{'a': 1}",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": 1e400}',
+        b'{"a": 01}',
+        b'{"a": [1,]}',
+        b'{"a": "\xff"}',
+        b'{"a": "\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+        b"\x80\x04\x95pickle",
+    ],
+)
+def test_what_is_not_json_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequestError, match="must be one JSON object"):
+        decode_object(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[]", "an array"),
+        (b'"a"', "a string"),
+        (b"1", "a number"),
+        (b"null", "null"),
+        (b"true", "true or false"),
+    ],
+)
+def test_json_that_is_no_object_is_refused_by_kind(body: bytes, kind: str) -> None:
+    with pytest.raises(BadRequestError, match=f"must be a JSON object, got {kind}"):
+        decode_object(body)
+
+
+def nested(depth: int) -> bytes:
+    # the colons in a string send it through the second, slower parser too
+    return b'{"a":"::","b":' + b"[" * depth + b"{}" + b"]" * depth + b"}"
+
+
+def test_nesting_within_reason_is_read() -> None:
+    assert decode_object(nested(100))["a"] == "::"
+
+
+@pytest.mark.parametrize("depth", [1020, 1023, 1024, 2000, 100_000])
+def test_deep_nesting_is_refused_without_a_crash(depth: int) -> None:
+    with pytest.raises(BadRequestError, match=r"deep|depth"):
+        decode_object(nested(depth))

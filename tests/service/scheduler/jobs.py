@@ -1,0 +1,82 @@
+"""Jobs for the tests of the scheduler, and a worker that runs them."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcdrop_service.scheduler import Batch, Job, Outcome, QueueLimits, Ripe, Scheduler, Unit
+
+__all__ = ["CAPACITY", "WIDE", "FakeWorker", "job"]
+
+CAPACITY = 4
+WIDE = QueueLimits(max_units=1_000_000, max_bytes=1_000_000)
+
+
+def job(
+    rows: int = 1,
+    blocks: int = 1,
+    *,
+    key: Hashable = "model",
+    deadline_s: float = 1000.0,
+    size_bytes: int = 1,
+    payload: Any = "plain",
+    lot: Hashable | None = None,
+) -> Job:
+    """A job that is small in everything that is not said."""
+    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot)
+
+
+@dataclass
+class FakeWorker:
+    """Runs batches on a clock of its own; a payload of `poison` makes a batch fail.
+
+    Attributes:
+        scheduler: What it works for.
+        batch_s: How long a batch takes.
+        now_s: The time.
+        batches: What was run.
+        answers: Results by ticket of what was answered.
+    """
+
+    scheduler: Scheduler
+    batch_s: float = 1.0
+    now_s: float = 0.0
+    batches: list[Batch] = field(default_factory=list)
+    answers: dict[int, list[Any]] = field(default_factory=dict)
+
+    def submit(self, wanted: Job) -> int:
+        """Its ticket."""
+        return self.scheduler.submit(wanted, self.now_s)
+
+    def step(self) -> bool:
+        """Run one batch; False if there is none."""
+        batch = self.scheduler.next_batch(self.now_s)
+        if batch is None:
+            return False
+        self.batches.append(batch)
+        self.now_s += self.batch_s
+        if any(unit.payload == "poison" for unit in batch.units):
+            self.scheduler.fault(batch, self.now_s)
+        else:
+            self.answer(self.scheduler.complete(batch, [result(unit) for unit in batch.units], self.now_s))
+        return True
+
+    def answer(self, ripe: list[Ripe]) -> None:
+        """Answer what is ripe."""
+        for done in ripe:
+            self.scheduler.settle(done.ticket, Outcome.ANSWERED, self.now_s)
+            self.answers[done.ticket] = done.results
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Run batches until there are none, or something holds."""
+        while not until() and self.step():
+            pass
+
+    def outcomes(self) -> dict[int, Outcome]:
+        """How jobs ended since this was last asked."""
+        return {settled.ticket: settled.outcome for settled in self.scheduler.settled()}
+
+
+def result(unit: Unit) -> tuple[int, int, int]:
+    """What the fake worker makes of a unit."""
+    return (unit.ticket, unit.block, unit.row)

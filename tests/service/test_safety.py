@@ -1,0 +1,58 @@
+"""What no file of the service may do, read from its source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import mcdrop_service
+import pytest
+
+ROOT = Path(mcdrop_service.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+FORBIDDEN_IMPORTS = {
+    "pickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "subprocess",
+    "urllib",
+    "requests",
+    "httpx",
+    "ctypes",
+}
+FORBIDDEN_CALLS = {"eval", "exec", "__import__", "system", "popen", "import_module"}
+WEB = {"fastapi", "starlette", "uvicorn", "h11"}
+# which rooms may know what: plain data is passed between them
+ROOMS = {
+    "scheduler": {"torch", "numpy", "mcdrop"} | WEB,
+    "parsing": {"torch", "mcdrop"} | WEB,
+    "encoding": {"torch", "mcdrop"} | WEB,
+    "execution": WEB,
+    "web": {"torch", "mcdrop", "numpy"},
+}
+
+
+def imported(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module).partition(".")[0]
+
+
+def called(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Call):
+            yield getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_unpickles_fetches_or_runs_what_it_is_given(source: Path) -> None:
+    assert FORBIDDEN_IMPORTS.isdisjoint(imported(source))
+    assert FORBIDDEN_CALLS.isdisjoint(called(source))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_knows_only_what_it_needs(room: str) -> None:
+    known = {name for source in (ROOT / room).glob("*.py") for name in imported(source)}
+    assert known.isdisjoint(ROOMS[room])

@@ -1,0 +1,177 @@
+"""Input that no honest client sends, over raw sockets. After each test an honest request must succeed."""
+
+import contextlib
+import re
+import socket
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.wire import Server, connected, exchange, get, post, read_answer
+
+PREDICT = "/v1/models/toy/predict"
+LIMIT = 2000
+HEAD = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+BODY = b'{"inputs": [[1, 2, 3]]}'
+
+
+def request(body: bytes, *, length: int | None = None) -> bytes:
+    return f"{HEAD}content-length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def padded(size: int) -> bytes:
+    return BODY + b" " * (size - len(BODY))
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413)])
+def test_a_body_may_reach_the_limit_and_no_more(server: Server, size: int, status: int) -> None:
+    assert exchange(server, request(padded(size))).status == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413), (LIMIT * 100, 413)])
+def test_the_limit_holds_without_a_declared_length(server: Server, size: int, status: int) -> None:
+    body = padded(size)
+    pieces = [body[i : i + 6] for i in range(0, size, 6)] if size < 3 * LIMIT else [body]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    answer = exchange(server, f"{HEAD}transfer-encoding: chunked\r\n\r\n".encode() + chunks + b"0\r\n\r\n")
+    assert answer.status == status
+
+
+def test_a_body_that_is_declared_far_too_long_is_refused_before_it_is_sent(server: Server) -> None:
+    answer = exchange(server, request(b"", length=10**15))
+    assert answer.status == 413
+    assert "at most 2000 bytes" in answer.error
+
+
+def test_a_body_that_is_much_too_long_is_refused_to_a_client_that_reads_late(server: Server) -> None:
+    answer = post(server, PREDICT, padded(4_000_000))
+    assert answer.status == 413
+    assert "at most 2000 bytes long, got 4000000" in answer.error
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "23, 24", "9" * 30, "", "+23"])
+def test_a_length_that_is_no_number_is_refused(server: Server, length: str) -> None:
+    answer = exchange(server, f"{HEAD}content-length: {length}\r\n\r\n".encode() + BODY)
+    assert answer.status in {400, 413}
+    assert answer.error
+
+
+def test_two_lengths_are_refused(server: Server) -> None:
+    raw = f"{HEAD}content-length: 23\r\ntransfer-encoding: chunked\r\n\r\n".encode() + BODY
+    answer = exchange(server, raw)
+    assert answer.status == 400
+    assert "either a content length or a transfer encoding" in answer.error
+
+
+def test_a_body_that_stops_halfway_is_refused_in_time(server: Server) -> None:
+    answer = exchange(server, request(BODY, length=100))
+    assert answer.status == 408
+    assert "within 300 ms" in answer.error
+
+
+def test_a_head_that_never_ends_is_given_up_in_time(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\n")
+        assert read_answer(connection).status == 408
+
+
+def test_a_connection_that_says_nothing_is_given_up_in_time(server: Server) -> None:
+    with connected(server) as connection:
+        assert read_answer(connection).status == 408
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"]
+)
+def test_what_is_not_http_is_refused_in_our_form(server: Server, raw: bytes) -> None:
+    answer = exchange(server, raw)
+    assert answer.status == 400
+    assert answer.error == "the request must be HTTP/1.1, got something else"
+
+
+def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
+    raw = b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x: " + b"y" * 200_000
+    with connected(server) as connection:
+        connection.sendall(raw)
+        assert read_answer(connection).status == 400
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "%2e%2e",
+        "%252e%252e",
+        "..%2f..%2fetc%2fpasswd",
+        "..%5c..%5c",
+        "toy%00",
+        "%00",
+        "%ff%fe",
+        "%2fetc%2fpasswd",
+        "toy@1",
+        "toy%20",
+        "v2",
+        "x" * 5000,
+        "{name}",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/models/{}", "/v1/models/{}/predict"])
+def test_a_name_that_is_no_model_is_not_found(server: Server, name: str, path: str) -> None:
+    method = "POST" if path.endswith("predict") else "GET"
+    raw = f"{method} {path.replace('{}', name)} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+    answer = exchange(server, raw.encode())
+    assert answer.status == 404
+    assert len(answer.error) < 300
+    assert "/work" not in answer.error
+
+
+def test_a_client_that_resets_the_connection_disturbs_nobody(server: Server) -> None:
+    for sent in (b"", b"POST ", request(BODY, length=100), request(BODY)):
+        connection = connected(server)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(sent)
+        connection.close()
+
+
+def test_a_client_that_is_gone_frees_its_place_before_its_turn(server: Server) -> None:
+    """Thirty who block the worker for 80 ms each leave at once: the next has its answer within 500 ms."""
+    for _ in range(30):
+        with connected(server) as connection:
+            connection.sendall(request(b'{"inputs": [[668, 80, 0]], "n_samples": 16}'))
+    assert get(server, "/healthz").status == 200
+
+
+def test_requests_in_one_packet_are_answered_in_order(server: Server) -> None:
+    last = request(BODY).replace(b"host: x", b"host: x\r\nconnection: close")
+    with connected(server) as connection:
+        connection.sendall(request(BODY) + request(b"{}") + last)
+        received = b"".join(iter(lambda: connection.recv(100_000), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"200"]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_body_are_answered_in_json(server: Server, body: bytes) -> None:
+    answer = post(server, PREDICT, body)
+    assert answer.status in {200, 400}
+    assert "Traceback" not in answer.body.decode()
+    if answer.status == 400:
+        assert answer.error
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 60))
+def test_a_request_with_changed_bytes_is_answered_or_dropped(
+    server: Server, noise: bytes, place: int
+) -> None:
+    raw = bytearray(request(BODY))
+    raw[place : place + len(noise)] = noise
+    with connected(server) as connection:
+        connection.sendall(raw)
+        with contextlib.suppress(ConnectionError, OSError):
+            connection.shutdown(socket.SHUT_WR)
+            received = connection.recv(100_000)
+            assert received == b"" or received.startswith(b"HTTP/1.1 ")
+            assert b"Traceback" not in received

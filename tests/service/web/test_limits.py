@@ -1,0 +1,71 @@
+"""Limits under load: what is too much is turned away in our form, and what was turned away can come back."""
+
+import select
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.service.models import FAKE_SERVER
+from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
+
+PREDICT = "/v1/models/toy/predict"
+
+
+def test_a_full_queue_answers_429_with_a_time_to_come_back_and_stays_alive() -> None:
+    with running(FAKE_SERVER, MCDROP_MAX_QUEUE_UNITS="4") as server, ThreadPoolExecutor(12) as pool:
+        blocking = {"inputs": [[668, 100, 0]], "n_samples": 16, "outputs": ["mean"]}
+        waiting = [pool.submit(post, server, PREDICT, blocking) for _ in range(12)]
+        assert get(server, "/healthz").status == 200
+        answers = [future.result() for future in waiting]
+        refused = [answer for answer in answers if answer.status == 429]
+        assert {answer.status for answer in answers} == {200, 429}
+        assert all("too much is queued; ask again in" in answer.error for answer in refused)
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        assert post(server, PREDICT, blocking).status == 200
+
+
+def test_what_could_not_be_done_in_time_is_refused_at_once() -> None:
+    with running(FAKE_SERVER, MCDROP_REQUEST_TIMEOUT_MS="1000") as server:
+        slow = {"inputs": [[668, 400, 0]], "n_samples": 16, "outputs": ["mean"]}
+        assert post(server, PREDICT, slow).status == 200
+        assert post(server, PREDICT, {**slow, "n_samples": 500}).status == 429
+        assert post(server, PREDICT, slow).status == 200
+
+
+def test_bodies_that_take_too_much_together_are_refused() -> None:
+    limits = {"MCDROP_MAX_BODY_BYTES_IN_FLIGHT": "1000", "MCDROP_BODY_TIMEOUT_MS": "60000"}
+    with running(FAKE_SERVER, **limits) as server:
+        head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", server.port)) as holding:
+            holding.sendall(head + b" " * 900)
+            answer = _eventually_refused(server)
+            assert "too many bytes of requests" in answer.error
+        assert _eventually_answered(server)
+
+
+def _eventually_refused(server: Server) -> Answer:
+    while (answer := post(server, PREDICT, b" " * 200 + b"{}")).status != 429:
+        pass
+    return answer
+
+
+def _eventually_answered(server: Server) -> bool:
+    while post(server, PREDICT, {"inputs": [[1, 2, 3]], "outputs": ["mean"]}).status != 200:
+        pass
+    return True
+
+
+def test_a_client_that_never_reads_its_answer_is_cut_off() -> None:
+    """The answer is larger than what the kernel buffers, so that the server is left with the rest."""
+    limits = {"MCDROP_MAX_REQUEST_UNITS": "100000", "MCDROP_MAX_QUEUE_UNITS": "100000"}
+    with running(FAKE_SERVER, MCDROP_WRITE_TIMEOUT_MS="300", **limits) as server:
+        rows = b",".join([b"[1.2345678,2.3456789,3.4567891]"] * 80_000)
+        body = b'{"n_samples":16,"outputs":["mean","std","standard_error"],"inputs":[' + rows + b"]}"
+        head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(head + body)
+            cut = select.poll()
+            cut.register(connection, 0)
+            assert cut.poll(PATIENCE_S * 1000)
+        assert get(server, "/healthz").status == 200

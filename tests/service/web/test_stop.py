@@ -1,0 +1,85 @@
+"""Stopping: readiness off, drain, exit code 0; a second signal at once. Each test has its own process."""
+
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.service.models import FAKE_SERVER
+from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
+
+PREDICT = "/v1/models/toy/predict"
+
+
+def blocking(server: Server, ms: int) -> Answer:
+    return post(server, PREDICT, {"inputs": [[668, ms, 0]], "outputs": ["mean"], "n_samples": 16})
+
+
+def eventually(server: Server, state: str) -> Answer:
+    """The first answer of `/readyz` that names a state; a signal takes a moment to arrive."""
+    limit = time.monotonic() + PATIENCE_S
+    while (answer := get(server, "/readyz")).document["state"] != state:
+        assert time.monotonic() < limit, answer.document
+    return answer
+
+
+def test_sigterm_turns_readiness_off_and_still_answers_until_the_port_closes() -> None:
+    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="500") as server, ThreadPoolExecutor(1) as pool:
+        running_on = pool.submit(blocking, server, 900)
+        server.process.send_signal(signal.SIGTERM)
+        assert eventually(server, "draining").status == 503
+        assert get(server, "/healthz").status == 200
+        late = post(server, PREDICT, {"inputs": [[1, 2, 3]], "outputs": ["mean"]})
+        assert (late.status, running_on.result().status) == (200, 200)
+        assert server.process.wait(PATIENCE_S) == 0
+        with pytest.raises(ConnectionError):
+            get(server, "/healthz")
+
+
+def test_sigint_does_not_wait_for_load_balancers() -> None:
+    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_second_signal_ends_the_process_in_the_middle_of_the_work() -> None:
+    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server, ThreadPoolExecutor(1) as pool:
+        cut_off = pool.submit(blocking, server, 25_000)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(server, "draining")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        with pytest.raises(ConnectionError):
+            cut_off.result()
+
+
+def test_work_that_outlasts_the_drain_is_given_up() -> None:
+    with (
+        running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="0", MCDROP_DRAIN_TIMEOUT_MS="1000") as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        given_up = pool.submit(blocking, server, 25_000)
+        while get(server, "/healthz").status != 200:
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert given_up.exception() is not None or given_up.result().status in {500, 503}
+
+
+def test_more_connections_than_the_cap_are_turned_away() -> None:
+    with running(FAKE_SERVER, MCDROP_MAX_CONNECTIONS="2") as server:
+        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        refused = get(server, "/healthz")
+        assert (refused.status, refused.error) == (503, "at most 2 connections may be open at once")
+        for connection in held:
+            connection.close()
+
+
+def test_a_model_that_fails_its_warm_up_stops_the_process_and_is_never_served() -> None:
+    ended = subprocess.run([*FAKE_SERVER, "broken"], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.endswith("a model failed its warm-up: nothing is random\n")
