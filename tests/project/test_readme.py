@@ -1,0 +1,98 @@
+"""The three examples of the README, run as a reader would run them: they print what is shown there."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.markdown import blocks, commands, same_text
+from tests.support.repository import ROOT
+from tests.support.wire import Answer, Server, post, running
+
+README = ROOT / "README.md"
+BIN = Path(sys.executable).parent
+TOLERANCE = 2e-3
+"""Processors differ in the last bits of a float32, and what is shown is rounded."""
+
+PLAIN_TERMINAL = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+
+
+def shown(program: str) -> tuple[list[str], str]:
+    """The words of the README's command of this name, and the output below it."""
+    (found,) = [pair for pair in commands(README) if pair[0].startswith(program)]
+    return shlex.split(found[0]), found[1]
+
+
+def printed_by(command: list[str]) -> str:
+    environment = {**os.environ, **PLAIN_TERMINAL}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Curl:
+    """What a `curl` command asks for."""
+
+    path: str
+    body: bytes
+
+    @classmethod
+    def of(cls, words: list[str]) -> "Curl":
+        """Read the command; only what the README uses is known."""
+        (url,) = [word for word in words if word.startswith("http://127.0.0.1:8000/")]
+        assert words[words.index("-H") + 1] == "content-type: application/json"
+        return cls(url.removeprefix("http://127.0.0.1:8000"), words[words.index("-d") + 1].encode())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running([str(BIN / "mcdrop"), "serve", str(ROOT / "models"), "--port", "0"]) as started:
+        yield started
+
+
+def without_fingerprint(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer less the one part that differs from machine to machine."""
+    assert len(answer["fingerprint"]) == 16
+    return {name: value for name, value in answer.items() if name != "fingerprint"}
+
+
+def test_the_python_example_prints_what_is_shown() -> None:
+    code, text = [block.text for block in blocks(README) if block.language in {"python", "text"}]
+    assert same_text(printed_by([sys.executable, "-c", code]), text, tolerance=TOLERANCE)
+
+
+def test_the_request_is_answered_as_shown(server: Server) -> None:
+    words, output = shown("curl")
+    request = Curl.of(words)
+    answer: Answer = post(server, request.path, request.body)
+    assert answer.status == 200
+    came, wanted = (without_fingerprint(document) for document in (answer.document, json.loads(output)))
+    assert same_text(json.dumps(came), json.dumps(wanted), tolerance=TOLERANCE)
+
+
+def test_the_line_that_make_serve_prints_is_answered(server: Server) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (line,) = [line for line in makefile.splitlines() if "curl" in line]
+    request = Curl.of(shlex.split(shell_text(line)))
+    assert post(server, request.path, request.body).status == 200
+
+
+def shell_text(line: str) -> str:
+    """What the `echo` of a Makefile line prints, for the default host and port."""
+    with_values = line.replace("$(HOST)", "127.0.0.1").replace("$(PORT)", "8000")
+    return subprocess.run(
+        ["bash", "-c", with_values.strip().lstrip("@")], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_report_prints_what_is_shown() -> None:
+    words, output = shown("mcdrop report")
+    assert same_text(printed_by([str(BIN / words[0]), *words[1:]]), output, tolerance=TOLERANCE)
