@@ -17,8 +17,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
 from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
-from mcdrop.intervals import Interval, ece_interval, l2_interval, mean_interval, qce_interval, wilson_interval
+from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.regression_calibration import covered
 from mcdrop.selective import fit_selective_threshold
 

@@ -1,18 +1,18 @@
 """Every error that mcdrop raises on purpose: one tree, each also a builtin.
 
-    McdropError
-    ├── ShapeError (ValueError)             a tensor has another shape than was wanted
-    ├── DomainError (ValueError)            a value lies outside its range: NaN, a probability of 1.2, p = 1
-    ├── OptionError (ValueError)            an option or a combination of options that does not exist
-    ├── InputError (TypeError)              an input of a kind that cannot be sampled or read
-    ├── NothingRandomError (ValueError)     no dropout fires, so every pass would be the same
-    ├── UnsupportedModelError (ValueError)  the model draws or couples rows in a way that cannot be replayed
-    ├── SamplesNotKeptError (RuntimeError)  samples were dropped and are needed now
-    ├── NotFittedError (RuntimeError)       a calibrator or tau is needed and was not fitted
-    ├── TooFewRowsError (ValueError)        not enough rows for what was asked
-    ├── CheckpointError (ValueError)        a checkpoint is damaged, unsafe, or not one
-    ├── DataFileError (ValueError)          a data file cannot be read or misses a column
-    └── MissingExtraError (ImportError)     an optional dependency is not installed
+McdropError
+├── ShapeError (ValueError)             a tensor has another shape than was wanted
+├── DomainError (ValueError)            a value lies outside its range: NaN, a probability of 1.2, p = 1
+├── OptionError (ValueError)            an option or a combination of options that does not exist
+├── InputError (TypeError)              an input of a kind that cannot be sampled or read
+├── NothingRandomError (ValueError)     no dropout fires, so every pass would be the same
+├── UnsupportedModelError (ValueError)  the model draws or couples rows in a way that cannot be replayed
+├── SamplesNotKeptError (RuntimeError)  samples were dropped and are needed now
+├── NotFittedError (RuntimeError)       a calibrator or tau is needed and was not fitted
+├── TooFewRowsError (ValueError)        not enough rows for what was asked
+├── CheckpointError (ValueError)        a checkpoint is damaged, unsafe, or not one
+├── DataFileError (ValueError)          a data file cannot be read or misses a column
+└── MissingExtraError (ImportError)     an optional dependency is not installed
 """
 
 __all__ = [

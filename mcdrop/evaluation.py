@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from mcdrop.errors import DomainError, NotFittedError, OptionError, SamplesNotKeptError, ShapeError
-from mcdrop.metrics.calibration_error import ReliabilityBins, reliability, top_label
+from mcdrop.metrics.calibration_error import top_label
 from mcdrop.metrics.calibration_tests import consistency_test, uniformity_test
 from mcdrop.metrics.regression_calibration import LEVELS, observed_frequencies, pit_mixture, pit_samples
+from mcdrop.metrics.reliability import ReliabilityBins, reliability
 from mcdrop.scorecard import CurvePoint, Report
 from mcdrop.scoring import (
     GaussianMixture,

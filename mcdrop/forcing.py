@@ -10,7 +10,7 @@ from mcdrop.sites import Law
 
 __all__ = ["at_one_half", "extreme", "spread"]
 
-_EDGE: Final = 2.0**-10
+_EDGE: Final = 2.0**-20
 """How near forced uniforms are to 0 and 1: nearer than any rate in use, and their logarithms are finite."""
 
 

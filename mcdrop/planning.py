@@ -28,6 +28,7 @@ _PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
 _LEAST_ROWS: Final = 4
 _MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
 _MOST_BLOCKS: Final = 8
+_MOST_PLANS: Final = 256
 _WORTH_TIMING: Final = 2**16
 """Bytes of the largest tensor of one row and sample from which on a loop may be as fast."""
 
@@ -96,6 +97,7 @@ class Planner:
         with self._lock:
             self._forget_if_changed()
             if call.signature not in self._planned:
+                _make_room(self._planned)
                 self._planned[call.signature] = self._make(call)
             self.latest = self._planned[call.signature]
             return self.latest
@@ -109,6 +111,7 @@ class Planner:
         with self._lock:
             planned = self.planned(call)
             if call.signature not in self._exact:
+                _make_room(self._exact)
                 self._exact[call.signature] = planned.exact(self._exact_rows, self._exact_strategy)
             return self._exact[call.signature]
 
@@ -172,6 +175,12 @@ def _seconds_per_row(network: Network, strategy: str, example: Call, size: Footp
     start = time.perf_counter()
     block_outputs(plan, rows, [[BlockKey(0, 0, 0)]], "philox-1")
     return (time.perf_counter() - start) / tile
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    """Forget the oldest plan if there are many: lengths that vary make a signature each."""
+    if len(kept) >= _MOST_PLANS:
+        del kept[next(iter(kept))]
 
 
 def _first_strategy(network: Network) -> str:

@@ -15,7 +15,8 @@ from typing import Final
 
 from torch import Tensor
 
-from mcdrop.intervals import Interval, ece_interval, l2_interval, mean_interval, qce_interval, wilson_interval
+from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
+from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error, top_label
 from mcdrop.metrics.classification import (
     binary_brier_score,

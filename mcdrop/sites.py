@@ -6,13 +6,15 @@ so that a network whose control flow is random (LayerDrop) still gives each of t
 
 import hashlib
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Final, Literal, NamedTuple
 
 import torch
 
 __all__ = ["Law", "Site", "SiteKey", "site_id"]
 
-_TRANSPARENT: Final = frozenset({"module", "_orig_mod"})
+_COMPILED: Final = "_orig_mod"
+_PARALLEL: Final = "module"
 
 
 class SiteKey(NamedTuple):
@@ -89,8 +91,10 @@ class Site:
 def site_id(key: SiteKey, kind: str) -> int:
     """The number of a site in the generator's counter: 64 bits of BLAKE2b over path, call and kind.
 
-    Wrappers that leave the network as it is do not count: `module` (DataParallel), `_orig_mod` (compile).
+    Wrappers that leave the network as it is do not count: `_orig_mod` (torch.compile) anywhere in the path, and
+    `module` (DataParallel) at its beginning; inside the network `module` is a name like any other.
     """
-    path = ".".join(part for part in key.module.split(".") if part not in _TRANSPARENT)
+    parts = [part for part in key.module.split(".") if part != _COMPILED]
+    path = ".".join(dropwhile(_PARALLEL.__eq__, parts))
     digest = hashlib.blake2b(f"{path}|{key.call}|{kind}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")

@@ -13,7 +13,7 @@ import torch
 
 from mcdrop.errors import TooFewRowsError
 from mcdrop.intervals import Interval, normal_interval
-from mcdrop.metrics.calibration_error import ReliabilityBins, reliability
+from mcdrop.metrics.reliability import ReliabilityBins, reliability
 from mcdrop.shapes import TensorLike, finite, shaped
 
 __all__ = ["StreamingMean", "StreamingReliability"]

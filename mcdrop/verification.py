@@ -70,10 +70,10 @@ def verify(network: Network, example: Call) -> Verification:
     with torch.inference_mode():
         reference = _by_row(network, rows)
         _check_repeats(network, rows, reference)
-        _check_movement(network, rows, reference)
         differences, refused = _compare(network, rows, reference)
-    tolerance = max(_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in reference)
-    _check_rows_apart(differences["loop"], tolerance)
+        tolerance = max(_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in reference)
+        _check_rows_apart(differences["loop"], tolerance)
+        _check_movement(network, rows, reference)
     verified = Verification("loop", oracle, differences, refused, tolerance)
     return replace(verified, strategy=verified.agreeing()[0])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcdrop.calibration.fitted import Calibrator, SamplingSettings, data_digest, record
 from mcdrop.errors import ShapeError
-from mcdrop.metrics.calibration_error import confidence_pairs
+from mcdrop.metrics.reliability import confidence_pairs
 from mcdrop.monotone import MonotoneMap, fit_monotone
 from mcdrop.shapes import TensorLike, check_rows, class_labels, probabilities, probability_laws
 

@@ -2,6 +2,7 @@
 
     classification          accuracy, log score and Brier score of probabilities
     regression, crps        errors, log scores, interval and quantile scores, CRPS
+    reliability             pairs of confidence and event, in bins
     calibration_error       binned calibration errors of probabilities
     smooth_calibration      one without bins
     regression_calibration  PIT, quantile calibration, coverage, ENCE

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 import torch
 
 from mcdrop.errors import TooFewRowsError
-from mcdrop.metrics.calibration_error import bin_index, confidence_pairs, expected_calibration_error
+from mcdrop.metrics.calibration_error import expected_calibration_error
+from mcdrop.metrics.reliability import bin_index, confidence_pairs
 from mcdrop.metrics.resampling import calibrated_errors, resampling_generator
 from mcdrop.shapes import TensorLike, probabilities
 

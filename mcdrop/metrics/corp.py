@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mcdrop.metrics.calibration_error import confidence_pairs
+from mcdrop.metrics.reliability import confidence_pairs
 from mcdrop.monotone import fit_monotone
 from mcdrop.shapes import TensorLike, class_labels, classes_last, probability_laws
 

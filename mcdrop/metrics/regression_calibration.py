@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mcdrop.errors import DomainError
-from mcdrop.metrics.calibration_error import bin_index
+from mcdrop.metrics.reliability import bin_index
 from mcdrop.metrics.resampling import resampling_generator
 from mcdrop.mixture import mixture_cdf
 from mcdrop.shapes import (

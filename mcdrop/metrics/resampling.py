@@ -1,7 +1,8 @@
 """Resampled calibration errors: what chance alone does to a binned error.
 
-Memory is bounded: resamples are made a chunk at a time. Every draw comes from the generator that is passed
-in.
+Memory is bounded: resamples are made a chunk at a time. From 50,000 pairs on the sums of the bins are drawn
+from their normal limit instead, so that the time does not grow with the number of resamples. Every draw
+comes from the generator that is passed in.
 
 Alphabet: N pairs of confidence and event, B bins, R resamples.
 """
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _CHUNK: Final = 4_000_000  # resampled values held at once: 32 MB of float64
+_ROW_LIMIT: Final = 50_000
 _SALT: Final = 0x6D6364726F70  # keeps these streams apart from data that were simulated with a small seed
 
 
@@ -47,6 +49,9 @@ def calibrated_errors(
     Source:
         Broecker and Smith 2007, "Increasing the reliability of reliability diagrams".
     """
+    if len(confidence) >= _ROW_LIMIT:
+        sums = binned((confidence * (1 - confidence)).unsqueeze(0), index, bins)[0]
+        return _limit_errors(torch.zeros_like(sums), sums, len(confidence), resamples, generator)
     errors = []
     for count in chunks(resamples, len(confidence)):
         uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator)
@@ -74,6 +79,9 @@ def bootstrap_errors(
         Efron 1979, "Bootstrap methods: another look at the jackknife".
     """
     rows, errors = len(residual), []
+    if rows >= _ROW_LIMIT:
+        sums, squares = binned(torch.stack([residual, residual.square()]), index, bins)
+        return _limit_errors(sums, squares - sums.square() / rows, rows, resamples, generator)
     for count in chunks(resamples, rows):
         weights = bootstrap_weights(count, rows, generator).to(residual.device)
         errors.append(binned(weights * residual, index, bins).abs().sum(1) / rows)
@@ -91,6 +99,14 @@ def bootstrap_weights(resamples: int, rows: int, generator: torch.Generator) -> 
     drawn = torch.randint(rows, (resamples, rows), generator=generator)
     drawn += rows * torch.arange(resamples).unsqueeze(1)
     return drawn.flatten().bincount(minlength=resamples * rows).reshape(resamples, rows).to(torch.float64)
+
+
+def _limit_errors(
+    mean: Tensor, variance: Tensor, rows: int, resamples: int, generator: torch.Generator
+) -> Tensor:
+    """(R,) errors of sums (B,) that are normal, and all but independent between bins."""
+    noise = torch.randn(resamples, len(mean), dtype=torch.float64, generator=generator).to(mean.device)
+    return (mean + noise * variance.clamp(min=0).sqrt()).abs().sum(1) / rows
 
 
 def chunks(resamples: int, rows: int) -> list[int]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mcdrop.errors import DomainError
-from mcdrop.metrics.calibration_error import confidence_pairs
+from mcdrop.metrics.reliability import confidence_pairs
 from mcdrop.shapes import TensorLike
 
 __all__ = ["smooth_calibration_error", "smooth_calibration_error_at"]

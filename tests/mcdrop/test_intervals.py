@@ -8,12 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from torch import Tensor
 
 from mcdrop import intervals
 from mcdrop.errors import DomainError, ShapeError, TooFewRowsError
-from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error
-from tests.support.predictions import calibrated, labelled_confidences, normal, uniform
+from tests.support.predictions import normal, uniform
 from tests.support.tolerances import monte_carlo
 
 TRIALS = 200
@@ -58,52 +56,12 @@ def test_the_interval_of_a_mean_lies_within_the_rows(values: list[float]) -> Non
     assert interval.upper <= max(values) + 1e-6
 
 
-@given(labelled_confidences(least=2))
-def test_intervals_of_calibration_errors_hold_their_estimates(pairs: tuple[Tensor, Tensor]) -> None:
-    ece = intervals.ece_interval(*pairs, resamples=50)
-    value = expected_calibration_error(*pairs).item()
-    assert 0 <= ece.lower <= value + 1e-9
-    assert value <= ece.upper + 1e-9
-    l2 = intervals.l2_interval(*pairs)
-    estimate = debiased_l2_error(*pairs).item()
-    assert 0 <= l2.lower <= estimate + 1e-9
-    assert min(estimate, 1.0) <= l2.upper + 1e-9
-
-
 def test_the_same_seed_gives_the_same_interval_and_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     values = uniform(50)
     assert intervals.mean_interval(values, seed=1) == intervals.mean_interval(values, seed=1)
     assert intervals.mean_interval(values, seed=1) != intervals.mean_interval(values, seed=2)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    p, y = calibrated(50)
-    whole = intervals.ece_interval(p, y, resamples=40)
-    monkeypatch.setattr("mcdrop.metrics.resampling._CHUNK", 200)
-    assert intervals.ece_interval(p, y, resamples=40).lower == pytest.approx(whole.lower, abs=0.01)
-
-
-@pytest.mark.parametrize("power", [1.0, 2.0])
-def test_intervals_of_the_calibration_error_cover(power: float) -> None:
-    """The truth: the binned error of infinitely many rows of uniform confidences."""
-    truth = expected_calibration_error(*_population(power)).item()
-    hits = []
-    for seed in range(TRIALS):
-        interval = intervals.ece_interval(*calibrated(200, seed=seed, power=power), resamples=100)
-        hits.append(interval.lower <= truth <= interval.upper)
-    assert np.mean(hits) >= LEAST
-
-
-@pytest.mark.parametrize("power", [1.0, 2.0])
-def test_intervals_of_the_l2_error_cover(power: float) -> None:
-    truth = _true_l2(power)
-    hits = []
-    for seed in range(TRIALS):
-        interval = intervals.l2_interval(*calibrated(200, seed=seed, power=power))
-        hits.append(interval.lower <= truth <= interval.upper)
-    assert np.mean(hits) >= LEAST
 
 
 def test_intervals_of_means_of_skewed_rows_cover() -> None:
@@ -114,25 +72,9 @@ def test_intervals_of_means_of_skewed_rows_cover() -> None:
     assert np.mean(hits) >= 0.95 - 2 * monte_carlo(TRIALS, scale=math.sqrt(0.95 * 0.05))
 
 
-def test_intervals_of_the_quantile_calibration_error_begin_at_zero_on_calibrated_rows() -> None:
-    hits = [intervals.qce_interval(uniform(100, seed=s), resamples=60).lower == 0 for s in range(TRIALS)]
-    assert np.mean(hits) >= LEAST
-    assert intervals.qce_interval(uniform(100) ** 3, resamples=60).lower > 0
-
-
-def test_miscalibration_is_seen() -> None:
-    pairs = calibrated(2000, power=3.0)
-    assert intervals.ece_interval(*pairs).lower > 0.1
-    assert intervals.l2_interval(*pairs).lower > 0.1
-
-
 def test_bad_input_is_refused() -> None:
     with pytest.raises(TooFewRowsError, match="an interval of a mean needs at least 2 rows, got 1"):
         intervals.mean_interval([1.0])
-    with pytest.raises(
-        TooFewRowsError, match="an interval of a calibration error needs at least 2 rows, got 1"
-    ):
-        intervals.ece_interval([1.0], [1])
     with pytest.raises(DomainError, match="values must be finite, got inf at row 1"):
         intervals.mean_interval([1.0, math.inf])
     with pytest.raises(ShapeError, match=r"values must be \(N\), got shape \(2, 2\)"):
@@ -143,20 +85,3 @@ def test_bad_input_is_refused() -> None:
         intervals.wilson_interval(3, 2)
     with pytest.raises(DomainError, match="level must be between 0 and 1, got 95"):
         intervals.wilson_interval(1, 2, level=95)
-
-
-def _population(power: float) -> tuple[Tensor, Tensor]:
-    """Uniform confidences and events in the right shares, as if there were infinitely many rows."""
-    grid = (torch.arange(3000, dtype=torch.float64) + 0.5) / 3000
-    draws = ((torch.arange(40) + 0.5) / 40).repeat_interleave(3000)
-    confidence = grid.repeat(40)
-    return confidence, (draws < confidence**power).double()
-
-
-def _true_l2(power: float) -> float:
-    """Root of the mean over 15 bins of the squared gap p - p^power, of uniform confidences."""
-    gaps = [
-        (0.5 * (b**2 - a**2) - (b ** (power + 1) - a ** (power + 1)) / (power + 1)) / (b - a)
-        for a, b in ((k / 15, (k + 1) / 15) for k in range(15))
-    ]
-    return math.sqrt(sum(gap**2 for gap in gaps) / 15)

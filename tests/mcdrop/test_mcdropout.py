@@ -21,6 +21,7 @@ from mcdrop.errors import (
     OptionError,
     SamplesNotKeptError,
     ShapeError,
+    UnsupportedModelError,
 )
 from mcdrop.generators import moved_generators
 from mcdrop.philox import MAX_SEED
@@ -420,6 +421,34 @@ def test_the_model_is_as_it_was() -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     after = {name: (type(m), m.training, list(m._forward_hooks)) for name, m in model.named_modules()}
     assert after == modules
+
+
+@pytest.mark.parametrize("model", [nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 3))])
+def test_dropout_may_be_the_first_thing_that_a_model_does(model: nn.Module) -> None:
+    samples = MCDropout(model, n_samples=16).sample(torch.ones(5, 6))
+    assert samples.std(0).min() > 0
+
+
+class Wrapping(nn.Module):
+    """Drops twice: in a child whose name is that of a wrapper, and by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 64)
+        self.module = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = 0 * self.linear(x) + 1
+        dropped: Tensor = self.module(hidden) - nn.functional.dropout(hidden, 0.5, self.training)
+        return dropped
+
+
+def test_two_sites_never_share_their_masks() -> None:
+    mc = MCDropout(Wrapping(), n_samples=16)
+    try:
+        assert mc.sample(X).abs().sum() > 0
+    except UnsupportedModelError as error:
+        assert "module" in str(error)  # noqa: PT017  a refusal is right too
 
 
 def test_results_are_normal_tensors(mc: MCDropout) -> None:

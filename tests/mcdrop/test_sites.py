@@ -38,6 +38,16 @@ def test_wrappers_that_change_nothing_keep_the_number(path: str, wrapper: str) -
     assert site_id(SiteKey(wrapped, 0), "dropout") == site_id(SiteKey(path, 0), "dropout")
 
 
+def test_a_compiled_part_keeps_the_number() -> None:
+    compiled = SiteKey("encoder._orig_mod.drop", 0)
+    assert site_id(compiled, "dropout") == site_id(SiteKey("encoder.drop", 0), "dropout")
+
+
+def test_inside_the_network_module_is_a_name_like_any_other() -> None:
+    inner, outer = SiteKey("block.module.drop", 0), SiteKey("block.drop", 0)
+    assert site_id(inner, "dropout") != site_id(outer, "dropout")
+
+
 @given(st.lists(st.tuples(paths, st.integers(0, 20), st.sampled_from(["dropout", "bernoulli"])), unique=True))
 def test_different_sites_have_different_numbers(addresses: list[tuple[str, int, str]]) -> None:
     numbers = {site_id(SiteKey(path, call), kind) for path, call, kind in addresses}

@@ -82,8 +82,8 @@ def test_state_that_is_to_be_cloned_is_cloned_and_nothing_else() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_compiled_modules_are_replaced_by_what_they_were_compiled_from() -> None:
     inner = nn.Linear(2, 2)
-    inner_compiled: Any = torch.compile(inner)
-    model: Any = torch.compile(nn.Sequential(inner_compiled, nn.Dropout(0.5)))
+    inner_compiled: Any = torch.compile(inner, backend="eager")
+    model: Any = torch.compile(nn.Sequential(inner_compiled, nn.Dropout(0.5)), backend="eager")
     view = private_view(model)
     assert [type(module).__name__ for module in view.modules()] == ["Sequential", "Linear", "Dropout"]
     assert view.get_parameter("0.weight") is inner.weight

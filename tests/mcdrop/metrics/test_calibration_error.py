@@ -10,19 +10,9 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 
 from mcdrop.errors import DomainError, OptionError, ShapeError
 from mcdrop.metrics import calibration_error as ce
+from mcdrop.metrics.reliability import Binning, reliability
 from tests.support.predictions import calibrated, labelled_confidences, normal, permutation
 from tests.support.tolerances import FLOAT32, FLOAT64, monte_carlo
-
-
-def test_bins_are_closed_on_the_right_and_the_first_on_both_sides() -> None:
-    values = torch.tensor([0.0, 0.2, 0.2000001, 0.4, 0.6, 0.8, 1.0], dtype=torch.float64)
-    assert ce.bin_index(values, bins=5, binning="equal_width").tolist() == [0, 0, 1, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("bins", [3, 10, 15, 100])
-def test_every_edge_belongs_to_the_bin_below_it(bins: int) -> None:
-    edges = torch.arange(1, bins + 1, dtype=torch.float64) / bins
-    assert ce.bin_index(edges, bins=bins, binning="equal_width").tolist() == list(range(bins))
 
 
 def test_a_confidence_of_one_is_in_the_last_bin_and_not_in_one_of_its_own() -> None:
@@ -65,7 +55,7 @@ def test_the_classwise_error_is_that_of_each_class_against_the_rest() -> None:
 
 @given(labelled_confidences(), st.integers(1, 20), st.sampled_from(["equal_width", "equal_mass"]))
 def test_errors_lie_between_zero_and_one_and_the_mean_below_the_maximum(
-    pairs: tuple[Tensor, Tensor], bins: int, binning: ce.Binning
+    pairs: tuple[Tensor, Tensor], bins: int, binning: Binning
 ) -> None:
     mean = ce.expected_calibration_error(*pairs, bins=bins, binning=binning).item()
     most = ce.maximum_calibration_error(*pairs, bins=bins, binning=binning).item()
@@ -86,28 +76,10 @@ def test_the_order_of_the_rows_changes_nothing(pairs: tuple[Tensor, Tensor], bin
         )
 
 
-@given(labelled_confidences(), st.integers(1, 20))
-def test_bins_of_equal_mass_keep_ties_together_and_follow_the_order(
-    pairs: tuple[Tensor, Tensor], bins: int
-) -> None:
-    confidence = pairs[0]
-    index = ce.bin_index(confidence, bins=bins, binning="equal_mass")
-    for value in confidence.unique():
-        assert len(index[confidence == value].unique()) == 1
-    assert bool((index[confidence.argsort()].diff() >= 0).all())
-
-
-@given(st.integers(1, 60), st.integers(1, 20))
-def test_without_ties_bins_of_equal_mass_differ_by_at_most_one_row(rows: int, bins: int) -> None:
-    index = ce.bin_index(torch.arange(rows).double() / rows, bins=bins, binning="equal_mass")
-    counts = index.bincount(minlength=bins)
-    assert counts.max() - counts.min() <= 1
-
-
 @given(labelled_confidences(), labelled_confidences())
 def test_merged_bins_are_those_of_all_pairs(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> None:
-    both = ce.reliability(torch.cat([one[0], two[0]]), torch.cat([one[1], two[1]]))
-    merged = ce.reliability(*one).merge(ce.reliability(*two))
+    both = reliability(torch.cat([one[0], two[0]]), torch.cat([one[1], two[1]]))
+    merged = reliability(*one).merge(reliability(*two))
     torch.testing.assert_close(merged.expected_error(), both.expected_error(), **FLOAT64)
     torch.testing.assert_close(ce.squared_l2_error(merged), ce.squared_l2_error(both), **FLOAT64)
 
@@ -128,7 +100,7 @@ def test_kumars_formula_agrees_where_a_bin_has_one_confidence() -> None:
 def test_the_squared_error_is_unbiased_on_calibrated_data_and_the_plain_one_is_not() -> None:
     squares, plain = [], []
     for seed in range(400):
-        bins = ce.reliability(*calibrated(150, seed=seed), binning="equal_mass")
+        bins = reliability(*calibrated(150, seed=seed), binning="equal_mass")
         squares.append(ce.squared_l2_error(bins).item())
         plain.append((bins.count / 150 * bins.gap.square()).sum().item())
     assert abs(np.mean(squares)) < monte_carlo(400, scale=float(np.std(squares)))
@@ -144,13 +116,6 @@ def test_one_row_and_one_class() -> None:
     assert ce.classwise_calibration_error([[1.0], [1.0]], [0, 0]).tolist() == [0.0]
 
 
-def test_empty_bins_have_no_confidence_and_no_gap() -> None:
-    bins = ce.reliability([0.1], [1], bins=2)
-    assert bins.gap.tolist() == [pytest.approx(0.9), 0.0]
-    assert bins.confidence.isnan().tolist() == [False, True]
-    assert bins.frequency.isnan().tolist() == [False, True]
-
-
 def test_pixels_are_pairs_too() -> None:
     probs = normal(4, 3, 5).softmax(1)
     confidence, event = ce.top_label(probs, torch.zeros(4, 5), class_axis=1)
@@ -161,10 +126,8 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(OptionError, match="bins must be at least 1, got 0"):
         ce.expected_calibration_error([0.5], [1], bins=0)
     with pytest.raises(OptionError, match="binning must be one of equal_width, equal_mass, got 'quantile'"):
-        ce.reliability([0.5], [1], binning="quantile")  # type: ignore[arg-type]
+        reliability([0.5], [1], binning="quantile")  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"event must have shape \(1,\), got shape \(2,\)"):
         ce.expected_calibration_error([0.5], [1, 0])
     with pytest.raises(DomainError, match=r"confidence must lie in \[0, 1\], got 1.5 at row 0"):
         ce.expected_calibration_error([1.5], [1])
-    with pytest.raises(ShapeError, match="bins can be merged only with as many: 2 here, got 3"):
-        ce.reliability([0.5], [1], bins=2).merge(ce.reliability([0.5], [1], bins=3))

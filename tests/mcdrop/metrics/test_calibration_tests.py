@@ -69,6 +69,7 @@ def test_the_same_seed_gives_the_same_p_value() -> None:
 def test_certain_and_right_predictions_are_consistent() -> None:
     assert consistency_test([0.0, 1.0], [0, 1]).p_value == 1.0
     assert uniformity_test([0.5]).p_value > 0.5
+    assert uniformity_test((torch.arange(1000) + 0.5) / 1000).p_value == 1.0
 
 
 def test_a_wrong_certainty_is_inconsistent() -> None:
