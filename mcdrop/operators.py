@@ -9,16 +9,15 @@ from torch.utils import _pytree as pytree
 
 __all__ = ["draws", "written_tensors"]
 
-_RATES: Final = ("dropout_p", "dropout")
-"""Arguments that are 0 where an operator which might draw does not: fused attention, fused RNNs."""
+_SWITCHES: Final = ("dropout_p", "dropout", "train", "training")
+"""Arguments that are 0 or False where an operator which might draw does not: fused attention, RReLU, RNNs."""
 
 
 def draws(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call of an operator is random."""
     if torch.Tag.nondeterministic_seeded not in operator.tags:
         return False
-    rates = [value for name, value in _arguments(operator, args, kwargs) if name in _RATES]
-    return not rates or any(rates)
+    return all(value for name, value in _arguments(operator, args, kwargs) if name in _SWITCHES)
 
 
 def written_tensors(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:

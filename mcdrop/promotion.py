@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from mcdrop.functorch import has_sample_axis
 from mcdrop.inputs import Call
 from mcdrop.interception.mode import DrawSource, Handler, Interception
+from mcdrop.view import state_tensors
 
 __all__ = ["Attempt", "Births", "Promotions", "with_promotions"]
 
@@ -76,13 +77,15 @@ class Births:
         promoted: The births to promote.
         one: True, with a sample axis: what batches whatever is selected by it.
         search: Whether to look for further births to promote.
+        model: Whose own tensors live longer than a pass, and so are not promoted.
     """
 
-    def __init__(self, promoted: frozenset[int], one: Tensor, *, search: bool) -> None:
+    def __init__(self, promoted: frozenset[int], one: Tensor, *, search: bool, model: nn.Module) -> None:
         self._promoted = promoted
         self._one = one
         self._search = search
-        self._births: dict[int, int] = {}
+        lasting = (*model.parameters(), *state_tensors(model).values()) if search else ()
+        self._births: dict[int, int | None] = dict.fromkeys(map(_storage, lasting))
         self._alive: list[Tensor] = []  # so that no storage is born twice
         self._calls = 0
 

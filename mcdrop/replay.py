@@ -89,10 +89,7 @@ class BlockDraws:
     def _known(self, key: SiteKey, kind: str, shape: tuple[int, ...]) -> Site:
         site = self._sites.get(key)
         if site is None or site.kind != kind or len(site.shape) != len(shape):
-            raise UnsupportedModelError(
-                f"{key} makes a random call ({kind}, shape {shape}) that was not made when the model was "
-                "traced; which calls it makes must not depend on the data or on its weights"
-            )
+            raise _unknown(key, kind, shape)
         return site
 
     def _block(self, site: Site, law: Law, shape: tuple[int, ...], keys: Sequence[BlockKey]) -> Tensor:
@@ -118,14 +115,20 @@ class GivenDraws:
 
     Args:
         draws: Of one sample.
+        sites: By whose laws they were made.
         shapes: For which they were made.
         paths: The running modules.
     """
 
     def __init__(
-        self, draws: dict[SiteKey, Tensor], shapes: dict[SiteKey, tuple[int, ...]], paths: ModulePaths
+        self,
+        draws: dict[SiteKey, Tensor],
+        sites: dict[SiteKey, Site],
+        shapes: dict[SiteKey, tuple[int, ...]],
+        paths: ModulePaths,
     ) -> None:
         self._draws = draws
+        self._sites = sites
         self._shapes = shapes
         self._addresses = Addresses(paths)
 
@@ -133,12 +136,23 @@ class GivenDraws:
         """The draw of the site that is firing.
 
         Raises:
+            UnsupportedModelError: If the trace did not see such a site.
             OtherShapeError: If the site wants another shape, as it may where that follows the data.
         """
         key = self._addresses.next()
-        if self._shapes.get(key) != shape:
+        site = self._sites.get(key)
+        if site is None or (site.kind, site.law) != (kind, law):
+            raise _unknown(key, kind, shape)
+        if self._shapes[key] != shape:
             raise OtherShapeError(key, shape)
         return self._draws[key]
+
+
+def _unknown(key: SiteKey, kind: str, shape: tuple[int, ...]) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{key} makes a random call ({kind}, shape {shape}) that was not made, or not so, when the model was "
+        "traced; which calls it makes must not depend on the data or on its weights"
+    )
 
 
 class OtherShapeError(UnsupportedModelError):

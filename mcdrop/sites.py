@@ -91,8 +91,8 @@ class Site:
 def site_id(key: SiteKey, kind: str) -> int:
     """The number of a site in the generator's counter: 64 bits of BLAKE2b over path, call and kind.
 
-    Wrappers that leave the network as it is do not count: `_orig_mod` (torch.compile) anywhere in the path, and
-    `module` (DataParallel) at its beginning; inside the network `module` is a name like any other.
+    Wrappers that leave the network as it is do not count: `_orig_mod` (torch.compile) anywhere in the path,
+    and `module` (DataParallel) at its beginning; inside the network `module` is a name like any other.
     """
     parts = [part for part in key.module.split(".") if part != _COMPILED]
     path = ".".join(dropwhile(_PARALLEL.__eq__, parts))

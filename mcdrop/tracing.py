@@ -8,7 +8,7 @@ branch.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ from mcdrop.sites import Site, SiteKey
 from mcdrop.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
 
 __all__ = ["Trace", "trace"]
+
+_ATTEMPTS: Final = 3
+"""How often a generator must have moved: once may be the work of another thread."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,12 @@ def trace(model: nn.Module, call: Call) -> Trace:
     with generators_restored(), torch.no_grad(), Guard(model) as guard, called_originals(model) as originals:
         owners = find_owners(view, paths, _rows(call, 2))
         before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
-        with moved_generators() as moved:
-            runs = _Runs(view, paths, call)
-            fixed = runs.explore()
+        for _ in range(_ATTEMPTS):
+            with moved_generators() as moved:
+                runs = _Runs(view, paths, call)
+                fixed = runs.explore()
+            if not moved:
+                break
     _refuse_closures(originals)
     _refuse_unseen_draws(guard.unseen, moved)
     return Trace(

@@ -163,6 +163,8 @@ def _mean_pair_distance(means: Tensor, std: Tensor) -> Tensor:
 
 
 def _pair_tile(means: Tensor, std: Tensor) -> Tensor:
-    difference = means.unsqueeze(0) - means.unsqueeze(1)
-    spread = (std.square().unsqueeze(0) + std.square().unsqueeze(1)).sqrt()
-    return _mean_absolute(difference, spread).mean((0, 1))
+    """The same for (S, R): every pair i < j twice, and each component with itself, which is 2 std / sqrt(pi)."""
+    one, other = torch.triu_indices(len(means), len(means), offset=1, device=means.device)
+    spread = (std[one].square() + std[other].square()).sqrt()
+    pairs = _mean_absolute(means[one] - means[other], spread).sum(0)
+    return (2 * pairs + 2 / math.sqrt(math.pi) * std.sum(0)) / len(means) ** 2

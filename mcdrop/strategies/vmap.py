@@ -53,8 +53,8 @@ def _with_shapes(
     def one_sample(
         masks: dict[SiteKey, Tensor], one: Tensor, *, promoted: frozenset[int], search: bool
     ) -> tuple[Tensor, ...]:
-        given = GivenDraws(masks, shapes, network.paths)
-        births = Births(promoted, one, search=search) if promoted or search else None
+        given = GivenDraws(masks, network.sites, shapes, network.paths)
+        births = Births(promoted, one, search=search, model=network.view) if promoted or search else None
         return tuple(network.outputs_for(call, given, births))
 
     def attempt(births: frozenset[int], *, search: bool) -> list[Tensor]:

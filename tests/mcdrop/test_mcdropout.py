@@ -443,19 +443,20 @@ class Wrapping(nn.Module):
         return dropped
 
 
-def test_two_sites_never_share_their_masks() -> None:
-    mc = MCDropout(Wrapping(), n_samples=16)
-    try:
-        assert mc.sample(X).abs().sum() > 0
-    except UnsupportedModelError as error:
-        assert "module" in str(error)  # noqa: PT017  a refusal is right too
+def test_two_sites_that_would_share_their_masks_are_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"module#0 and \(model\)#0"):
+        MCDropout(Wrapping()).sample(X)
 
 
-def test_results_are_normal_tensors(mc: MCDropout) -> None:
-    pred = mc.predict(X)
-    for tensor in (pred.mean, pred.std, pred.standard_error, pred.samples, pred.deterministic, mc.sample(X)):
-        assert not tensor.is_inference()
-        assert not tensor.requires_grad
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("exact", [False, True])
+def test_results_are_normal_tensors(dtype: torch.dtype, exact: bool) -> None:
+    mc, x = MCDropout(regressor().to(dtype), task="regression", n_samples=16), X.to(dtype)
+    pred = mc.predict(x, exact=exact, quantiles=[0.5])
+    results = [tensor for _, tensor, _ in pred.row_tensors()] + [mc.sample(x, exact=exact)]
+    for tensor in results:
+        assert tensor is not None
+        assert (tensor.dtype, tensor.is_inference(), tensor.requires_grad) == (dtype, False, False)
 
 
 def test_a_rate_that_was_changed_is_seen(mc: MCDropout) -> None:

@@ -62,7 +62,7 @@ def test_promotions_that_no_longer_fit_are_searched_anew() -> None:
 def test_many_writes_are_found_one_after_the_other() -> None:
     def many(x: Tensor, train: bool) -> Tensor:
         for _ in range(5):
-            noise = torch.empty_like(x)
+            noise = torch.empty(x.shape)
             noise.bernoulli_(0.7)
             x = x * noise if train else x
         return x

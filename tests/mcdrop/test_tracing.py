@@ -1,4 +1,5 @@
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -268,3 +269,18 @@ def test_buffers_and_inputs_that_a_pass_writes_are_noted_and_those_of_the_user_s
     assert found.written_inputs == {1}
     assert model.seen == model.plain == 0
     assert not y.any()
+
+
+def test_a_thread_that_draws_while_another_traces_does_no_harm() -> None:
+    disturbed: list[int] = []
+
+    def disturbs_once(x: Tensor, train: bool) -> Tensor:
+        if train and not disturbed:
+            disturbed.append(1)
+            other = threading.Thread(target=torch.rand, args=(3,))
+            other.start()
+            other.join()
+        return F.dropout(x, 0.3, train)
+
+    assert len(traced(applied(disturbs_once)).sites) == 1
+    assert disturbed

@@ -162,7 +162,5 @@ def test_a_call_that_the_trace_did_not_see_is_refused_and_never_drawn_somehow(st
     network, call = network_and_call(model, torch.ones(2, 4))
     samples(strategy, network, call, consistent(call))
     _, other = network_and_call(nn.Dropout(0.5).eval(), -torch.ones(2, 4))
-    with pytest.raises(
-        UnsupportedModelError, match=r"0#0 makes a random call \(alpha_dropout|the random call 0#0"
-    ):
+    with pytest.raises(UnsupportedModelError, match=r"0#0 makes a random call \(alpha_dropout"):
         samples(strategy, network, other, consistent(other))
