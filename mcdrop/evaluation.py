@@ -44,7 +44,7 @@ class Prediction(Protocol):
 
     @property
     def task(self) -> str:
-        """`classification`, `binary` or `regression`."""
+        """`classification`, `binary`, `multilabel` or `regression`."""
 
     @property
     def n_samples(self) -> int:
@@ -183,6 +183,7 @@ def _regression(pred: Prediction, y: TensorLike, options: ScoreOptions, level: f
 _TASKS: Final[dict[str, Callable[[Prediction, TensorLike, ScoreOptions, float], _Found]]] = {
     "classification": _classification,
     "binary": _binary,
+    "multilabel": _binary,
     "regression": _regression,
 }
 

@@ -1,17 +1,28 @@
-"""Draws that are forced, so that every mask matters and every branch is taken."""
+"""Draws to look at a network with: few, and forced, so that every mask matters and every branch is taken."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from mcdrop.masks import BLOCK, draw_block
+from mcdrop.philox import StreamKey
 from mcdrop.sites import Law
 
-__all__ = ["at_one_half", "extreme", "spread"]
+__all__ = ["at_one_half", "extreme", "few", "spread"]
 
 _EDGE: Final = 2.0**-20
 """How near forced uniforms are to 0 and 1: nearer than any rate in use, and their logarithms are finite."""
+
+
+def few(samples: int, law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
+    """So many draws of `shape`, (samples, *shape): one block of plain draws, dealt out element by element."""
+    size = math.prod(shape)
+    block = draw_block(law, (math.ceil(samples * size / BLOCK),), key, "philox-1-plain")
+    return block.T.flatten()[: samples * size].reshape(size, samples).T.reshape(samples, *shape)
 
 
 def at_one_half(law: Law) -> Law:

@@ -75,7 +75,7 @@ def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tens
 
 
 DrawBlock = Callable[[Law, Sequence[int], StreamKey, str], Tensor]
-"""`draw_block`, or something that gives the same."""
+"""`draw_block`, or something that gives the same; or something that gives fewer samples, to look at."""
 
 
 def draw_site(
@@ -115,12 +115,12 @@ def draw_site(
 def _join_rows(rows: Sequence[Tensor], site: Site, shape: tuple[int, ...]) -> Tensor:
     axis = 1 + (site.row_axis or 0)
     if len(rows) > 1:
-        return torch.stack(list(rows), axis).reshape(BLOCK, *shape)
+        return torch.stack(list(rows), axis).reshape(-1, *shape)
     single = rows[0].unsqueeze(axis)
     if site.row_factor == 1:
         return single
     count = shape[axis - 1] // site.row_factor
-    return single.expand(*single.shape[:axis], count, *single.shape[axis + 1 :]).reshape(BLOCK, *shape)
+    return single.expand(*single.shape[:axis], count, *single.shape[axis + 1 :]).reshape(-1, *shape)
 
 
 def _stratified(key: StreamKey, elements: int) -> NDArray[np.uint32]:

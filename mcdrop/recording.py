@@ -6,14 +6,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mcdrop.errors import UnsupportedModelError
+from mcdrop.forcing import few
 from mcdrop.inputs import Call
-from mcdrop.masks import draw_block
 from mcdrop.philox import StreamKey
 from mcdrop.replay import Addresses, run
 from mcdrop.sites import Law, Site, SiteKey, site_id
 from mcdrop.view import ModulePaths
 
-__all__ = ["Answer", "Recorder", "natural", "recorded"]
+__all__ = ["Answer", "Recorder", "TooManyDrawsError", "natural", "recorded"]
 
 Answer = Callable[[Site], Tensor]
 """Makes the draw of a site that fires, by its law and shape."""
@@ -22,7 +23,11 @@ Answer = Callable[[Site], Tensor]
 def natural(site: Site) -> Tensor:
     """A real draw, the same in every pass."""
     stream = StreamKey(0, 0, 0, site_id(site.key, site.kind))
-    return draw_block(site.law, site.shape, stream, "philox-1-plain")[0]
+    return few(1, site.law, site.shape, stream)[0]
+
+
+class TooManyDrawsError(UnsupportedModelError):
+    """A pass makes more random calls than any network does that ends."""
 
 
 @dataclass
@@ -34,12 +39,14 @@ class Recorder:
         answer: Makes the draws.
         sites: In the order in which they fired; their row axis is not known yet.
         stacks: For each of them, the paths of the modules that were running.
+        most: How many sites may fire: a loop that waits for some draw may never end under a forced one.
     """
 
     paths: ModulePaths
     answer: Answer = natural
     sites: list[Site] = field(default_factory=list)
     stacks: list[tuple[str, ...]] = field(default_factory=list)
+    most: int = 10_000
 
     def __post_init__(self) -> None:
         self._addresses = Addresses(self.paths)
@@ -47,6 +54,8 @@ class Recorder:
     def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:
         """The draw of the site that is firing."""
         site = Site(self._addresses.next(), kind, p, law, shape)
+        if len(self.sites) >= self.most:
+            raise TooManyDrawsError(f"{site.name} is one of more than {self.most} random calls in one pass")
         self.sites.append(site)
         self.stacks.append(tuple(self.paths.running))
         return self.answer(site)

@@ -13,6 +13,7 @@ from mcdrop.interception.mode import DrawSource, Handler, Interception
 from mcdrop.interception.table import HANDLERS
 from mcdrop.maskcache import MaskCache
 from mcdrop.masks import BlockKey, draw_block, draw_site
+from mcdrop.philox import StreamKey
 from mcdrop.sites import Law, Site, SiteKey
 from mcdrop.view import ModulePaths
 
@@ -81,7 +82,7 @@ class BlockDraws:
         address = (key, kind, law, shape)
         if address not in self._drawn:
             site = self._known(key, kind, shape)
-            blocks = [self._block(site, law, shape, keys) for keys in self._keys]
+            blocks = [draw_site(site, law, shape, keys, self._rng, draw=self.draw) for keys in self._keys]
             drawn = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
             self._drawn[address] = drawn.to(self.device)
         return self._drawn[address]
@@ -92,9 +93,10 @@ class BlockDraws:
             raise _unknown(key, kind, shape)
         return site
 
-    def _block(self, site: Site, law: Law, shape: tuple[int, ...], keys: Sequence[BlockKey]) -> Tensor:
-        draw = self._cache.draw if len(keys) == 1 else draw_block
-        return draw_site(site, law, shape, keys, self._rng, draw=draw)
+    def draw(self, law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
+        """One block of masks; what all rows share is kept for the next call."""
+        draw = self._cache.draw if len(self._keys[0]) == 1 else draw_block
+        return draw(law, shape, key, rng)
 
 
 class SampleDraws:

@@ -125,7 +125,7 @@ def classification_scores(
 
 
 def binary_scores(p: Tensor, y: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
-    """Accuracy, log score, Brier score and calibration of P(y = 1).
+    """Accuracy, log score, Brier score and calibration of P(y = 1); of several labels a row has the mean.
 
     Args:
         p: (N, ...) probabilities of the event.

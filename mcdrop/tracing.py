@@ -20,8 +20,8 @@ from mcdrop.guard import Guard
 from mcdrop.inputs import Call
 from mcdrop.outputs import Outputs, output_layout
 from mcdrop.ownership import find_owners
-from mcdrop.recording import Answer, Recorder, natural, recorded
-from mcdrop.sites import Site, SiteKey
+from mcdrop.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
+from mcdrop.sites import Site, SiteKey, site_id
 from mcdrop.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
 
 __all__ = ["Trace", "trace"]
@@ -71,8 +71,10 @@ def trace(model: nn.Module, call: Call) -> Trace:
                 break
     _refuse_closures(originals)
     _refuse_unseen_draws(guard.unseen, moved)
+    sites = runs.sites()
+    _refuse_shared_masks(sites)
     return Trace(
-        runs.sites(),
+        sites,
         owners,
         output_layout(*runs.outputs),
         fixed,
@@ -102,8 +104,7 @@ class _Runs:
         three, output_of_three = self._run(3, natural)
         self.outputs = (output_of_two, output_of_three)
         self._pairs.append((two, three))
-        ends: list[Answer] = [partial(_at_one_end, high=high) for high in (False, True)]
-        branches = [answer for answer in ends if self._branches_off(answer, two)]
+        branches = [answer for answer in _ends(two, three) if self._branches_off(answer, two)]
         self._pairs += [(self._run(2, answer)[0], self._run(3, answer)[0]) for answer in branches]
         return not branches and two.fired == three.fired
 
@@ -126,10 +127,18 @@ class _Runs:
     def _branches_off(self, answer: Answer, usual: Recorder) -> bool:
         try:
             return self._run(2, answer)[0].fired != usual.fired
+        except TooManyDrawsError:  # a loop that waits for a draw that never comes
+            return False
         except UnsupportedModelError:
             raise
         except Exception:  # noqa: BLE001 - draws so extreme may break a network that never meets them
             return False
+
+
+def _ends(two: Recorder, three: Recorder) -> list[Answer]:
+    """Draws at either end of their laws, if there is a draw without rows: decisions may hang on it."""
+    fixed_shapes = [a for a, b in zip(two.sites, three.sites, strict=False) if a.shape == b.shape]
+    return [partial(_at_one_end, high=high) for high in (False, True)] if fixed_shapes else []
 
 
 def _at_one_end(site: Site, *, high: bool) -> Tensor:
@@ -193,6 +202,17 @@ def _refuse_unseen_draws(operators: Sequence[str], generators: Sequence[str]) ->
             "replayed; draw with torch functions such as torch.rand or F.dropout (TorchScript bodies, C++ "
             "extensions, NumPy and Python's random are out of sight)"
         )
+
+
+def _refuse_shared_masks(sites: Sequence[Site]) -> None:
+    known: dict[int, Site] = {}
+    for site in sites:
+        other = known.setdefault(site_id(site.key, site.kind), site)
+        if other is not site:
+            raise UnsupportedModelError(
+                f"{other.name} and {site.name} would draw the same masks, since `module` and `_orig_mod` do "
+                "not count in the path of a module (wrappers use them); give one of the two another name"
+            )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -80,6 +80,18 @@ def test_ece_of_binary_is_of_the_event_and_not_of_the_label() -> None:
     assert report.score("brier").value == pytest.approx(classification.binary_brier_score(p, y).mean().item())
 
 
+def test_labels_are_averaged_in_each_row_and_pooled_for_the_calibration() -> None:
+    p, y = uniform(90, 3), (uniform(90, 3, seed=1) < 0.5).double()
+    report = evaluate(FakeClassPrediction(p, task="multilabel"), y)
+    brier = classification.multilabel_brier_score(p, y).mean().item()
+    assert report.score("brier").value == pytest.approx(brier)
+    pooled = calibration_error.expected_calibration_error(p.flatten(), y.flatten()).item()
+    assert report.score("ece").value == pytest.approx(pooled)
+    interval = report.score("accuracy").interval
+    assert interval is not None
+    assert interval.method == "BCa bootstrap"  # the labels of a row are not independent
+
+
 def test_a_regression_with_tau_is_scored_as_a_mixture() -> None:
     report = evaluate(FakeRegression(SAMPLES, tau=4.0, deterministic=SAMPLES[0]), Y)
     y = Y.unsqueeze(-1)
@@ -205,7 +217,9 @@ def test_bad_input_is_refused() -> None:
         evaluate(FakeClassPrediction(PROBS), torch.full((120,), 4))
     with pytest.raises(DomainError, match="y must not hold NaN, got NaN at row 0"):
         evaluate(FakeRegression(SAMPLES), torch.full((120,), math.nan))
-    with pytest.raises(OptionError, match="task classification, binary, regression to be scored, got 'raw'"):
+    with pytest.raises(
+        OptionError, match="task classification, binary, multilabel, regression to be scored, got 'raw'"
+    ):
         evaluate(FakeClassPrediction(PROBS, task="raw"), LABELS)
     with pytest.raises(DomainError, match="level must be between 0 and 1, got 95"):
         evaluate(FakeClassPrediction(PROBS), LABELS, level=95)

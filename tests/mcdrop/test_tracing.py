@@ -284,3 +284,38 @@ def test_a_thread_that_draws_while_another_traces_does_no_harm() -> None:
 
     assert len(traced(applied(disturbs_once)).sites) == 1
     assert disturbed
+
+
+def test_a_loop_that_waits_for_a_draw_does_not_hang_the_trace() -> None:
+    def waits(x: Tensor, train: bool) -> Tensor:
+        while train and float(torch.rand([])) < 0.5:
+            x = x * 0.9
+        return F.dropout(x, 0.3, train)
+
+    assert traced(applied(waits)).sites[-1].kind == "dropout"
+
+
+def test_a_loop_that_never_ends_is_refused() -> None:
+    def endless(x: Tensor, train: bool) -> Tensor:
+        while train:
+            x = x * torch.rand(1)
+        return x
+
+    with pytest.raises(UnsupportedModelError, match="more than 10000 random calls in one pass"):
+        traced(applied(endless))
+
+
+class Wrapped(nn.Module):
+    """A site in a module whose name does not count, beside one of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.module(x), 0.5, self.training)
+
+
+def test_two_sites_that_would_draw_the_same_masks_are_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"module#0 and \(model\)#0 would draw the same masks"):
+        traced(Wrapped())
