@@ -99,4 +99,4 @@ class ExactBlocks:
             left = wanted.sampled.n_samples - index * BLOCK
             keep = wanted.keep_samples or bool(wanted.levels)
             reduction.add(wanted.task, torch.stack([*outputs, *padding], 1)[:left], keep=keep)
-        return finish(reduction, deterministic, wanted)[:rows]
+        return finish(reduction, deterministic, wanted, rows)

@@ -18,7 +18,7 @@ __all__ = ["Footprint", "footprint"]
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that one row writes.
+    """Bytes that one row writes; at least 1.
 
     Attributes:
         prefix: The largest tensor before the first random call.
@@ -35,15 +35,13 @@ def footprint(network: Network, rows: Call) -> Footprint:
     """Measure one pass of a few rows."""
     block = BlockDraws(network.sites, [[BlockKey(0, 0, 0)]], "philox-1-plain", network.cache)
     with torch.no_grad():
-        network.outputs_for(
-            rows, SampleDraws(block, 0, network.paths)
-        )  # so that no draw is made under the watch
+        # a first pass makes the draws, so that the second one, under the watch, makes none
+        network.outputs_for(rows, SampleDraws(block, 0, network.paths))
         source = _Noticing(SampleDraws(block, 0, network.paths))
         with _Sizes(source) as sizes:
             network.outputs_for(rows, source)
-    return Footprint(
-        sizes.largest[False] // rows.rows, sizes.largest[True] // rows.rows, source.bytes // rows.rows
-    )
+    prefix, suffix = (-(-sizes.largest[after] // rows.rows) for after in (False, True))
+    return Footprint(prefix, suffix, source.bytes // rows.rows)
 
 
 class _Noticing:

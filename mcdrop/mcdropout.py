@@ -247,6 +247,9 @@ class MCDropout:
             parts.append(self._predict(call, draw, levels, keep=keep_samples, exact=exact))
         if not parts:
             raise InputError("the loader gave no batches")
+        rows = sum(map(len, parts))
+        if row_ids is not None and len(row_ids) != rows:
+            raise ShapeError(f"row_ids must have one id for each of the {rows} rows, got {len(row_ids)}")
         return type(parts[0]).concatenate(parts)
 
     def exact_blocks(self, *inputs: Any, **model_inputs: Any) -> ExactBlocks:

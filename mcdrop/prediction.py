@@ -77,16 +77,17 @@ def predict_tile(plan: Plan, call: Call, draw: Draw, wanted: Wanted, rows: slice
         reduction.add(wanted.task, outputs[which], keep=wanted.keep_samples or bool(wanted.levels))
     with torch.inference_mode():
         deterministic = plan.network.deterministic_outputs(tile)[which]
-    return finish(reduction, deterministic, wanted)[: rows.stop - rows.start]
+    return finish(reduction, deterministic, wanted, rows.stop - rows.start)
 
 
-def finish(reduction: Reduction, deterministic: Tensor, wanted: Wanted) -> Predictive:
+def finish(reduction: Reduction, deterministic: Tensor, wanted: Wanted, rows: int) -> Predictive:
     """The predictive that the moments of all samples give.
 
     Args:
         reduction: The moments.
         deterministic: (N, ...) raw outputs of the pass in eval mode.
         wanted: What it is to hold.
+        rows: How many rows there are; those behind them are the padding of a tile.
     """
     dtype = deterministic.dtype
     total = merge_all(reduction.blocks)
@@ -98,15 +99,17 @@ def finish(reduction: Reduction, deterministic: Tensor, wanted: Wanted) -> Predi
         "standard_error": standard_error(reduction.blocks, stratified=wanted.sampled.rng == _STRATIFIED).to(
             dtype
         ),
-        "deterministic": wanted.task.law(deterministic.unsqueeze(0))[0].to(dtype),
+        "deterministic": wanted.task.law(deterministic.clone().unsqueeze(0))[0].to(dtype),
         "kept_samples": samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if total.m2.any() else ("zero_variance",),
+        "notes": () if total.m2[:rows].any() else ("zero_variance",),
     }
     entropy = merge_all(reduction.entropies).mean if reduction.entropies else None
     result = wanted.task.predictive(common, total.mean, entropy)
-    return result.with_quantiles(samples) if samples is not None and wanted.levels else result
+    if samples is not None and wanted.levels:
+        result = result.with_quantiles(samples)
+    return result[:rows]
 
 
 def result_index(network: Network) -> int:

@@ -64,11 +64,11 @@ class _Classification:
         return _checked_laws(probs, axis, self.output)
 
     def entropies(self, law: Tensor) -> Tensor:
-        return entropy(law, self._axis(law))
+        return _class_entropy(law, self._axis(law))
 
     def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
         entropies: dict[str, Any] = {
-            "total_entropy": entropy(mean, self.class_axis),
+            "total_entropy": _class_entropy(mean, self.class_axis),
             "mean_entropy": mean_entropy,
         }
         return ClassificationPredictive(**common, **entropies, class_axis=self.class_axis)
@@ -181,6 +181,11 @@ def task_named(name: str, *, output: str = "logits", class_axis: int = 1, tau: f
     if tau is not None and not tau > 0:
         raise DomainError(f"tau must be positive, got {tau}")
     return TASKS[name](output, class_axis, tau)
+
+
+def _class_entropy(probs: Tensor, axis: int) -> Tensor:
+    # a sum over another axis than the last has other bits in other places of a tensor
+    return entropy(probs.movedim(axis, -1).contiguous())
 
 
 def _binary_entropies(mean: Tensor, mean_entropy: Tensor | None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from mcdrop.prediction import Reduction, Wanted, finish
 from mcdrop.predictive import Predictive, Sampled, Task, task_named
+from tests.support.tolerances import EXACT
 
-__all__ = ["predictive_of", "raw_outputs"]
+__all__ = ["assert_same_rows", "predictive_of", "raw_outputs"]
 
 
 def predictive_of(
@@ -30,9 +31,18 @@ def predictive_of(
     reduction = Reduction()
     for block in torch.split(raw, 16):
         reduction.add(wanted.task, block, keep=keep or bool(levels))
-    return finish(reduction, raw[0] if deterministic is None else deterministic, wanted)
+    return finish(reduction, raw[0] if deterministic is None else deterministic, wanted, raw.shape[1])
 
 
 def raw_outputs(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normal numbers."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def assert_same_rows(found: Predictive, expected: Predictive) -> None:
+    """Fail unless both hold the same rows, to the last bit, and were sampled in the same way."""
+    for (name, a, _), (_, b, _) in zip(found.row_tensors(), expected.row_tensors(), strict=True):
+        assert (a is None) == (b is None), name
+        if a is not None and b is not None:
+            torch.testing.assert_close(a, b, **EXACT, equal_nan=True)
+    assert found.facts() == expected.facts()

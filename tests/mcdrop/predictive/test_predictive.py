@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcdrop.errors import DomainError, InputError, SamplesNotKeptError
 from mcdrop.predictive import Predictive, task_named
-from tests.support.predictives import predictive_of, raw_outputs
+from tests.support.predictives import assert_same_rows, predictive_of, raw_outputs
 from tests.support.tolerances import EXACT, FLOAT32, FLOAT64
 
 TASKS = {
@@ -46,14 +46,6 @@ def made(task: str = "regression", *, samples: int = 40, seed: int = 0, **option
 def row_numbers(rows: Any) -> list[int]:
     numbers = np.arange(7)[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
     return [int(number) for number in np.atleast_1d(numbers)]
-
-
-def assert_same_rows(found: Predictive, expected: Predictive) -> None:
-    for (name, a, _), (_, b, _) in zip(found.row_tensors(), expected.row_tensors(), strict=True):
-        assert (a is None) == (b is None), name
-        if a is not None and b is not None:
-            torch.testing.assert_close(a, b, **EXACT, equal_nan=True)
-    assert found.facts() == expected.facts()
 
 
 @given(st.integers(2, 40), st.integers(0, 50), st.lists(levels, min_size=1, max_size=4))

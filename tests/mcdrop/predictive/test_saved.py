@@ -9,8 +9,8 @@ import torch
 from mcdrop import load_predictions
 from mcdrop.errors import DataFileError
 from mcdrop.predictive import Predictive, task_named
-from tests.mcdrop.predictive.test_predictive import TASKS, assert_same_rows, made, tasks
-from tests.support.predictives import predictive_of, raw_outputs
+from tests.mcdrop.predictive.test_predictive import TASKS, made, tasks
+from tests.support.predictives import assert_same_rows, predictive_of, raw_outputs
 
 DAMAGED = "does not hold predictions saved by mcdrop"
 
