@@ -235,7 +235,7 @@ class MCDropout:
             UnsupportedModelError: If the model cannot be sampled.
             ShapeError: If the inputs do not have the same number of rows.
         """
-        levels = check_levels(quantiles or ())
+        levels = check_levels(() if quantiles is None else quantiles)
         parts: list[Predictive] = []
         ids = count() if row_ids is None else iter(row_ids)
         for batch in batches_of(inputs, take):
@@ -244,7 +244,8 @@ class MCDropout:
                 list(islice(ids, call.rows)) if self.masks == "independent" or row_ids is not None else None
             )
             draw = self._draw(call.rows, n_samples, seed, given, least=2)
-            parts.append(self._predict(call, draw, levels, keep=keep_samples, exact=exact))
+            keep = self._keeps(call, draw, asked=keep_samples, rows_before=sum(map(len, parts)))
+            parts.append(self._predict(call, draw, levels, keep=keep, exact=exact))
         if not parts:
             raise InputError("the loader gave no batches")
         rows = sum(map(len, parts))
@@ -357,14 +358,19 @@ class MCDropout:
         return self._planner.exact(call) if exact else self._planner.fast(call)
 
     def _predict(
-        self, call: Call, draw: Draw, levels: tuple[float, ...], *, keep: bool | None, exact: bool
+        self, call: Call, draw: Draw, levels: tuple[float, ...], *, keep: bool, exact: bool
     ) -> Predictive:
         task = self._checked_task()
         plan = self._plan(call, exact=exact)
-        if keep is None:
-            keep = plan.network.row_bytes * call.rows * draw.n_samples <= _KEPT_BYTES
         sampled = Sampled(draw.n_samples, draw.seed, self.masks, self.rng, exact)
         return predict_call(plan, call, draw, Wanted(task, levels, keep, sampled))
+
+    def _keeps(self, call: Call, draw: Draw, *, asked: bool | None, rows_before: int) -> bool:
+        """Whether the samples stay: as asked, or as long as those of all rows so far are not too many."""
+        if asked is not None:
+            return asked
+        row_bytes = self._planner.planned(call).network.row_bytes
+        return row_bytes * (rows_before + call.rows) * draw.n_samples <= _KEPT_BYTES
 
     def _checked_task(self) -> Task:
         if self._task is None:
