@@ -34,7 +34,10 @@ def check_media_type(headers: Headers) -> None:
     """
     kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise UnsupportedMediaTypeError(f"the content type must be application/json, got {shown(kind)}")
+        raise UnsupportedMediaTypeError(
+            f"the content type must be application/json, got {shown(kind)}; "
+            "with curl, add -H 'content-type: application/json'"
+        )
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedMediaTypeError(
