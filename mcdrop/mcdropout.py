@@ -235,6 +235,7 @@ class MCDropout:
             UnsupportedModelError: If the model cannot be sampled.
             ShapeError: If the inputs do not have the same number of rows.
         """
+        task = self._checked_task()
         levels = check_levels(() if quantiles is None else quantiles)
         parts: list[Predictive] = []
         ids = count() if row_ids is None else iter(row_ids)
@@ -244,8 +245,12 @@ class MCDropout:
                 list(islice(ids, call.rows)) if self.masks == "independent" or row_ids is not None else None
             )
             draw = self._draw(call.rows, n_samples, seed, given, least=2)
-            keep = self._keeps(call, draw, asked=keep_samples, rows_before=sum(map(len, parts)))
-            parts.append(self._predict(call, draw, levels, keep=keep, exact=exact))
+            plan = self._plan(call, exact=exact)
+            keep = keep_samples
+            if keep is None:
+                keep = _few_enough(plan, draw, sum(map(len, parts)) + call.rows)
+            sampled = Sampled(draw.n_samples, draw.seed, self.masks, self.rng, exact)
+            parts.append(predict_call(plan, call, draw, Wanted(task, levels, keep, sampled)))
         if not parts:
             raise InputError("the loader gave no batches")
         rows = sum(map(len, parts))
@@ -357,21 +362,6 @@ class MCDropout:
     def _plan(self, call: Call, *, exact: bool) -> Plan:
         return self._planner.exact(call) if exact else self._planner.fast(call)
 
-    def _predict(
-        self, call: Call, draw: Draw, levels: tuple[float, ...], *, keep: bool, exact: bool
-    ) -> Predictive:
-        task = self._checked_task()
-        plan = self._plan(call, exact=exact)
-        sampled = Sampled(draw.n_samples, draw.seed, self.masks, self.rng, exact)
-        return predict_call(plan, call, draw, Wanted(task, levels, keep, sampled))
-
-    def _keeps(self, call: Call, draw: Draw, *, asked: bool | None, rows_before: int) -> bool:
-        """Whether the samples stay: as asked, or as long as those of all rows so far are not too many."""
-        if asked is not None:
-            return asked
-        row_bytes = self._planner.planned(call).network.row_bytes
-        return row_bytes * (rows_before + call.rows) * draw.n_samples <= _KEPT_BYTES
-
     def _checked_task(self) -> Task:
         if self._task is None:
             names = ", ".join(TASKS)
@@ -449,6 +439,11 @@ def load(
 def _as_arguments(inputs: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A single input goes by position, since its name in a checkpoint need not be that in `forward`."""
     return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))
+
+
+def _few_enough(plan: Plan, draw: Draw, rows: int) -> bool:
+    """Whether the samples of all rows so far may stay where the call does not say."""
+    return plan.network.row_bytes * rows * draw.n_samples <= _KEPT_BYTES
 
 
 def _checked_count(n_samples: object, *, least: int) -> int:
