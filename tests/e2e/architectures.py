@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 __all__ = ["SharedWeights", "Tokens", "plain", "shared_weights", "tokens"]
 
+LONGEST = 12
+
 
 class SharedWeights(nn.Module):
     """Dropout on a weight: a site with no row axis, so that a batch can hold one seed and block only."""
@@ -25,7 +27,7 @@ class SharedWeights(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Sequences of any length up to 12; a token that it does not know makes it fail."""
+    """Sequences of any length up to `LONGEST`; a token that it does not know makes it fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +37,8 @@ class Tokens(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, T) -> (N, 1)."""
+        if tokens.shape[1] > LONGEST:
+            raise ValueError("secret of the model")
         out: Tensor = self.head(self.dropout(torch.tanh(self.embedding(tokens))).mean(1))
         return out
 

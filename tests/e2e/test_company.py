@@ -119,3 +119,10 @@ def test_a_request_on_which_the_model_fails_is_a_fault_without_internals(company
     assert answer.status == 500
     assert answer.error == "the model tokens failed on this request"
     assert get(company, "/readyz").status == 200
+
+
+def test_a_shape_that_the_model_cannot_take_is_refused_as_such(company: Server) -> None:
+    answer = post(company, "/v1/models/tokens/predict", {"inputs": [[1] * 13]})
+    assert answer.status == 400
+    assert answer.error == "the model tokens cannot take inputs of this shape"
+    assert post(company, "/v1/models/tokens/predict", {"inputs": [[1] * 12]}).status == 200

@@ -1,7 +1,7 @@
 """A loaded checkpoint as the service sees it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -108,8 +108,11 @@ class CheckpointModel:
 
         Returns:
             R, and whether every site has a row axis.
+
+        Raises:
+            Exception: If the model cannot take inputs of this shape, whatever they hold.
         """
-        blocks = self._prepared(request).blocks
+        blocks = self._planned(request)
         if blocks.shares_masks and self._mc.masks == "independent":
             return Lane(1, mixes=True)  # no two rows have the same masks, and a batch can hold only one kind
         return Lane(blocks.rows, mixes=not blocks.shares_masks)
@@ -149,6 +152,17 @@ class CheckpointModel:
             parts.append(prepared.blocks.assemble(outputs, eval_pass, wanted))
         predictive = parts[0] if len(parts) == 1 else type(parts[0]).concatenate(parts)
         return PredictionAnswer(task.facts, request.n_samples, request.seed, _outputs(predictive, request))
+
+    def _planned(self, request: PredictionRequest) -> ExactBlocks:
+        """The blocks of this signature; planned on zeros where the model fails on what came.
+
+        What is in the rows is the fault of one request, and is found when they run.
+        """
+        try:
+            return self._prepared(request).blocks
+        except Exception:  # noqa: BLE001  a model can raise anything
+            blank = {name: np.zeros_like(array) for name, array in request.inputs.items()}
+            return self._prepared(replace(request, inputs=blank)).blocks
 
     def _key(self, unit: Unit) -> BlockKey:
         row_id = 0 if self._mc.masks == "consistent" else unit.row

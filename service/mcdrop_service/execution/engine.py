@@ -1,10 +1,12 @@
 """Answers requests: what is known about each model, and the way from a request to its answer."""
 
+import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from mcdrop_service.errors import (
+    BadRequestError,
     DeadlineError,
     ModelFaultError,
     NotFoundError,
@@ -19,6 +21,8 @@ from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, RefusedError, Unit
 
 __all__ = ["Engine"]
+
+logger = logging.getLogger("mcdrop_service")
 
 BLOCK = 16
 
@@ -105,6 +109,7 @@ class Engine:
             QueueFullError: If too much waits already, or it could not be done in time.
             DeadlineError: If it was not done in time.
             ModelFaultError: If the model failed.
+            BadRequestError: If the model cannot take inputs of this shape.
         """
         job = await self._job(facts, request, deadline_s)
         try:
@@ -136,7 +141,8 @@ class Engine:
         try:
             lane = await self._dispatcher.call(self._models[facts.name].lane, request)
         except Exception as error:
-            raise ModelFaultError(f"the model {facts.name} cannot take inputs of this shape") from error
+            logger.exception("the model %s cannot take inputs of signature %s", facts.name, key)
+            raise BadRequestError(f"the model {facts.name} cannot take inputs of this shape") from error
         self._lanes[key] = lane
         return lane
 
