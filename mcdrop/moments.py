@@ -1,8 +1,9 @@
 """Mean, variance and Monte Carlo error of samples that come in blocks of 16.
 
 One algorithm, whether the samples are kept or not. Each block gives a float64 mean and a centred sum of
-squares; blocks are merged in index order. Sums run over the samples one by one, with operations that IEEE 754
-rounds exactly, so a row's moments do not depend on its place in a tensor.
+squares; blocks are merged in index order. Sums over samples are additions of halves, which IEEE 754 rounds
+exactly, so a row's moments do not depend on its place in a tensor (a reduction of torch may add in another
+order at the end of a tensor).
 
 Alphabet: s samples of one block, S samples in all, N rows.
 """
@@ -51,10 +52,19 @@ def block_moments(samples: Tensor) -> Moments:
     Args:
         samples: (s, N, ...).
     """
-    values = samples.to(torch.float64).unbind(0)
-    mean = reduce(torch.add, values) / len(values)
-    deviations = (value - mean for value in values)
-    return Moments(len(values), mean, reduce(torch.add, (d * d for d in deviations)))
+    values = samples.to(torch.float64)
+    mean = _sum_of_samples(values) / len(values)
+    deviations = values - mean
+    return Moments(len(values), mean, _sum_of_samples(deviations * deviations))
+
+
+def _sum_of_samples(values: Tensor) -> Tensor:
+    """(N, ...) sum of (s, N, ...) over s: the second half is added to the first until one is left."""
+    while (count := len(values)) > 1:
+        half = count // 2
+        added = values[:half] + values[half : 2 * half]
+        values = torch.cat([added, values[2 * half :]]) if count % 2 else added
+    return values[0]
 
 
 def merge(first: Moments, second: Moments) -> Moments:

@@ -194,8 +194,13 @@ def _binary_entropies(mean: Tensor, mean_entropy: Tensor | None) -> dict[str, An
 
 def _event_probabilities(values: Tensor, output: str) -> Tensor:
     if output == "logits":
-        return values.sigmoid()
+        return _logistic(values)
     return _checked_range(values.exp() if output == "log_probabilities" else values, output)
+
+
+def _logistic(values: Tensor) -> Tensor:
+    # torch's sigmoid rounds the last numbers of a tensor otherwise than the rest; these steps do not
+    return 1 / (1 + (-values).exp())
 
 
 def _refuse_probabilities(values: Tensor, axis: int) -> None:

@@ -1,9 +1,11 @@
 """Tasks by name, and the options that they take."""
 
 import pytest
+import torch
 
 from mcdrop.errors import OptionError
 from mcdrop.predictive import TASKS, task_named
+from tests.support.tolerances import FLOAT64
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -33,3 +35,21 @@ def test_only_a_regression_has_a_precision() -> None:
         OptionError, match="tau is the noise precision of a regression, got it with task='raw'"
     ):
         task_named("raw", tau=1.0)
+
+
+@pytest.mark.parametrize("name", ["classification", "binary", "multilabel", "regression"])
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_row_has_the_same_bits_in_every_place_of_a_tensor(name: str, width: int) -> None:
+    task = task_named(name)
+    shape = (14, 33) if name == "binary" else (14, 33, width)
+    raw = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([task.law(row.clone()) for row in raw.split(1, 1)], 1)
+    assert torch.equal(task.law(raw), alone)
+    together, apart = task.entropies(task.law(raw)), task.entropies(alone)
+    assert (together is None and apart is None) or torch.equal(together, apart)  # type: ignore[arg-type]
+
+
+def test_a_logit_becomes_its_logistic_probability() -> None:
+    logits = torch.tensor([[-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4]])
+    expected = torch.sigmoid(logits.to(torch.float64))
+    torch.testing.assert_close(task_named("binary").law(logits), expected, **FLOAT64)
