@@ -2,23 +2,30 @@
 
 A cell is one row for one block of 16 samples. Cells of different rows, seeds and blocks can share one
 computation of R rows x 16 samples, and each gets the bits that it would get alone. `assemble` then gives the
-very predictive that `predict(..., exact=True)` gives.
+very predictive that `predict(..., exact=True)` gives; the rows of several requests that want the same can be
+assembled together.
+
+Alphabet: R cells of a computation, N rows, S samples.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 from torch import Tensor
 
-from mcdrop.errors import ShapeError
+from mcdrop.errors import McdropError, ShapeError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK, BlockKey
+from mcdrop.moments import Moments
 from mcdrop.prediction import Reduction, Wanted, finish, result_index
-from mcdrop.predictive import Predictive
+from mcdrop.predictive import Predictive, Task
 from mcdrop.sampling import Plan, block_outputs
 
-__all__ = ["Cell", "ExactBlocks"]
+__all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,43 @@ class Cell:
 
     row: Call
     key: BlockKey
+
+
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """What one computation of R cells gave; its moments are taken once for all its cells.
+
+    Attributes:
+        outputs: (16, R, ...) raw outputs.
+    """
+
+    outputs: Tensor
+    _reductions: dict[tuple[int, bool], Reduction] = field(default_factory=dict, repr=False)
+
+    def reduction(self, task: Task, count: int, *, keep: bool) -> Reduction:
+        """The moments of the first `count` samples of every cell; with `keep` their law as well."""
+        if (count, keep) not in self._reductions:
+            reduction = Reduction()
+            reduction.add(task, self.outputs[:count], keep=keep)
+            self._reductions[count, keep] = reduction
+        return self._reductions[count, keep]
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What a cell came to: its column in a computation.
+
+    Attributes:
+        computation: That held the cell.
+        column: Between 0 and R - 1.
+    """
+
+    computation: Computation
+    column: int
+
+    def apart(self) -> "CellResult":
+        """The same without the other cells."""
+        return CellResult(Computation(self.computation.outputs.narrow(1, self.column, 1)), 0)
 
 
 @dataclass(frozen=True)
@@ -56,8 +100,8 @@ class ExactBlocks:
         """Whether a site has no row axis, so that the cells of one computation must have one key."""
         return any(site.row_axis is None for site in self.plan.network.sites.values())
 
-    def run(self, cells: Sequence[Cell]) -> list[Tensor]:
-        """Raw outputs of some cells, (16, ...) each.
+    def run(self, cells: Sequence[Cell]) -> list[CellResult]:
+        """Compute some cells together.
 
         Args:
             cells: At most R of them; of one key if `shares_masks`.
@@ -73,30 +117,78 @@ class ExactBlocks:
         block = Call.join([cell.row for cell in cells]).pad(self.rows)
         padded = keys[:1] if len(set(keys)) == 1 else keys + [keys[-1]] * (self.rows - len(keys))
         outputs = block_outputs(self.plan, block, [padded], self.rng)[result_index(self.plan.network)]
-        return list(outputs.unbind(1))[: len(cells)]
+        computation = Computation(outputs)
+        return [CellResult(computation, column) for column in range(len(cells))]
 
     def deterministic(self, call: Call) -> Tensor:
-        """Raw outputs of the pass with dropout off, for at most R rows, padded to R rows."""
+        """(R, ...) raw outputs of the pass with dropout off, for at most R rows, padded to R rows."""
         with torch.inference_mode():
             return self.plan.network.deterministic_outputs(call.pad(self.rows))[
                 result_index(self.plan.network)
             ]
 
     def assemble(
-        self, blocks: Sequence[Sequence[Tensor]], deterministic: Tensor, wanted: Wanted
+        self, blocks: Sequence[Sequence[CellResult]], wanted: Wanted, *, deterministic: Tensor | None = None
     ) -> Predictive:
-        """The predictive of at most R rows, from the outputs of all their cells.
+        """The predictive of some rows, from the results of all their cells.
 
         Args:
-            blocks: For each block, in order: the outputs of `run` for each row.
-            deterministic: What `deterministic` gave for these rows.
-            wanted: What the predictive is to hold; its n_samples says how much of the last block counts.
+            blocks: For each block, in order: the result of each row.
+            wanted: What the predictive is to hold; its n_samples says how much of the last block counts. At
+                most R rows can want samples or quantiles.
+            deterministic: (R, ...) what `deterministic` gave for these rows; without it the predictive's is
+                NaN.
+
+        Raises:
+            ShapeError: If there are too many rows.
         """
         rows = len(blocks[0])
-        reduction = Reduction()
-        for index, outputs in enumerate(blocks):
-            padding = [torch.zeros_like(outputs[0])] * (self.rows - rows)
-            left = wanted.sampled.n_samples - index * BLOCK
-            keep = wanted.keep_samples or bool(wanted.levels)
-            reduction.add(wanted.task, torch.stack([*outputs, *padding], 1)[:left], keep=keep)
-        return finish(reduction, deterministic, wanted, rows)
+        keep = wanted.keep_samples or bool(wanted.levels)
+        as_tile = keep or deterministic is not None
+        if as_tile and rows > self.rows:
+            raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
+        # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
+        padding = self.rows - rows if as_tile else 0
+        tile = [[*results, *results[:1] * padding] for results in blocks]
+        try:
+            total = _total(tile, wanted, keep=keep)
+        except McdropError:  # perhaps of other cells of a computation: they must not harm these
+            total = _total([[its.apart() for its in results] for results in tile], wanted, keep=keep)
+        if deterministic is None:
+            deterministic = _unknown(blocks[0])
+        return finish(total, deterministic, wanted, rows)
+
+
+def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, *, keep: bool) -> Reduction:
+    total = Reduction()
+    for index, results in enumerate(blocks):
+        count = min(wanted.sampled.n_samples - index * BLOCK, BLOCK)
+        _add_columns(total, results, wanted.task, count, keep=keep)
+    return total
+
+
+def _add_columns(
+    total: Reduction, results: Sequence[CellResult], task: Task, count: int, *, keep: bool
+) -> None:
+    """Take in one block of some rows, wherever they were computed."""
+    parts = [
+        (computation.reduction(task, count, keep=keep), torch.tensor([its.column for its in group]))
+        for computation, group in groupby(results, attrgetter("computation"))
+    ]
+    total.blocks.append(_joined_moments([(part.blocks[0], columns) for part, columns in parts]))
+    if parts[0][0].entropies:
+        total.entropies.append(_joined_moments([(part.entropies[0], columns) for part, columns in parts]))
+    if keep:
+        total.laws.append(torch.cat([part.laws[0].index_select(1, columns) for part, columns in parts], 1))
+
+
+def _joined_moments(parts: Sequence[tuple[Moments, Tensor]]) -> Moments:
+    mean = torch.cat([moments.mean.index_select(0, columns) for moments, columns in parts])
+    m2 = torch.cat([moments.m2.index_select(0, columns) for moments, columns in parts])
+    return Moments(parts[0][0].count, mean, m2)
+
+
+def _unknown(results: Sequence[CellResult]) -> Tensor:
+    """(N, ...) NaN in the shape and dtype of raw outputs."""
+    outputs = results[0].computation.outputs
+    return outputs.new_full((len(results), *outputs.shape[2:]), math.nan)

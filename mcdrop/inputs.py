@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -61,6 +62,14 @@ class Call:
         """The same call with rows of zeros behind its own, `rows` in all."""
         padded = tuple(_pad(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
         return replace(self, leaves=padded, rows=rows)
+
+    def holding(self, arrays: Sequence[NDArray[Any]]) -> "Call":
+        """The same call with other rows: for each leaf an array like the one that it came from."""
+        leaves = tuple(
+            _own_copy(array).to(leaf.device, leaf.dtype)
+            for array, leaf in zip(arrays, self.leaves, strict=True)
+        )
+        return replace(self, leaves=leaves, rows=_row_count(leaves, self.axes))
 
     @staticmethod
     def join(calls: "Sequence[Call]") -> "Call":
@@ -122,10 +131,14 @@ def _as_tensor(leaf: Any, like: Tensor) -> Any:
     if isinstance(leaf, np.ndarray):
         if leaf.dtype.kind not in "fiub":
             raise InputError(f"an array input must hold numbers, got dtype {leaf.dtype}")
-        # a copy in native byte order: torch takes no other, and warns of read-only memory
-        tensor = torch.from_numpy(np.array(leaf, dtype=leaf.dtype.newbyteorder("="), order="C"))
+        tensor = _own_copy(leaf)
         return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
     return leaf.detach().to(like.device) if isinstance(leaf, Tensor) else leaf
+
+
+def _own_copy(array: NDArray[Any]) -> Tensor:
+    # in native byte order: torch takes no other, and warns of read-only memory
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
 def _row_axes(args: tuple[Any, ...], kwargs: dict[str, Any], batch_axis: BatchAxis) -> tuple[int | None, ...]:

@@ -41,8 +41,11 @@ class FakeModel:
         """Twice each row."""
         return [self._doubled(unit.payload.request.inputs["x"][unit.row]) for unit in units]
 
-    def finish(self, task: Task, results: Sequence[Array]) -> PredictionAnswer:
+    def finish(self, tasks: Sequence[Task], results: Sequence[Sequence[Array]]) -> Sequence[PredictionAnswer]:
         """The rows of the first block as every output."""
+        return [self._answer(task, its) for task, its in zip(tasks, results, strict=True)]
+
+    def _answer(self, task: Task, results: Sequence[Array]) -> PredictionAnswer:
         request = task.request
         mean = np.stack(results[: request.rows])
         outputs = dict.fromkeys(request.outputs, mean)

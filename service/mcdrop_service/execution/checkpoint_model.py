@@ -1,15 +1,14 @@
 """A loaded checkpoint as the service sees it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import mcdrop
-from mcdrop.blocks import Cell, ExactBlocks
+from mcdrop.blocks import Cell, CellResult, ExactBlocks
 from mcdrop.checkpoint import InputSpec, Manifest
 from mcdrop.errors import CheckpointError, NotFittedError
 from mcdrop.inputs import Call
@@ -22,6 +21,8 @@ from mcdrop_service.scheduler import Unit
 __all__ = ["CheckpointModel"]
 
 ANY_LENGTH = 8
+
+MOST_SIGNATURES = 256
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class CheckpointModel:
         self._mc = mc
         self._manifest = manifest
         self._digest = digest
-        self._blocks: dict[Any, ExactBlocks] = {}
+        self._signatures: dict[Hashable, tuple[Call, ExactBlocks]] = {}
 
     @classmethod
     def of(cls, name: str, mc: mcdrop.MCDropout) -> Self:
@@ -117,41 +118,73 @@ class CheckpointModel:
             return Lane(1, mixes=True)  # no two rows have the same masks, and a batch can hold only one kind
         return Lane(blocks.rows, mixes=not blocks.shares_masks)
 
-    def run(self, units: Sequence[Unit]) -> Sequence[Tensor]:
-        """The raw outputs of some units.
+    def run(self, units: Sequence[Unit]) -> Sequence[CellResult]:
+        """What some units come to.
 
         Args:
             units: Of one signature; their payloads are tasks.
 
         Returns:
-            (16, ...) for each unit.
+            One result for each unit.
         """
         prepared = [self._prepared_once(unit.payload) for unit in units]
         cells = [Cell(its.rows[unit.row], self._key(unit)) for its, unit in zip(prepared, units, strict=True)]
         return prepared[0].blocks.run(cells)
 
-    def finish(self, task: Task, results: Sequence[Tensor]) -> PredictionAnswer:
-        """The answer to a request.
+    def finish(
+        self, tasks: Sequence[Task], results: Sequence[Sequence[CellResult]]
+    ) -> Sequence[PredictionAnswer]:
+        """The answers to some requests; those that want the same of their samples are reduced together.
 
         Args:
-            task: The request.
-            results: (16, ...) for each unit, all rows of block 0 first.
+            tasks: The requests, of one signature.
+            results: For each request, those of its units, all rows of block 0 first.
 
         Returns:
-            Each output that was asked for, and the quantiles.
+            For each request: each output that was asked for, and the quantiles.
         """
+        companies: dict[Hashable, list[int]] = {}
+        for index, task in enumerate(tasks):
+            companies.setdefault(_company(task.request) or ("alone", index), []).append(index)
+        answers: dict[int, PredictionAnswer] = {}
+        for members in companies.values():
+            answers |= zip(
+                members,
+                self._answers([tasks[i] for i in members], [results[i] for i in members]),
+                strict=True,
+            )
+        return [answers[index] for index in range(len(tasks))]
+
+    def _answers(
+        self, tasks: Sequence[Task], results: Sequence[Sequence[CellResult]]
+    ) -> Iterator[PredictionAnswer]:
+        """Answers to requests that want the same, from one predictive of all their rows."""
+        predictive = self._predictive(tasks[0], _by_block(tasks, results))
+        arrays = _outputs(predictive, tasks)
+        first = 0
+        for task in tasks:
+            rows = slice(first, first + task.request.rows)
+            found = {name: arrays[name][rows] for name in task.request.outputs}
+            if task.request.quantiles:
+                found["quantiles"] = arrays["quantiles"][:, rows]
+            yield PredictionAnswer(task.facts, task.request.n_samples, task.request.seed, found)
+            first = rows.stop
+
+    def _predictive(self, task: Task, blocks: Sequence[Sequence[CellResult]]) -> Predictive:
+        """Of the rows of some requests; in tiles where a request is alone with what it wants."""
         request, prepared = task.request, self._prepared_once(task)
         wanted = self._mc.wanted(request.n_samples, request.seed, quantiles=request.quantiles)
-        parts = []
-        for rows in _tiles(request.rows, prepared.blocks.rows):
-            outputs = [
-                results[first + rows.start : first + rows.stop]
-                for first in range(0, len(results), request.rows)
-            ]
-            eval_pass = _deterministic(prepared, rows, outputs[0], request)
-            parts.append(prepared.blocks.assemble(outputs, eval_pass, wanted))
-        predictive = parts[0] if len(parts) == 1 else type(parts[0]).concatenate(parts)
-        return PredictionAnswer(task.facts, request.n_samples, request.seed, _outputs(predictive, request))
+        if _company(request) is not None:
+            return prepared.blocks.assemble(blocks, wanted)
+        parts = [
+            prepared.blocks.assemble(
+                [results[rows] for results in blocks],
+                wanted,
+                deterministic=_deterministic(prepared, rows, request),
+            )
+            for rows in _tiles(request.rows, prepared.blocks.rows)
+        ]
+        return type(parts[0]).concatenate(parts)
 
     def _planned(self, request: PredictionRequest) -> ExactBlocks:
         """The blocks of this signature; planned on zeros where the model fails on what came.
@@ -175,12 +208,37 @@ class CheckpointModel:
         return prepared
 
     def _prepared(self, request: PredictionRequest) -> Prepared:
-        args, kwargs = _arguments(request.inputs)
-        call = self._mc.as_call(*args, **kwargs)
-        if call.signature not in self._blocks:
-            self._blocks[call.signature] = self._mc.exact_blocks(*args, **kwargs)
+        like, blocks = self._known(request)
+        call = like.holding(list(request.inputs.values()))
         rows = tuple(call.take(slice(row, row + 1)) for row in range(request.rows))
-        return Prepared(call, rows, self._blocks[call.signature])
+        return Prepared(call, rows, blocks)
+
+    def _known(self, request: PredictionRequest) -> tuple[Call, ExactBlocks]:
+        """A call of this signature, and the blocks that run it; the latest signatures are remembered."""
+        key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in request.inputs.items())
+        if key not in self._signatures:
+            args, kwargs = _arguments(request.inputs)
+            call = self._mc.as_call(*args, **kwargs)
+            self._signatures[key] = call.take(slice(0, 1)), self._mc.exact_blocks(*args, **kwargs)
+            if len(self._signatures) > MOST_SIGNATURES:
+                del self._signatures[next(iter(self._signatures))]
+        return self._signatures[key]
+
+
+def _company(request: PredictionRequest) -> Hashable | None:
+    """Requests of equal company are reduced together; None for one whose bits need tiles of their own."""
+    apart = bool(request.quantiles) or "deterministic" in request.outputs
+    return None if apart else ("samples", request.n_samples)
+
+
+def _by_block(tasks: Sequence[Task], results: Sequence[Sequence[CellResult]]) -> list[list[CellResult]]:
+    """For each block the results of the rows of all requests, one request after the other."""
+    pairs = [(task.request.rows, its) for task, its in zip(tasks, results, strict=True)]
+    blocks = len(pairs[0][1]) // pairs[0][0]
+    return [
+        [result for rows, its in pairs for result in its[block * rows : (block + 1) * rows]]
+        for block in range(blocks)
+    ]
 
 
 def _arguments(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], dict[str, Array]]:
@@ -204,15 +262,11 @@ def _tiles(rows: int, most: int) -> Iterator[slice]:
         yield slice(start, min(start + most, rows))
 
 
-def _deterministic(
-    prepared: Prepared, rows: slice, outputs: Sequence[Tensor], request: PredictionRequest
-) -> Tensor:
-    """(R, ...) raw outputs of the pass without dropout, if anyone asked; else a sample stands in, unread."""
-    blocks = prepared.blocks
-    if "deterministic" in request.outputs:
-        return blocks.deterministic(prepared.call.take(rows))
-    first = [output[0] for output in outputs]
-    return torch.stack(first + first[:1] * (blocks.rows - len(first)))
+def _deterministic(prepared: Prepared, rows: slice, request: PredictionRequest) -> Tensor | None:
+    """(R, ...) raw outputs of the pass without dropout, if anyone asked."""
+    if "deterministic" not in request.outputs:
+        return None
+    return prepared.blocks.deterministic(prepared.call.take(rows))
 
 
 def _is_known(predictive: Predictive, name: str) -> bool:
@@ -224,10 +278,12 @@ def _is_known(predictive: Predictive, name: str) -> bool:
     return True
 
 
-def _outputs(predictive: Predictive, request: PredictionRequest) -> dict[str, Array]:
-    found = {name: getattr(predictive, name).numpy(force=True) for name in request.outputs}
-    if request.quantiles:
-        found["quantiles"] = predictive.quantile(request.quantiles).numpy(force=True)
+def _outputs(predictive: Predictive, tasks: Sequence[Task]) -> dict[str, Array]:
+    """What any of the requests wants of their common predictive, by name."""
+    names = dict.fromkeys(name for task in tasks for name in task.request.outputs)
+    found = {name: getattr(predictive, name).numpy(force=True) for name in names}
+    if tasks[0].request.quantiles:
+        found["quantiles"] = predictive.quantile(tasks[0].request.quantiles).numpy(force=True)
     return found
 
 

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -30,8 +30,8 @@ class Runner(Protocol):
         """The results of the units of a batch, in order."""
         ...
 
-    def finish(self, payload: Any, results: Sequence[Any]) -> Any:
-        """The answer to a job, from the results of all its units."""
+    def finish(self, payloads: Sequence[Any], results: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """The answers to jobs of one key, each from the results of all its units."""
         ...
 
 
@@ -109,7 +109,7 @@ class Dispatcher:
         try:
             return await future
         except asyncio.CancelledError:
-            self._settle(ticket, Outcome.CANCELLED)
+            self._settle({ticket: None}, Outcome.CANCELLED)
             raise
         finally:
             timer.cancel()
@@ -129,12 +129,15 @@ class Dispatcher:
             self._scheduler.expire(time.monotonic())
             self._deliver()
 
-    def _settle(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
+    def _settle(self, answers: Mapping[int, Any], outcome: Outcome) -> None:
+        """End jobs, by ticket, each with its answer."""
         with self._condition:
-            self._answers[ticket] = answer
-            self._scheduler.settle(ticket, outcome, time.monotonic())
+            self._answers.update(answers)
+            for ticket in answers:
+                self._scheduler.settle(ticket, outcome, time.monotonic())
             self._deliver()
-            self._answers.pop(ticket, None)
+            for ticket in answers:
+                self._answers.pop(ticket, None)
 
     def _deliver(self) -> None:
         """Tell the event loop what ended; the lock is held."""
@@ -172,7 +175,7 @@ class Dispatcher:
             logger.exception("a batch failed; its requests are run again apart")
             self._fault(batch)
             return
-        for ripe in self._complete(batch, results):
+        if ripe := self._complete(batch, results):
             self._finish(ripe)
 
     def _fault(self, batch: Batch) -> None:
@@ -186,14 +189,20 @@ class Dispatcher:
             self._deliver()
         return ripe
 
-    def _finish(self, ripe: Ripe) -> None:
+    def _finish(self, ripe: Sequence[Ripe]) -> None:
+        """Answer jobs together; if that fails, each apart, so that one harms no other."""
         try:
-            answer = self._runner.finish(ripe.payload, ripe.results)
+            answers = self._runner.finish([its.payload for its in ripe], [its.results for its in ripe])
         except Exception as error:
+            if len(ripe) > 1:
+                for its in ripe:
+                    self._finish([its])
+                return
             logger.exception("an answer could not be made")
-            self._settle(ripe.ticket, Outcome.FAILED, error)
+            self._settle({ripe[0].ticket: error}, Outcome.FAILED)
         else:
-            self._settle(ripe.ticket, Outcome.ANSWERED, answer)
+            tickets = [its.ticket for its in ripe]
+            self._settle(dict(zip(tickets, answers, strict=True)), Outcome.ANSWERED)
 
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
         try:

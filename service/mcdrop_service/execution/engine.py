@@ -156,8 +156,10 @@ class _Runner:
     def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:  # noqa: ARG002
         return self._models[units[0].payload.facts.name].run(units)
 
-    def finish(self, payload: Task, results: Sequence[Any]) -> PredictionAnswer:
-        return self._models[payload.facts.name].finish(payload, results)
+    def finish(
+        self, payloads: Sequence[Task], results: Sequence[Sequence[Any]]
+    ) -> Sequence[PredictionAnswer]:
+        return self._models[payloads[0].facts.name].finish(payloads, results)
 
 
 def _size_bytes(request: PredictionRequest) -> int:

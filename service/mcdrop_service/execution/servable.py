@@ -53,6 +53,9 @@ class Servable(Protocol):
         """The results of some units whose payloads are tasks of one signature, in order."""
         ...
 
-    def finish(self, task: Task, results: Sequence[Any]) -> PredictionAnswer:
-        """The answer to a request, from the results of all its units: all rows of block 0 first."""
+    def finish(self, tasks: Sequence[Task], results: Sequence[Sequence[Any]]) -> Sequence[PredictionAnswer]:
+        """The answers to requests of one signature, from the results of all their units.
+
+        For each request: all rows of block 0 first.
+        """
         ...

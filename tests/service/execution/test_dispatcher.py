@@ -31,10 +31,10 @@ class FakeRunner:
             raise ValueError("bad")
         return [unit.payload for unit in units]
 
-    def finish(self, payload: Any, results: Sequence[Any]) -> Any:
-        if payload == "unfinished":
+    def finish(self, payloads: Sequence[Any], results: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        if "unfinished" in payloads:
             raise ArithmeticError("unfinished")
-        return payload, len(results)
+        return [(payload, len(its)) for payload, its in zip(payloads, results, strict=True)]
 
 
 def job(payload: str, *, blocks: int = 1, patience_s: float = 60.0) -> Job:

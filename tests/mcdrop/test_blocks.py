@@ -1,0 +1,106 @@
+"""Cells of different requests in one computation, and the predictives that they give."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mcdrop
+from mcdrop.blocks import Cell, CellResult, ExactBlocks
+from mcdrop.errors import DomainError, ShapeError
+from mcdrop.masks import BlockKey
+
+ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Chances(nn.Module):
+    """Class probabilities, but of rows that begin with a large number: then they do not sum to one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 3), nn.Softmax(dim=-1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 6) -> (N, 3)."""
+        out: Tensor = self.inner(x)
+        return out + (x[:, :1] > 100).to(out.dtype)
+
+
+def network(task: str) -> mcdrop.MCDropout:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)).eval()
+    return mcdrop.MCDropout(model, task=task)
+
+
+def results_of(
+    blocks: ExactBlocks, mc: mcdrop.MCDropout, seeds: list[int], n_blocks: int
+) -> list[list[CellResult]]:
+    """For each block the results of all rows, computed together as far as they fit."""
+    calls = [mc.as_call(row) for row in ROWS.split(1)]
+    cells = [
+        Cell(call, BlockKey(seed, 0, block))
+        for block in range(n_blocks)
+        for call, seed in zip(calls, seeds, strict=True)
+    ]
+    runs = [blocks.run(cells[i : i + blocks.rows]) for i in range(0, len(cells), blocks.rows)]
+    flat = [result for run in runs for result in run]
+    return [flat[i : i + len(ROWS)] for i in range(0, len(flat), len(ROWS))]
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+@pytest.mark.parametrize("n_samples", [2, 16, 30, 48])
+def test_rows_of_different_seeds_get_the_bits_that_each_gets_alone(task: str, n_samples: int) -> None:
+    mc = network(task)
+    blocks, seeds = mc.exact_blocks(ROWS), [7, 7, 8, 9, 7]
+    together = blocks.assemble(
+        results_of(blocks, mc, seeds, math.ceil(n_samples / 16)), mc.wanted(n_samples, seed=7)
+    )
+    for row, seed in enumerate(seeds):
+        alone = mc.predict(ROWS[row : row + 1], n_samples=n_samples, seed=seed, exact=True)
+        for name in set(alone.available_outputs()) - {"deterministic"}:
+            assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
+    assert together.deterministic.isnan().all()
+
+
+def test_quantiles_and_the_eval_pass_are_those_of_predict() -> None:
+    mc = network("regression")
+    blocks, levels = mc.exact_blocks(ROWS), (0.05, 0.5)
+    wanted = mc.wanted(30, seed=3, quantiles=levels)
+    expected = mc.predict(ROWS, n_samples=30, seed=3, exact=True, quantiles=levels)
+    results = results_of(blocks, mc, [3] * 5, 2)
+    for rows in (slice(start, min(start + blocks.rows, 5)) for start in range(0, 5, blocks.rows)):
+        found = blocks.assemble(
+            [block[rows] for block in results],
+            wanted,
+            deterministic=blocks.deterministic(mc.as_call(ROWS[rows])),
+        )
+        assert torch.equal(found.quantile(levels), expected[rows].quantile(levels))
+        assert torch.equal(found.deterministic, expected[rows].deterministic)
+
+
+def test_a_row_with_impossible_probabilities_does_not_harm_its_neighbours() -> None:
+    mc = mcdrop.MCDropout(Chances().eval(), task="classification", output="probabilities")
+    good, bad = ROWS[:1], ROWS[1:2] + 1000
+    blocks = mc.exact_blocks(good)
+    # a computation that holds both, as a processor gives it whose R is 2 or more
+    cells = [Cell(mc.as_call(row), BlockKey(0, 0, 0)) for row in (good, bad)]
+    shared = torch.cat([blocks.run([cell])[0].apart().computation.outputs for cell in cells], 1)
+    computation = type(blocks.run(cells[:1])[0].computation)(shared)
+    wanted = mc.wanted(16, seed=0)
+    found = blocks.assemble([[CellResult(computation, 0)]], wanted)
+    assert torch.equal(found.mean, mc.predict(good, n_samples=16, seed=0, exact=True).mean)
+    with pytest.raises(DomainError, match="must sum to 1"):
+        blocks.assemble([[CellResult(computation, 1)]], wanted)
+
+
+def test_too_many_cells_or_rows_are_refused() -> None:
+    mc = network("regression")
+    blocks = mc.exact_blocks(ROWS)
+    cell = Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))
+    with pytest.raises(ShapeError, match=f"wanted 1 to {blocks.rows} cells, got {blocks.rows + 1}"):
+        blocks.run([cell] * (blocks.rows + 1))
+    result = blocks.run([cell])[0]
+    with pytest.raises(ShapeError, match=f"wanted at most {blocks.rows} rows"):
+        blocks.assemble([[result] * (blocks.rows + 1)], mc.wanted(16, seed=0, quantiles=(0.5,)))
