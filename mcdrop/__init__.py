@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from mcdrop import errors, zoo
+    from mcdrop import errors, injection, zoo
     from mcdrop.evaluation import Report, evaluate
+    from mcdrop.injection import inject
     from mcdrop.mcdropout import MCDropout, load
     from mcdrop.predictive import Predictive, load_predictions
+    from mcdrop.rates import with_rates
 
 __all__ = [
     "MCDropout",
@@ -24,8 +26,11 @@ __all__ = [
     "Report",
     "errors",
     "evaluate",
+    "inject",
+    "injection",
     "load",
     "load_predictions",
+    "with_rates",
     "zoo",
 ]
 
@@ -35,8 +40,11 @@ _HOMES: Final = {
     "Report": "mcdrop.evaluation",
     "errors": "mcdrop.errors",
     "evaluate": "mcdrop.evaluation",
+    "inject": "mcdrop.injection",
+    "injection": "mcdrop.injection",
     "load": "mcdrop.mcdropout",
     "load_predictions": "mcdrop.predictive",
+    "with_rates": "mcdrop.rates",
     "zoo": "mcdrop.zoo",
 }
 

@@ -19,8 +19,11 @@ def test_the_public_names_are_these_in_order() -> None:
         "Predictive",
         "Report",
         "evaluate",
+        "inject",
+        "injection",
         "load",
         "load_predictions",
+        "with_rates",
     }
 
 
