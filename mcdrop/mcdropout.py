@@ -34,6 +34,7 @@ from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
 from mcdrop.predictive.predictive import check_levels
 from mcdrop.sampling import Draw, Plan, sample_tile, tiles
 from mcdrop.saving import architecture_of, example_inputs, input_specs, model_card
+from mcdrop.sensitivity import Sensitivity, measure_sensitivity
 from mcdrop.sites import Site
 
 __all__ = ["MCDropout", "load"]
@@ -257,6 +258,33 @@ class MCDropout:
         if row_ids is not None and len(row_ids) != rows:
             raise ShapeError(f"row_ids must have one id for each of the {rows} rows, got {len(row_ids)}")
         return type(parts[0]).concatenate(parts)
+
+    def sensitivity(
+        self,
+        *inputs: Any,
+        n_samples: int | None = None,
+        seed: int | None = None,
+        model_kwargs: dict[str, Any] | None = None,
+        **model_inputs: Any,
+    ) -> Sensitivity:
+        """Which sites carry the variance: each alone on, each alone off, under the same masks.
+
+        Args:
+            *inputs: What the model takes.
+            n_samples: S, at least 32, rounded up to whole blocks of 16; by default that of this object.
+            seed: By default that of this object.
+            model_kwargs: Inputs by name whose names collide with those above.
+            **model_inputs: Inputs by name.
+
+        Raises:
+            DomainError: If there are fewer than 32 samples.
+            NothingRandomError: If nothing is random.
+            UnsupportedModelError: If the model cannot be sampled.
+        """
+        call = self._call(inputs, model_kwargs, model_inputs)
+        ids = range(call.rows) if self.masks == "independent" else None
+        draw = self._draw(call.rows, n_samples, seed, ids, least=1)
+        return measure_sensitivity(self.model, self._planner.planned(call), call, draw, self._task)
 
     def exact_blocks(self, *inputs: Any, **model_inputs: Any) -> ExactBlocks:
         """The blocks of exact mode for inputs like these, for a server that fills them from many requests.
