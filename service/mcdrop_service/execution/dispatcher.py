@@ -19,6 +19,8 @@ __all__ = ["Dispatcher", "Runner"]
 
 logger = logging.getLogger("mcdrop_service")
 
+PATIENCE_S = 5.0
+
 T = TypeVar("T")
 Reply = tuple[Outcome, Any]
 
@@ -60,6 +62,11 @@ class Dispatcher:
         return self._scheduler.ledger
 
     @property
+    def waiting_units(self) -> int:
+        """Units that were not handed out yet."""
+        return self._scheduler.waiting_units
+
+    @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
@@ -70,10 +77,15 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread end when nothing waits any more; does not wait for it."""
+        """Let the thread end when nothing waits any more, and wait for it, but not long.
+
+        An interpreter that ends while a thread is inside torch aborts the process.
+        """
         with self._condition:
             self._stopping = True
             self._condition.notify()
+        if self._thread.is_alive():
+            self._thread.join(PATIENCE_S)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in the thread, before the next batch.
