@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from mcdrop import errors, injection, zoo
+    from mcdrop import errors, injection, nn, zoo
     from mcdrop.evaluation import Report, evaluate
     from mcdrop.injection import inject
-    from mcdrop.mcdropout import MCDropout, load
+    from mcdrop.inspection import Inspection, inspect
+    from mcdrop.loading import load
+    from mcdrop.mcdropout import MCDropout
     from mcdrop.predictive import Predictive, load_predictions
     from mcdrop.rates import with_rates
 
 __all__ = [
+    "Inspection",
     "MCDropout",
     "Predictive",
     "Report",
@@ -28,13 +31,16 @@ __all__ = [
     "evaluate",
     "inject",
     "injection",
+    "inspect",
     "load",
     "load_predictions",
+    "nn",
     "with_rates",
     "zoo",
 ]
 
 _HOMES: Final = {
+    "Inspection": "mcdrop.inspection",
     "MCDropout": "mcdrop.mcdropout",
     "Predictive": "mcdrop.predictive",
     "Report": "mcdrop.evaluation",
@@ -42,8 +48,10 @@ _HOMES: Final = {
     "evaluate": "mcdrop.evaluation",
     "inject": "mcdrop.injection",
     "injection": "mcdrop.injection",
-    "load": "mcdrop.mcdropout",
+    "inspect": "mcdrop.inspection",
+    "load": "mcdrop.loading",
     "load_predictions": "mcdrop.predictive",
+    "nn": "mcdrop.nn",
     "with_rates": "mcdrop.rates",
     "zoo": "mcdrop.zoo",
 }

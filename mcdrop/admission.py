@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from mcdrop.errors import UnsupportedModelError
+from mcdrop.nn.dropconnect import tied_weights
 
 __all__ = ["check_admissible"]
 
@@ -22,11 +23,14 @@ def check_admissible(model: nn.Module) -> None:
     """Refuse what no private view can be made of.
 
     Raises:
-        UnsupportedModelError: If a part of the model is TorchScript, Keras, FSDP2 or not initialised yet.
+        UnsupportedModelError: If a part of the model is TorchScript, Keras, FSDP2 or not initialised yet, or
+            drops weights that another part uses whole.
     """
     for path, module in model.named_modules():
         for reason in _reasons(module):
             raise UnsupportedModelError(f"{path or 'the model'} ({type(module).__name__}) {reason}")
+    for reason in tied_weights(model):
+        raise UnsupportedModelError(reason)
 
 
 def _reasons(module: nn.Module) -> Iterator[str]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from mcdrop.attention_dropout import add_attention_dropout
 from mcdrop.errors import OptionError, UnsupportedModelError
-from mcdrop.patterns import Target, checked_rate
+from mcdrop.nn.rate import checked_rate
+from mcdrop.patterns import Target
 from mcdrop.places import ACTIVATIONS, After, Attention, Before, Place, layers_at
 from mcdrop.view import private_view
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from torch import nn
 
-from mcdrop.errors import DomainError, OptionError
+from mcdrop.errors import OptionError
 
-__all__ = ["Target", "checked_rate", "described", "matching", "no_match"]
+__all__ = ["Target", "described", "matching", "no_match"]
 
 Target = str | type[nn.Module] | tuple[type[nn.Module], ...] | Callable[[str, nn.Module], bool]
 """A glob (`encoder.*.linear1`; `*` crosses dots), a type or types, or a predicate of (path, module)."""
@@ -62,14 +62,3 @@ def no_match(wanted: str, model: nn.Module, names: Iterable[str]) -> OptionError
     listed = ", ".join(near or known[:_SHOWN]) + (", ..." if not near and len(known) > _SHOWN else "")
     hint = f"near matches: {listed}" if near else f"there are: {listed}" if known else "there are none"
     return OptionError(f"{wanted} matches nothing in {type(model).__name__}; {hint}")
-
-
-def checked_rate(p: object) -> float:
-    """A dropout rate.
-
-    Raises:
-        DomainError: If it is not a number in [0, 1).
-    """
-    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p < 1:
-        raise DomainError(f"p must be a number in [0, 1), got {p!r}")
-    return float(p)

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from torch import nn
 
 from mcdrop.errors import OptionError
-from mcdrop.patterns import checked_rate, no_match
+from mcdrop.nn.rate import checked_rate
+from mcdrop.patterns import no_match
 from mcdrop.view import private_view
 
 __all__ = ["Rate", "rates_of", "with_rates"]

@@ -23,6 +23,7 @@ def test_the_public_names_are_these_in_order() -> None:
         "injection",
         "load",
         "load_predictions",
+        "nn",
         "with_rates",
     }
 
