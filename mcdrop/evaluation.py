@@ -7,75 +7,50 @@ below), so those of other tools will do.
 Alphabet: S samples, N rows, C classes, D outputs, ... further dimensions.
 """
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Any, Final
 
-import torch
 from torch import Tensor
 
-from mcdrop.errors import DomainError, NotFittedError, OptionError, SamplesNotKeptError, ShapeError
-from mcdrop.metrics.calibration_error import top_label
-from mcdrop.metrics.calibration_tests import consistency_test, uniformity_test
-from mcdrop.metrics.regression_calibration import LEVELS, observed_frequencies, pit_mixture, pit_samples
-from mcdrop.metrics.reliability import ReliabilityBins, reliability
-from mcdrop.scorecard import CurvePoint, Report
-from mcdrop.scoring import (
-    GaussianMixture,
-    Score,
-    ScoreOptions,
-    binary_scores,
-    classification_scores,
-    coverage_scores,
-    point_scores,
-    regression_scores,
+from mcdrop.assessment.diagrams import (
+    confidence_histogram,
+    pit_histograms,
+    quantile_curve,
+    reliability_curve,
+    spread_points,
+    width_points,
 )
+from mcdrop.assessment.elsewhere import elsewhere_histograms, elsewhere_scores
+from mcdrop.assessment.groups import group_names, group_scores
+from mcdrop.assessment.pairs import differences
+from mcdrop.assessment.rankings import ranking_scores, risk_points, threshold_choices
+from mcdrop.assessment.readings import Readings, further_of, scores_of
+from mcdrop.assessment.sections import RowValues
+from mcdrop.assessment.splits import standing_out, uncertainty_parts
+from mcdrop.assessment.verdict import Evidence, verdict
+from mcdrop.calibration.fitted import data_digest
+from mcdrop.errors import DomainError, OptionError, ShapeError
+from mcdrop.metrics.calibration_tests import consistency_test, uniformity_test
+from mcdrop.scorecard import Report
+from mcdrop.scoring import ScoreOptions
 from mcdrop.shapes import TensorLike, check_fraction, float64
+from mcdrop.testimony import (
+    Prediction,
+    RegressionPrediction,
+    Testimony,
+    Wanted,
+    elsewhere_measures,
+    testimony_of,
+)
 
 __all__ = ["Prediction", "RegressionPrediction", "Report", "evaluate"]
 
 _FEW_ROWS: Final = 100
-_WHOLE_BLOCKS: Final = 32  # samples from which the CRPS can pair independent blocks of 16
-
-
-class Prediction(Protocol):
-    """What `evaluate` asks of a prediction."""
-
-    @property
-    def task(self) -> str:
-        """`classification`, `binary`, `multilabel` or `regression`."""
-
-    @property
-    def n_samples(self) -> int:
-        """S."""
-
-    @property
-    def seed(self) -> int:
-        """Of the masks."""
-
-    @property
-    def mean(self) -> Tensor:
-        """(N, ...) mean over the samples."""
-
-    @property
-    def deterministic(self) -> Tensor | None:
-        """(N, ...) what the model says with dropout off, if known."""
-
-
-class RegressionPrediction(Prediction, Protocol):
-    """What `evaluate` asks of a regression beyond that."""
-
-    @property
-    def samples(self) -> Tensor:
-        """(S, N, ...); raises `SamplesNotKeptError` if they were dropped."""
-
-    @property
-    def tau(self) -> float | None:
-        """Noise precision."""
-
-    def interval(self, level: float) -> tuple[Tensor, Tensor]:
-        """Central interval; raises `SamplesNotKeptError` if it is not known."""
+_FEW_IN_GROUP: Final = 30
+_FEW_ERRORS: Final = 10
+_FEW_IN_BIN: Final = 10
+_KEPT_ROWS: Final = 50_000
 
 
 def evaluate(
@@ -87,6 +62,12 @@ def evaluate(
     coverage_level: float = 0.9,
     seed: int = 0,
     joint: bool = False,
+    before: Prediction | None = None,
+    groups: Sequence[Any] | Tensor | None = None,
+    group_by: str | None = None,
+    elsewhere: Prediction | None = None,
+    classes: Sequence[str] | None = None,
+    facts: Mapping[str, str] | None = None,
 ) -> Report:
     """Score predictions against outcomes.
 
@@ -99,168 +80,226 @@ def evaluate(
         coverage_level: Nominal coverage of the prediction intervals to check.
         seed: Of the resampling behind the intervals.
         joint: Whether the outputs of a regression are averaged into one score instead of scored each.
+        before: The same rows predicted without calibration, to compare with.
+        groups: (N,) to which group each row belongs; of a number with many values the quarters are taken.
+        group_by: What the groups are values of.
+        elsewhere: Predictions of rows from another distribution, which should be less sure.
+        classes: Names of the classes.
+        facts: What the report should say about data and model, by name.
 
     Returns:
         The report.
 
     Raises:
-        ShapeError: If `y` does not fit the prediction.
+        ShapeError: If `y`, `before` or `groups` do not fit the prediction.
         DomainError: If labels are no classes, or a value is NaN.
-        OptionError: If the task has no scores (`raw`).
+        OptionError: If the task has no scores (`raw`), or there are too many groups.
     """
     check_fraction("level", level)
     check_fraction("coverage_level", coverage_level)
-    if pred.task not in _TASKS:
-        raise OptionError(f"a prediction must be of task {', '.join(_TASKS)} to be scored, got {pred.task!r}")
     _check_lengths(pred, y)
-    found = _TASKS[pred.task](pred, y, ScoreOptions(bins, level, seed, joint), coverage_level)
-    return Report(
-        task=pred.task,
-        n_rows=len(pred.mean),
-        n_samples=pred.n_samples,
-        seed=pred.seed,
-        level=level,
-        coverage_level=coverage_level,
-        bins=bins,
-        scores=found.scores,
-        deterministic=found.deterministic,
-        curve=found.curve,
-        calibration_p_value=found.p_value,
-        notes=tuple(_general_notes(pred)) + found.notes,
-    )
+    options = ScoreOptions(bins, level, seed, joint)
+    said = testimony_of(pred, y, Wanted(coverage_level, joint, classes))
+    asked = _Asked(options, coverage_level, before, groups, group_by, elsewhere)
+    return _report(said, asked, dict(facts or {}), data_digest(float64("y", y)))
 
 
 @dataclass(frozen=True)
-class _Found:
-    scores: tuple[Score, ...]
-    deterministic: tuple[Score, ...]
-    curve: tuple[CurvePoint, ...]
-    p_value: float | None
-    notes: tuple[str, ...] = ()
+class _Asked:
+    options: ScoreOptions
+    coverage_level: float
+    before: Prediction | None
+    groups: Sequence[Any] | Tensor | None
+    group_by: str | None
+    elsewhere: Prediction | None
 
 
-def _classification(pred: Prediction, y: TensorLike, options: ScoreOptions, _level: float) -> _Found:
-    axis = getattr(pred, "class_axis", -1)
-    labels = float64("y", y)
-    single = pred.deterministic
-    confidence, event = top_label(pred.mean, labels, class_axis=axis)
-    return _Found(
-        classification_scores(pred.mean, labels, options, class_axis=axis),
-        () if single is None else classification_scores(single, labels, options, class_axis=axis),
-        _reliability_curve(reliability(confidence, event, bins=options.bins)),
-        consistency_test(confidence, event, bins=options.bins, seed=options.seed).p_value,
+def _report(said: Testimony, asked: _Asked, facts: dict[str, str], digest: str) -> Report:
+    options = asked.options
+    parts: dict[str, Any] = {
+        **_scores(said, options),
+        **_calibration(said, options),
+        **_ranking(said, options),
+        **_before(said, asked),
+        **_groups(said, asked),
+        **_elsewhere(said, asked),
+        "uncertainty": uncertainty_parts(said.parts, said.wrong),
+        "rows": standing_out(said.described),
+        "samples": said.samples_points(),
+        "row_values": _row_values(said.readings),
+    }
+    notes = (*_general_notes(said), *_thin_notes(said, parts), *said.notes)
+    found = verdict(_evidence(said, asked, parts))
+    return Report(
+        task=said.task,
+        n_rows=said.n_rows,
+        n_samples=said.n_samples,
+        seed=said.seed,
+        level=options.level,
+        coverage_level=asked.coverage_level,
+        bins=options.bins,
+        group_by=asked.group_by,
+        notes=notes,
+        verdict=found,
+        outcomes_digest=digest,
+        facts=facts,
+        **parts,
     )
 
 
-def _binary(pred: Prediction, y: TensorLike, options: ScoreOptions, _level: float) -> _Found:
-    outcomes = float64("y", y)
-    single = pred.deterministic
-    return _Found(
-        binary_scores(pred.mean, outcomes, options),
-        () if single is None else binary_scores(single, outcomes, options),
-        _reliability_curve(reliability(pred.mean, outcomes, bins=options.bins)),
-        consistency_test(pred.mean, outcomes, bins=options.bins, seed=options.seed).p_value,
-    )
+def _scores(said: Testimony, options: ScoreOptions) -> dict[str, Any]:
+    single = said.single
+    return {
+        "scores": scores_of(said.readings, options),
+        "deterministic": () if single is None else scores_of(single, options),
+        "against_deterministic": ()
+        if single is None
+        else differences(said.readings.rows, single.rows, options),
+    }
 
 
-def _regression(pred: Prediction, y: TensorLike, options: ScoreOptions, level: float) -> _Found:
-    pred = cast(RegressionPrediction, pred)
-    outcomes = _outcomes_like(y, pred.mean)
-    law = _law(pred)
-    point = point_scores(pred.mean, outcomes, options)
-    scored = regression_scores(law, outcomes, options) if law else ()
-    pit = _pit(law, outcomes) if law else None
-    single = pit is not None and pit[0].numel() == 1
-    return _Found(
-        point + scored + _coverage(pred, outcomes, level, options),
-        _point_law_scores(pred, outcomes, level, options),
-        () if pit is None else _quantile_curve(pit, options),
-        uniformity_test(pit.flatten()).p_value if pit is not None and single else None,
-        tuple(_regression_notes(pred, law)),
-    )
+def _calibration(said: Testimony, options: ScoreOptions) -> dict[str, Any]:
+    """Curve, histogram and test of the kind that the task has."""
+    readings = said.readings
+    if readings.pairs is not None:
+        confidence, event = (part.flatten() for part in readings.pairs)
+        test = consistency_test(confidence, event, bins=options.bins, seed=options.seed)
+        return {
+            "curve": reliability_curve(confidence, event, options),
+            "histograms": (confidence_histogram(confidence),),
+            "calibration_p_value": test.p_value,
+        }
+    return {**_quantiles(said, options), "spreads": _spreads(readings, options)}
 
 
-_TASKS: Final[dict[str, Callable[[Prediction, TensorLike, ScoreOptions, float], _Found]]] = {
-    "classification": _classification,
-    "binary": _binary,
-    "multilabel": _binary,
-    "regression": _regression,
-}
+def _quantiles(said: Testimony, options: ScoreOptions) -> dict[str, Any]:
+    pit = said.readings.pit
+    if pit is None:
+        return {"curve": (), "calibration_p_value": None}
+    return {
+        "curve": quantile_curve(pit, options),
+        "histograms": pit_histograms(pit, options),
+        "widths": () if said.interval is None else width_points(pit, said.interval, options),
+        "calibration_p_value": uniformity_test(pit.flatten()).p_value if pit.shape[1] == 1 else None,
+    }
 
 
-def _law(pred: RegressionPrediction) -> GaussianMixture | None:
-    """The mixture if the samples are at hand."""
-    try:
-        samples = pred.samples
-    except SamplesNotKeptError:
-        return None
-    return GaussianMixture(samples.to(torch.float64), None if pred.tau is None else pred.tau**-0.5)
-
-
-def _pit(law: GaussianMixture, y: Tensor) -> Tensor:
-    if law.noise_std is None:
-        return pit_samples(law.samples, y)
-    return pit_mixture(law.samples, law.noise_std, y)
-
-
-def _coverage(
-    pred: RegressionPrediction, y: Tensor, level: float, options: ScoreOptions
-) -> tuple[Score, ...]:
-    try:
-        lower, upper = pred.interval(level)
-    except (SamplesNotKeptError, NotFittedError):
+def _spreads(readings: Readings, options: ScoreOptions) -> Any:
+    if readings.std is None or readings.error is None:
         return ()
-    return coverage_scores(lower, upper, y, options)
+    return spread_points(readings.std, readings.error, options)
 
 
-def _point_law_scores(
-    pred: RegressionPrediction, y: Tensor, level: float, options: ScoreOptions
-) -> tuple[Score, ...]:
-    """Scores of the deterministic pass: a point without tau, a Gaussian around it with tau."""
-    single = pred.deterministic
-    if single is None:
+def _ranking(said: Testimony, options: ScoreOptions) -> dict[str, Any]:
+    found = _further(said.readings, options)
+    cases = said.readings.uncertainty.flatten(), said.readings.loss.flatten()
+    parts: dict[str, Any] = {"further": found, "further_deterministic": ()}
+    if said.readings.std is not None or said.readings.events:
+        parts["risk"] = risk_points(*cases)
+        parts["choices"] = threshold_choices(*cases, options, events=said.readings.events)
+    if said.single is not None and said.single.events:
+        parts["further_deterministic"] = _further(said.single, options)
+        parts["risk_deterministic"] = risk_points(
+            said.single.uncertainty.flatten(), said.single.loss.flatten()
+        )
+    return parts
+
+
+def _further(readings: Readings, options: ScoreOptions) -> Any:
+    if not readings.events and readings.std is None:
+        return further_of(readings, options)
+    ranking = ranking_scores(
+        readings.uncertainty.flatten(),
+        readings.loss.flatten(),
+        options,
+        events=readings.events,
+        independent=readings.uncertainty.shape[1] == 1,
+    )
+    return further_of(readings, options) + ranking
+
+
+def _before(said: Testimony, asked: _Asked) -> dict[str, Any]:
+    if asked.before is None:
+        return {}
+    if len(asked.before.mean) != said.n_rows:
+        raise ShapeError(
+            f"before must be a prediction of the same {said.n_rows} rows, got {len(asked.before.mean)}"
+        )
+    old = testimony_of(asked.before, said.y, Wanted(asked.coverage_level, asked.options.joint, None))
+    return {
+        "before": scores_of(old.readings, asked.options),
+        "against_before": differences(said.readings.rows, old.readings.rows, asked.options),
+    }
+
+
+def _groups(said: Testimony, asked: _Asked) -> dict[str, Any]:
+    if asked.groups is None:
+        return {}
+    values = asked.groups.cpu().numpy() if isinstance(asked.groups, Tensor) else asked.groups
+    names = group_names(values, rows=said.n_rows)
+    return {"groups": group_scores(names, said.readings.rows, said.readings.pairs, asked.options)}
+
+
+def _elsewhere(said: Testimony, asked: _Asked) -> dict[str, Any]:
+    if asked.elsewhere is None:
+        return {}
+    if asked.elsewhere.task != said.task:
+        raise OptionError(
+            f"rows from elsewhere must be predicted as {said.task}, got {asked.elsewhere.task!r}"
+        )
+    inside, outside = elsewhere_measures(said.pred), elsewhere_measures(asked.elsewhere)
+    return {
+        "elsewhere": elsewhere_scores(inside, outside, asked.options),
+        "elsewhere_histograms": elsewhere_histograms(inside["total"], outside["total"])
+        if "total" in inside
+        else (),
+    }
+
+
+def _row_values(readings: Readings) -> tuple[RowValues, ...]:
+    if len(readings.loss) > _KEPT_ROWS:
         return ()
-    point = point_scores(single, y, options)
-    if pred.tau is None:
-        return point
-    noise = pred.tau**-0.5
-    margin = noise * math.sqrt(2) * float(torch.erfinv(torch.tensor(level, dtype=torch.float64)))
-    centre = single.to(torch.float64)
-    law = GaussianMixture(centre.unsqueeze(0), noise)
-    covered = coverage_scores(centre - margin, centre + margin, y, options)
-    return point + regression_scores(law, y, options) + covered
-
-
-def _reliability_curve(bins: ReliabilityBins) -> tuple[CurvePoint, ...]:
-    rows = zip(bins.confidence.tolist(), bins.frequency.tolist(), bins.count.tolist(), strict=True)
-    return tuple(CurvePoint(stated, observed, int(count)) for stated, observed, count in rows if count)
-
-
-def _quantile_curve(pit: Tensor, options: ScoreOptions) -> tuple[CurvePoint, ...]:
-    columns = pit.reshape(1, -1).T if options.joint else pit.reshape(len(pit), -1)
-    observed = observed_frequencies(columns).T.tolist()
-    single = len(observed) == 1
     return tuple(
-        CurvePoint(level, share, len(columns), None if single else output)
-        for output, shares in enumerate(observed)
-        for level, share in zip(LEVELS, shares, strict=True)
+        RowValues(each.name, tuple(each.values.tolist()), each.proportion, each.output)
+        for each in readings.rows
     )
 
 
-def _general_notes(pred: Prediction) -> Iterable[str]:
-    rows = len(pred.mean)
-    if rows < _FEW_ROWS:
-        yield f"only {rows} rows: read the intervals, not the numbers"
-    yield from getattr(pred, "notes", ())
+def _evidence(said: Testimony, asked: _Asked, parts: Mapping[str, Any]) -> Evidence:
+    return Evidence(
+        n_rows=said.n_rows,
+        n_samples=said.n_samples,
+        level=asked.options.level,
+        coverage_level=asked.coverage_level,
+        scores=parts["scores"] + parts["further"],
+        p_value=parts["calibration_p_value"],
+        differences=parts["against_deterministic"],
+        samples=parts["samples"],
+        noise_known=said.noise_known,
+    )
 
 
-def _regression_notes(pred: RegressionPrediction, law: GaussianMixture | None) -> Iterable[str]:
-    if pred.tau is None:
-        yield "tau is not fitted: coverage is of the epistemic part alone, and there is no log likelihood"
-    if law is None:
-        yield "the samples were not kept: there is no CRPS, log likelihood or quantile calibration"
-    elif pred.tau is None and pred.n_samples < _WHOLE_BLOCKS:
-        yield f"the CRPS is approximate: {pred.n_samples} samples, fewer than two blocks of 16"
+def _general_notes(said: Testimony) -> Iterable[str]:
+    if said.n_rows < _FEW_ROWS:
+        yield f"only {said.n_rows} rows: read the intervals, not the numbers"
+    yield from getattr(said.pred, "notes", ())
+
+
+def _thin_notes(said: Testimony, parts: Mapping[str, Any]) -> Iterable[str]:
+    """Which numbers rest on too few rows."""
+    if said.wrong is not None and int(said.wrong.sum()) < _FEW_ERRORS:
+        errors = int(said.wrong.sum())
+        known = f"the ranking of errors and the thresholds rest on {errors} of them"
+        yield known if errors else "no prediction is wrong, so that the ranking of errors says nothing"
+    thin = sum(point.count < _FEW_IN_BIN for point in parts["curve"])
+    if thin:
+        points = f"{thin} of {len(parts['curve'])} points of the calibration curve"
+        yield f"{points} rest on fewer than {_FEW_IN_BIN} rows"
+    small = [each.group for each in parts.get("groups", ()) if each.n_rows < _FEW_IN_GROUP]
+    if small:
+        yield f"groups of fewer than {_FEW_IN_GROUP} rows: {', '.join(small)}"
+    if said.n_rows > _KEPT_ROWS:
+        yield f"scores of single rows are kept up to {_KEPT_ROWS} rows: this report cannot be compared by row"
 
 
 def _check_lengths(pred: Prediction, y: TensorLike) -> None:
@@ -269,8 +308,3 @@ def _check_lengths(pred: Prediction, y: TensorLike) -> None:
         raise DomainError("a prediction must have at least one row to be scored, got 0")
     if not shape or shape[0] != rows:
         raise ShapeError(f"y must have a value for each of the {rows} rows, got shape {shape}")
-
-
-def _outcomes_like(y: TensorLike, mean: Tensor) -> Tensor:
-    outcomes = float64("y", y)
-    return outcomes.unsqueeze(-1) if mean.shape == (*outcomes.shape, 1) else outcomes

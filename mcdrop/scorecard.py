@@ -1,15 +1,32 @@
-"""The report as data: scores with their intervals, the calibration curve, and notes.
+"""The report as data: scores with their intervals, curves, rows, groups, and a verdict in words.
 
 `mcdrop.evaluation.evaluate` fills it, `mcdrop.report` shows it, and it goes through JSON and back unchanged.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
+from pydantic import TypeAdapter
+
+from mcdrop.assessment.sections import (
+    CurvePoint,
+    Difference,
+    Finding,
+    GroupScores,
+    Histogram,
+    OodScore,
+    RiskPoint,
+    RowFact,
+    RowValues,
+    SamplesPoint,
+    SpreadPoint,
+    ThresholdChoice,
+    UncertaintyPart,
+    WidthPoint,
+)
 from mcdrop.errors import OptionError
-from mcdrop.intervals import Interval
 from mcdrop.scoring import Score
 
 __all__ = ["SCHEMA_VERSION", "CurvePoint", "Report"]
@@ -19,25 +36,8 @@ SCHEMA_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """One point of the calibration curve.
-
-    Attributes:
-        stated: Mean confidence of a bin, or a quantile's level.
-        observed: Share of events in the bin, or of outcomes up to the quantile.
-        count: Pairs behind it.
-        output: Which output it is about; None if there is one.
-    """
-
-    stated: float
-    observed: float
-    count: int
-    output: int | None = None
-
-
-@dataclass(frozen=True)
 class Report:
-    """Everything that `evaluate` found.
+    """Everything that `evaluate` found. What was not asked for, or cannot be known, is empty.
 
     Attributes:
         task: Of the prediction.
@@ -48,11 +48,32 @@ class Report:
         coverage_level: Nominal coverage of the prediction intervals that were checked.
         bins: Of the calibration errors.
         scores: Of the Monte Carlo prediction.
-        deterministic: The same scores of the deterministic pass, as far as it has them; empty if it is
-            unknown.
+        deterministic: The same scores of the deterministic pass, as far as it has them.
         curve: The calibration curve.
         calibration_p_value: Of the test that the prediction is calibrated; None if there is none.
         notes: What the reader should know: which number rests on too little, which is missing and why.
+        verdict: The findings in words.
+        further: More scores of the Monte Carlo prediction: overconfidence, other calibration errors, ranking.
+        further_deterministic: The same of the deterministic pass.
+        before: The scores before calibration.
+        against_deterministic: Paired differences: Monte Carlo minus deterministic.
+        against_before: Paired differences: calibrated minus before.
+        histograms: Of the confidence or the PIT.
+        widths: Coverage against width of a regression's intervals.
+        spreads: Error against standard deviation of a regression.
+        risk: The risk-coverage curve.
+        risk_deterministic: That of the deterministic pass.
+        choices: Thresholds that one might choose.
+        samples: Scores against the number of samples.
+        uncertainty: Its parts.
+        rows: Those that stand out.
+        group_by: What the groups are values of.
+        groups: Scores by group.
+        elsewhere: How well rows of another distribution are told apart.
+        elsewhere_histograms: Of the uncertainty, in and out of the distribution.
+        row_values: Scores of every row, for comparisons.
+        outcomes_digest: Of the outcomes: reports with the same one can be compared row by row.
+        facts: About data and model, by name.
     """
 
     task: str
@@ -67,6 +88,28 @@ class Report:
     curve: tuple[CurvePoint, ...]
     calibration_p_value: float | None
     notes: tuple[str, ...]
+    verdict: tuple[Finding, ...] = ()
+    further: tuple[Score, ...] = ()
+    further_deterministic: tuple[Score, ...] = ()
+    before: tuple[Score, ...] = ()
+    against_deterministic: tuple[Difference, ...] = ()
+    against_before: tuple[Difference, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    widths: tuple[WidthPoint, ...] = ()
+    spreads: tuple[SpreadPoint, ...] = ()
+    risk: tuple[RiskPoint, ...] = ()
+    risk_deterministic: tuple[RiskPoint, ...] = ()
+    choices: tuple[ThresholdChoice, ...] = ()
+    samples: tuple[SamplesPoint, ...] = ()
+    uncertainty: tuple[UncertaintyPart, ...] = ()
+    rows: tuple[RowFact, ...] = ()
+    group_by: str | None = None
+    groups: tuple[GroupScores, ...] = ()
+    elsewhere: tuple[OodScore, ...] = ()
+    elsewhere_histograms: tuple[Histogram, ...] = ()
+    row_values: tuple[RowValues, ...] = ()
+    outcomes_digest: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
 
     def score(self, name: str, *, output: int | None = None) -> Score:
         """The score of that name.
@@ -74,13 +117,17 @@ class Report:
         Raises:
             OptionError: If the report has none; says which it has.
         """
-        for each in self.scores:
+        for each in self.all_scores():
             if each.name == name and each.output == output:
                 return each
-        known = ", ".join(dict.fromkeys(each.name for each in self.scores))
+        known = ", ".join(dict.fromkeys(each.name for each in self.all_scores()))
         raise OptionError(
             f"score must be one of {known}, got {name!r}" + ("" if output is None else f" of output {output}")
         )
+
+    def all_scores(self) -> tuple[Score, ...]:
+        """The first and the further scores of the Monte Carlo prediction."""
+        return self.scores + self.further
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, with `schema_version`."""
@@ -88,7 +135,7 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON, which has no infinity: such a score is the string "Infinity" or "-Infinity"."""
-        return json.dumps(_finite_json(self.to_dict()), indent=2, allow_nan=False) + "\n"
+        return json.dumps(_finite_json(self.to_dict()), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -96,25 +143,12 @@ class Report:
 
         Raises:
             OptionError: If it is of another schema version.
+            ValueError: If a part is missing or of another type.
         """
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise OptionError(f"a report must have schema_version {SCHEMA_VERSION}, got {version!r}")
-        fields = {key: value for key, value in data.items() if key != "schema_version"}
-        return cls(
-            **fields
-            | {
-                "scores": tuple(_read_score(each) for each in data["scores"]),
-                "deterministic": tuple(_read_score(each) for each in data["deterministic"]),
-                "curve": tuple(CurvePoint(**each) for each in data["curve"]),
-                "notes": tuple(data["notes"]),
-            }
-        )
-
-
-def _read_score(data: dict[str, Any]) -> Score:
-    interval = None if data["interval"] is None else Interval(**data["interval"])
-    return Score(data["name"], float(data["value"]), interval, data["output"])
+        return TypeAdapter(cls).validate_python({k: v for k, v in data.items() if k != "schema_version"})
 
 
 def _finite_json(value: Any) -> Any:

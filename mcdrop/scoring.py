@@ -9,47 +9,45 @@ Alphabet: S samples, N rows, C classes, D outputs, ... further dimensions. Furth
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
-from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error, top_label
-from mcdrop.metrics.classification import (
-    binary_brier_score,
-    binary_correct,
-    binary_negative_log_likelihood,
-    brier_score,
-    correct,
-    negative_log_likelihood,
-)
-from mcdrop.metrics.crps import crps_blocks, crps_mixture
-from mcdrop.metrics.regression import absolute_error, mixture_negative_log_likelihood, squared_error
+from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error
+from mcdrop.metrics.corp import BrierSplit
 from mcdrop.metrics.regression_calibration import (
-    covered,
-    interval_width,
-    pit_mixture,
-    pit_samples,
+    expected_normalized_calibration_error,
     quantile_calibration_error,
 )
+from mcdrop.metrics.reliability import bin_index
+from mcdrop.metrics.resampling import calibrated_errors, resampling_generator
+from mcdrop.metrics.smooth_calibration import smooth_calibration_error
+from mcdrop.rowscores import RowScores
 
 __all__ = [
     "HIGHER_IS_BETTER",
-    "GaussianMixture",
     "Score",
     "ScoreOptions",
-    "binary_scores",
-    "classification_scores",
-    "coverage_scores",
-    "point_scores",
-    "regression_scores",
+    "calibration_scores",
+    "overconfidence_score",
+    "quantile_scores",
+    "row_score",
+    "row_scores",
+    "smooth_scores",
+    "split_scores",
+    "spread_scores",
 ]
 
-HIGHER_IS_BETTER: Final = frozenset({"accuracy", "coverage"})
+HIGHER_IS_BETTER: Final = frozenset({"accuracy", "coverage", "error_aupr", "error_auroc"})
 """Names of the scores of which more is better; of all others less is."""
+
+_REDRAWN: Final = 200
+_SMOOTH_REDRAWN: Final = 20  # each takes some milliseconds, and only their mean is shown
 
 
 @dataclass(frozen=True)
@@ -57,17 +55,22 @@ class Score:
     """One number about a set of predictions.
 
     Attributes:
-        name: `accuracy`, `nll`, `brier`, `ece`, `ece_l2`, `rmse`, `mae`, `crps`, `coverage`, `width` or
-            `qce`.
+        name: `accuracy`, `nll`, `brier`, `ece`, `ece_l2`, `rmse`, `mae`, `crps`, `coverage`, `width`, `qce`,
+            and of the further ones `ece_smooth`, `brier_miscalibration`, `brier_refinement`, `ence`,
+            `overconfidence`, `error_auroc`, `error_aupr`, `aurc`, `augrc`.
         value: The number; nats for `nll`, units of the output for `rmse`, `mae`, `crps` and `width`.
-        interval: Its confidence interval, or None if there is none (one row, or an infinite score).
+        interval: Its confidence interval, or None if there is none (one row, an infinite score, or a number
+            for which no interval is known that holds).
         output: Which output of the model it is about; None if there is one, or the score is joint.
+        reference: What a calibrated prediction would have on average on as many rows, where that is not 0;
+            None if it is not known.
     """
 
     name: str
     value: float
     interval: Interval | None = None
     output: int | None = None
+    reference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,168 +90,143 @@ class ScoreOptions:
     joint: bool = False
 
 
-@dataclass(frozen=True)
-class GaussianMixture:
-    """The predictive law of a regression.
-
-    Attributes:
-        samples: (S, N, ...) mean of each sample.
-        noise_std: Standard deviation of the noise around each sample, in units of the output; None if
-            unknown.
-    """
-
-    samples: Tensor
-    noise_std: float | None
+def row_scores(rows: Iterable[RowScores], options: ScoreOptions) -> tuple[Score, ...]:
+    """The means over the rows, with their intervals; of squared errors the root."""
+    return tuple(row_score(each, options) for each in rows)
 
 
-def classification_scores(
-    probs: Tensor, y: Tensor, options: ScoreOptions, *, class_axis: int = -1
-) -> tuple[Score, ...]:
-    """Accuracy, log score, Brier score and top-label calibration of class probabilities.
-
-    Args:
-        probs: (N, ..., C) class probabilities.
-        y: (N, ...) labels.
-        options: How.
-        class_axis: Where the classes are.
-
-    Raises:
-        ShapeError: If the shapes do not fit.
-        DomainError: If `probs` are no probabilities or a label is no class.
-    """
-    rows = [
-        _proportion("accuracy", correct(probs, y, class_axis=class_axis), options),
-        _mean("nll", negative_log_likelihood(probs, y, class_axis=class_axis), options),
-        _mean("brier", brier_score(probs, y, class_axis=class_axis), options),
-    ]
-    return (*rows, *_calibration(*top_label(probs, y, class_axis=class_axis), options))
+def row_score(rows: RowScores, options: ScoreOptions) -> Score:
+    """The mean over the rows, with its interval: Wilson's for shares, else a bootstrap's."""
+    if rows.proportion:
+        hits = rows.values.sum().item()
+        interval = wilson_interval(hits, len(rows.values), level=options.level)
+        return Score(rows.name, hits / len(rows.values), interval, rows.output)
+    score = _mean(rows.name, rows.values, options)
+    return replace(_root(score) if rows.name == "mse" else score, output=rows.output)
 
 
-def binary_scores(p: Tensor, y: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
-    """Accuracy, log score, Brier score and calibration of P(y = 1); of several labels a row has the mean.
+def calibration_scores(confidence: Tensor, event: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
+    """ECE and the debiased L2 error of pairs.
 
     Args:
-        p: (N, ...) probabilities of the event.
-        y: (N, ...) outcomes, 0 or 1.
+        confidence: (N, ...) stated probabilities.
+        event: (N, ...) outcomes, 0 or 1.
         options: How.
 
     Raises:
         ShapeError: If the shapes differ.
-        DomainError: If `p` lies outside [0, 1] or an outcome is not 0 or 1.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
     """
-    rows = [
-        _proportion("accuracy", binary_correct(p, y), options),
-        _mean("nll", binary_negative_log_likelihood(p, y), options),
-        _mean("brier", binary_brier_score(p, y), options),
-    ]
-    return (*rows, *_calibration(p, y, options))
-
-
-def point_scores(mean: Tensor, y: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
-    """RMSE and MAE of the predicted means.
-
-    Args:
-        mean: (N, ...) predictions.
-        y: (N, ...) outcomes.
-        options: How.
-
-    Raises:
-        ShapeError: If the shapes differ.
-    """
-    squares = squared_error(mean, y)
-    roots = tuple(_root(score) for score in _each_output("rmse", squares, _mean, options))
-    return roots + _each_output("mae", absolute_error(mean, y), _mean, options)
-
-
-def regression_scores(law: GaussianMixture, y: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
-    """Log score (if the noise is known), CRPS and error of quantile calibration.
-
-    Args:
-        law: The prediction.
-        y: (N, ...) outcomes.
-        options: How.
-
-    Raises:
-        ShapeError: If the shapes do not fit.
-    """
-    samples, noise = law.samples, law.noise_std
-    if noise is None:
-        crps, pit = crps_blocks(samples, y), pit_samples(samples, y)
-        return _each_output("crps", crps, _mean, options) + _each_output("qce", pit, _quantiles, options)
-    nll = mixture_negative_log_likelihood(samples, noise, y)
-    crps, pit = crps_mixture(samples, noise, y), pit_mixture(samples, noise, y)
-    return (
-        *_each_output("nll", nll, _mean, options),
-        *_each_output("crps", crps, _mean, options),
-        *_each_output("qce", pit, _quantiles, options),
-    )
-
-
-def coverage_scores(lower: Tensor, upper: Tensor, y: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
-    """Share of outcomes in their intervals, and the mean width of these.
-
-    Args:
-        lower: (N, ...) lower ends.
-        upper: (N, ...) upper ends.
-        y: (N, ...) outcomes.
-        options: How.
-
-    Raises:
-        ShapeError: If the shapes differ.
-        DomainError: If an upper end lies below its lower end.
-    """
-    return _each_output("coverage", covered(lower, upper, y), _proportion, options) + _each_output(
-        "width", interval_width(lower, upper), _mean, options
-    )
-
-
-def _each_output(
-    name: str, values: Tensor, score: Callable[[str, Tensor, ScoreOptions], Score], options: ScoreOptions
-) -> tuple[Score, ...]:
-    """One score for each output (column), or a single one if there is one output or they are joint."""
-    columns = values.reshape(len(values), -1)
-    if options.joint or columns.shape[1] == 1:
-        return (score(name, columns if options.joint else columns[:, 0], options),)
-    return tuple(replace(score(name, columns[:, d], options), output=d) for d in range(columns.shape[1]))
-
-
-def _mean(name: str, values: Tensor, options: ScoreOptions) -> Score:
-    rows = values.reshape(len(values), -1).mean(1)
-    usable = len(rows) > 1 and bool(rows.isfinite().all())
-    interval = mean_interval(rows, level=options.level, seed=options.seed) if usable else None
-    return Score(name, rows.mean().item(), interval)
-
-
-def _proportion(name: str, hits: Tensor, options: ScoreOptions) -> Score:
-    if hits.ndim > 1 and hits.shape[1:].numel() > 1:
-        return _mean(name, hits, options)  # a row of pixels is no coin: its share counts once
-    successes = hits.sum().item()
-    return Score(name, successes / len(hits), wilson_interval(successes, len(hits), level=options.level))
-
-
-def _calibration(confidence: Tensor, event: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
     bins, level = options.bins, options.level
     width = expected_calibration_error(confidence, event, bins=bins).item()
     mass = debiased_l2_error(confidence, event, bins=bins).item()
     if confidence.numel() < 2:
         return Score("ece", width), Score("ece_l2", mass)
+    interval = ece_interval(confidence, event, bins=bins, level=level, seed=options.seed)
     return (
-        Score("ece", width, ece_interval(confidence, event, bins=bins, level=level, seed=options.seed)),
+        Score("ece", width, interval, reference=_redrawn_error(confidence, options)),
         Score("ece_l2", mass, l2_interval(confidence, event, bins=bins, level=level)),
     )
 
 
-def _quantiles(name: str, pit: Tensor, options: ScoreOptions) -> Score:
-    flat = pit.flatten()
-    interval = qce_interval(flat, level=options.level, seed=options.seed) if len(flat) > 1 else None
-    return Score(name, quantile_calibration_error(flat).item(), interval)
+def smooth_scores(confidence: Tensor, event: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
+    """Smooth ECE beside its mean on redrawn, hence calibrated, events.
+
+    Args:
+        confidence: (N, ...) stated probabilities.
+        event: (N, ...) outcomes, 0 or 1.
+        options: How.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
+    """
+    stated = confidence.to(torch.float64).flatten().cpu()
+    generator = resampling_generator(options.seed)
+    redrawn = [
+        smooth_calibration_error(stated, torch.bernoulli(stated.clamp(0, 1), generator=generator))
+        for _ in range(_SMOOTH_REDRAWN)
+    ]
+    value = smooth_calibration_error(confidence, event)
+    return (Score("ece_smooth", value, reference=math.fsum(redrawn) / len(redrawn)),)
+
+
+def split_scores(split: BrierSplit) -> tuple[Score, ...]:
+    """The two parts of a Brier score: what monotone recalibration would gain, and what would remain."""
+    return (
+        Score("brier_miscalibration", max(0.0, split.miscalibration)),
+        Score("brier_refinement", split.refinement),
+    )
+
+
+def overconfidence_score(confidence: Tensor, event: Tensor, options: ScoreOptions) -> Score:
+    """Mean stated probability minus share of events: above 0 the prediction promises too much.
+
+    Args:
+        confidence: (N, ...) stated probabilities.
+        event: Outcomes 0 or 1 of the same rows.
+        options: How.
+    """
+    gap = confidence.to(torch.float64) - event.to(torch.float64).reshape(confidence.shape)
+    return _mean("overconfidence", gap.reshape(len(gap), -1).mean(1), options)
+
+
+def quantile_scores(pit: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
+    """Error of quantile calibration.
+
+    Args:
+        pit: (N, ...) PIT values.
+        options: How.
+    """
+    columns = pit.reshape(len(pit), -1)
+    if options.joint or columns.shape[1] == 1:
+        return (_quantiles(columns.flatten(), options),)
+    outputs = range(columns.shape[1])
+    return tuple(replace(_quantiles(columns[:, d], options), output=d) for d in outputs)
+
+
+def spread_scores(std: Tensor, error: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
+    """ENCE beside what right standard deviations would have; none where a std is 0 or there is one row.
+
+    Args:
+        std: (N, ...) predicted standard deviations.
+        error: (N, ...) outcome minus prediction.
+        options: How.
+    """
+    spreads, errors = std.reshape(len(std), -1), error.reshape(len(std), -1)
+    if len(std) < 2 or bool((spreads <= 0).any()):
+        return ()
+    found = []
+    for d in range(spreads.shape[1]):
+        ence = expected_normalized_calibration_error(
+            spreads[:, d], errors[:, d], bins=options.bins, seed=options.seed
+        )
+        output = None if spreads.shape[1] == 1 else d
+        found.append(Score("ence", ence.value, None, output, ence.reference))
+    return tuple(found)
+
+
+def _mean(name: str, values: Tensor, options: ScoreOptions) -> Score:
+    usable = len(values) > 1 and bool(values.isfinite().all())
+    interval = mean_interval(values, level=options.level, seed=options.seed) if usable else None
+    return Score(name, values.mean().item(), interval)
+
+
+def _redrawn_error(confidence: Tensor, options: ScoreOptions) -> float:
+    flat = confidence.to(torch.float64).flatten().clamp(0, 1)
+    index = bin_index(flat, bins=options.bins, binning="equal_width")
+    generator = resampling_generator(options.seed)
+    return calibrated_errors(flat, index, options.bins, _REDRAWN, generator).mean().item()
+
+
+def _quantiles(pit: Tensor, options: ScoreOptions) -> Score:
+    interval = qce_interval(pit, level=options.level, seed=options.seed) if len(pit) > 1 else None
+    return Score("qce", quantile_calibration_error(pit).item(), interval)
 
 
 def _root(score: Score) -> Score:
+    root = math.sqrt(score.value)
     if score.interval is None:
-        return replace(score, value=math.sqrt(score.value))
-    ends = (math.sqrt(max(0.0, end)) for end in (score.interval.lower, score.interval.upper))
-    lower, upper = ends
-    return replace(
-        score, value=math.sqrt(score.value), interval=replace(score.interval, lower=lower, upper=upper)
-    )
+        return Score("rmse", root)
+    lower, upper = (math.sqrt(max(0.0, end)) for end in (score.interval.lower, score.interval.upper))
+    return Score("rmse", root, replace(score.interval, lower=lower, upper=upper))

@@ -78,7 +78,7 @@ def command(
     mc = loaded_model(checkpoint, device=device, allow=allow_package)
     rows = model_data(manifest_of(mc), data, target=target)
     outcomes = targets(manifest_of(mc), rows, target=target)
-    sampling = Sampling(n_samples, seed, exact=False, keep_samples=mc.task == "regression")
+    sampling = Sampling(n_samples, seed, exact=False, keep_samples=True if mc.task == "regression" else None)
     found = evaluate(predictions(mc, rows, sampling), outcomes, bins=bins, level=level)
     failures = check_gates(found, gates, strict=strict)
     _show(found, json)

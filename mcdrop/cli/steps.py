@@ -4,7 +4,7 @@ The steps are the same with and without a terminal, so that the numbers are, too
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.console import Console
@@ -20,6 +20,8 @@ __all__ = ["Sampling", "predictions"]
 ROWS: Final = 256
 """In one step."""
 
+_KEPT_BYTES: Final = 2**30
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -29,13 +31,13 @@ class Sampling:
         n_samples: None for the checkpoint's.
         seed: None for the checkpoint's.
         exact: Whether the bits must not depend on the other rows.
-        keep_samples: Whether the result holds them.
+        keep_samples: Whether the result holds them; None: if those of all rows fit in 1 GiB.
     """
 
     n_samples: int | None
     seed: int | None
     exact: bool
-    keep_samples: bool
+    keep_samples: bool | None
 
 
 def predictions(mc: MCDropout, data: Data, sampling: Sampling) -> Predictive:
@@ -47,8 +49,17 @@ def predictions(mc: MCDropout, data: Data, sampling: Sampling) -> Predictive:
         parts: list[Predictive] = []
         for rows in _steps(len(data)):
             parts.append(_prediction(mc, _picked(data.inputs, rows), sampling, rows))
+            sampling = _settled(sampling, parts[0], len(data))
             progress.advance(task, len(parts[-1]))
     return type(parts[0]).concatenate(parts)
+
+
+def _settled(sampling: Sampling, first: Predictive, rows: int) -> Sampling:
+    """The same, now that the first rows show how large the samples are."""
+    if sampling.keep_samples is not None or first.kept_samples is None:
+        return sampling
+    whole = first.kept_samples.nbytes / len(first) * rows
+    return replace(sampling, keep_samples=whole <= _KEPT_BYTES)
 
 
 def _steps(rows: int) -> Iterator[range]:

@@ -1,31 +1,20 @@
-"""The report in a terminal: one table, then what the reader should know."""
+"""The report in a terminal: the verdict, one table, then what the reader should know."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mcdrop.intervals import Interval
+from mcdrop.report.wording import TITLES, arrow, ends, number, score_title
 from mcdrop.scorecard import Report
-from mcdrop.scoring import HIGHER_IS_BETTER, Score
+from mcdrop.scoring import Score
 
 __all__ = ["render"]
 
-_TITLES: Final = {
-    "accuracy": "accuracy",
-    "brier": "Brier score",
-    "coverage": "coverage",
-    "crps": "CRPS",
-    "ece": "ECE",
-    "ece_l2": "ECE, L2 debiased",
-    "mae": "MAE",
-    "nll": "NLL (nats)",
-    "qce": "quantile calibration error",
-    "rmse": "RMSE",
-    "width": "interval width",
-}
-_BETTER: Final = {True: "↑", False: "↓"}
+_STYLES: Final = {"good": "green", "bad": "yellow", "open": ""}
+_MARKS: Final = {"good": "✓", "bad": "✗", "open": "?"}
 
 
 def render(report: Report) -> RenderableType:
@@ -35,17 +24,19 @@ def render(report: Report) -> RenderableType:
         report: What was found.
 
     Returns:
-        Facts, the table of scores (Monte Carlo with interval beside deterministic), the verdict and the
+        Facts, the verdict, the table of scores (Monte Carlo with interval beside deterministic) and the
         notes.
     """
-    return Group(_facts(report), _table(report), *_verdict(report), *_notes(report))
+    return Group(_facts(report), *_verdict(report), _table(report), *_groups(report), *_notes(report))
 
 
 def _facts(report: Report) -> Text:
-    return Text(
-        f"{report.task}: n = {report.n_rows} rows, {report.n_samples} samples, seed {report.seed}",
-        style="bold",
-    )
+    sampled = f"{report.n_samples} samples, seed {report.seed}" if report.n_samples else "no samples"
+    return Text(f"{report.task}: n = {report.n_rows} rows, {sampled}", style="bold")
+
+
+def _verdict(report: Report) -> list[Text]:
+    return [Text(f"{_MARKS[each.status]} {each.text}", style=_STYLES[each.status]) for each in report.verdict]
 
 
 def _table(report: Report) -> Table:
@@ -54,45 +45,46 @@ def _table(report: Report) -> Table:
     table.add_column("")
     table.add_column("MC dropout", justify="right")
     table.add_column(f"{report.level:.0%} interval", justify="right")
-    if report.deterministic:
-        table.add_column("deterministic", justify="right")
-    single = {(score.name, score.output): score for score in report.deterministic}
+    for others, title in ((report.deterministic, "deterministic"), (report.before, "before")):
+        if others:
+            table.add_column(title, justify="right")
     for score in report.scores:
-        table.add_row(*_cells(report, score, single.get((score.name, score.output))))
+        table.add_row(*_cells(report, score, _columns(report)))
+    if report.further:
+        table.add_section()
+    for score in report.further:
+        table.add_row(*_cells(report, score, _columns(report)))
     return table
 
 
-def _cells(report: Report, score: Score, single: Score | None) -> list[str]:
-    arrow = _BETTER[score.name in HIGHER_IS_BETTER]
-    cells = [_title(report, score), "" if score.name == "coverage" else arrow, _number(score.value)]
-    cells.append("" if score.interval is None else _ends(score.interval))
-    if report.deterministic:
-        cells.append("" if single is None else _number(single.value))
-    return cells
+def _columns(report: Report) -> list[Sequence[Score]]:
+    single = report.deterministic + report.further_deterministic
+    return [others for others in (single if report.deterministic else (), report.before) if others]
 
 
-def _title(report: Report, score: Score) -> str:
-    title = _TITLES[score.name]
-    if score.name in {"coverage", "width"}:
-        title = f"{title} at {report.coverage_level:.0%}"
-    return title if score.output is None else f"{title} [{score.output}]"
+def _cells(report: Report, score: Score, others: Sequence[Sequence[Score]]) -> list[str]:
+    cells = [score_title(report, score), arrow(score.name), number(score.value), ends(score.interval)]
+    return cells + [_same(score, column) for column in others]
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _same(score: Score, column: Sequence[Score]) -> str:
+    found = (each.value for each in column if (each.name, each.output) == (score.name, score.output))
+    return number(next(found, None))
 
 
-def _ends(interval: Interval) -> str:
-    return f"{_number(interval.lower)} to {_number(interval.upper)}"
-
-
-def _verdict(report: Report) -> list[Text]:
-    p = report.calibration_p_value
-    if p is None:
+def _groups(report: Report) -> list[RenderableType]:
+    if not report.groups:
         return []
-    if p < 1 - report.level:
-        return [Text(f"not calibrated (p = {p:.2g})", style="yellow")]
-    return [Text(f"no sign of miscalibration in these rows (p = {p:.2g})", style="green")]
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column(report.group_by or "group")
+    table.add_column("rows", justify="right")
+    names = [(each.name, each.output) for each in report.groups[0].scores]
+    for name, output in names:
+        table.add_column(TITLES[name] if output is None else f"{TITLES[name]} [{output}]", justify="right")
+    for group in report.groups:
+        values = {(each.name, each.output): each.value for each in group.scores}
+        table.add_row(group.group, str(group.n_rows), *(number(values.get(key)) for key in names))
+    return [Text(), table]
 
 
 def _notes(report: Report) -> list[Text]:

@@ -37,15 +37,30 @@ def test_outputs_have_their_own_lines_and_levels_their_names() -> None:
     assert "deterministic" not in shown
 
 
-def test_it_says_whether_the_rows_speak_against_calibration() -> None:
-    assert "not calibrated (p = 0.001)" in text(replace(CLASSES, calibration_p_value=0.001))
-    assert "no sign of miscalibration in these rows (p = 0.4)" in text(
-        replace(CLASSES, calibration_p_value=0.4)
-    )
+def test_the_verdict_comes_before_the_numbers() -> None:
+    shown = text(CLASSES)
+    for finding in CLASSES.verdict:
+        assert finding.text.partition(":")[0] in shown
+    assert shown.index("calibrated") < shown.index("accuracy")
+
+
+def test_further_scores_and_those_before_calibration_have_their_place() -> None:
+    shown = text(replace(CLASSES, before=CLASSES.scores))
+    for title in ("AUROC of errors", "ECE, smooth", "over-confidence", "before"):
+        assert title in shown
+
+
+def test_groups_have_a_table_of_their_own() -> None:
+    groups = ["north", "south"] * 75
+    report = evaluate(FakeClassPrediction(PROBS), permutation(150) % 3, groups=groups, group_by="region")
+    shown = text(report)
+    assert all(word in shown for word in ("region", "north", "south"))
 
 
 def test_notes_come_last() -> None:
-    assert text(REGRESSION).rstrip().endswith("note: only 40 rows: read the intervals, not the numbers")
+    lines = text(REGRESSION).rstrip().splitlines()
+    assert "note: only 40 rows: read the intervals, not the numbers" in lines
+    assert lines[-1].startswith("note: ")
 
 
 def test_every_score_that_can_have_a_gate_has_a_title() -> None:

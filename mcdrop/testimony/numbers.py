@@ -1,0 +1,192 @@
+"""Regressions, read: with or without the noise around the samples.
+
+Alphabet: S samples, N rows, D outputs, k cases of a row, ... further dimensions.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
+
+import torch
+from torch import Tensor
+
+from mcdrop.assessment.diagrams import thinned
+from mcdrop.assessment.readings import Readings, regression_readings
+from mcdrop.assessment.samples import fitting_rows
+from mcdrop.assessment.splits import Described
+from mcdrop.errors import NotFittedError, SamplesNotKeptError
+from mcdrop.mixture import mixture_quantile
+from mcdrop.rowscores import GaussianMixture
+from mcdrop.testimony.protocols import (
+    Prediction,
+    RegressionPrediction,
+    Testimony,
+    Wanted,
+    row_mean,
+    samples_of,
+)
+
+__all__ = ["law_of", "regression_parts", "regression_testimony"]
+
+_WHOLE_BLOCKS: Final = 32  # samples from which the CRPS can pair independent blocks of 16
+_SHOWN: Final = 3
+
+
+def regression_testimony(pred: Prediction, y: Tensor, wanted: Wanted) -> Testimony:
+    """Of real numbers (N, ...) and outcomes.
+
+    Raises:
+        ShapeError: If the shapes differ.
+    """
+    pred = cast(RegressionPrediction, pred)
+    y = y.unsqueeze(-1) if pred.mean.shape == (*y.shape, 1) else y
+    law, ends = law_of(pred), _known_interval(pred, wanted.coverage_level)
+    parts = regression_parts(pred, law)
+    std = parts.get("total")
+    readings = regression_readings(pred.mean, y, law=law, std=std, interval=ends, joint=wanted.joint)
+    return Testimony(
+        pred,
+        y,
+        readings,
+        _single_readings(pred, y, wanted),
+        parts,
+        None,
+        _described_numbers(pred.mean, y, readings, parts),
+        _regression_terms(law, y),
+        None if law is None else lambda level: _intervals_of(law, level),
+        law is None or law.noise_std is not None,
+        tuple(_regression_notes(pred, law)),
+    )
+
+
+def law_of(pred: RegressionPrediction) -> GaussianMixture | None:
+    """The mixture if the samples are at hand."""
+    samples = samples_of(pred)
+    if samples is None:
+        return None
+    noise = getattr(pred, "noise_std", None)
+    if noise is None and pred.tau is not None:
+        noise = pred.tau**-0.5
+    return GaussianMixture(samples.to(torch.float64), noise)
+
+
+def _known_interval(pred: RegressionPrediction, level: float) -> tuple[Tensor, Tensor] | None:
+    try:
+        return pred.interval(level)
+    except (SamplesNotKeptError, NotFittedError):
+        return None
+
+
+def _intervals_of(law: GaussianMixture, level: float) -> tuple[Tensor, Tensor]:
+    """Ends of the central intervals of some rows."""
+    rows = thinned(law.samples.shape[1])
+    samples = law.samples[:, rows]
+    noise = torch.zeros_like(samples) if law.noise_std is None else _noise(law)[:, rows]
+    lower, upper = (mixture_quantile(samples, noise, share) for share in ((1 - level) / 2, (1 + level) / 2))
+    return lower, upper
+
+
+def regression_parts(pred: RegressionPrediction, law: GaussianMixture | None) -> dict[str, Tensor]:
+    """(N, k) standard deviations `total`, `aleatoric`, `epistemic`, as far as they are known.
+
+    Args:
+        pred: Its own `std` and `epistemic_std` are taken if it has them.
+        law: Its samples and noise.
+    """
+    parts = {**_parts_of_law(law), **_parts_of_prediction(pred)}
+    if "total" not in parts and parts:
+        parts["total"] = torch.stack([part.square() for part in parts.values()]).sum(0).sqrt()
+    return {name: parts[name] for name in ("total", "aleatoric", "epistemic") if name in parts}
+
+
+def _parts_of_law(law: GaussianMixture | None) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    if law is not None and len(law.samples) > 1:
+        parts["epistemic"] = _columns(law.samples.std(0))
+    if law is not None and law.noise_std is not None:
+        parts["aleatoric"] = _columns(_noise(law).square().mean(0).sqrt())
+    return parts
+
+
+def _parts_of_prediction(pred: RegressionPrediction) -> dict[str, Tensor]:
+    known = {"total": getattr(pred, "std", None), "epistemic": getattr(pred, "epistemic_std", None)}
+    return {name: _columns(values) for name, values in known.items() if isinstance(values, Tensor)}
+
+
+def _noise(law: GaussianMixture) -> Tensor:
+    """(S, N, ...) standard deviation of the noise."""
+    return torch.as_tensor(law.noise_std, dtype=torch.float64).expand_as(law.samples)
+
+
+def _columns(values: Tensor) -> Tensor:
+    return values.to(torch.float64).reshape(len(values), -1)
+
+
+def _regression_terms(
+    law: GaussianMixture | None, y: Tensor
+) -> dict[str, tuple[Tensor, Callable[[Tensor], float]]]:
+    if law is None or len(law.samples) < 2:
+        return {}
+    rows = fitting_rows(law.samples)
+    samples, outcomes = law.samples[:, rows], y[rows]
+    errors = samples - outcomes
+    found = {"rmse": (errors, _root_mean_square)}
+    if law.noise_std is not None:
+        noise = _noise(law)[:, rows]
+        logs = -0.5 * (errors / noise).square() - noise.log() - 0.5 * math.log(2 * math.pi)
+        return {"nll": (logs, _mixture_log_score), **found}
+    return found
+
+
+def _root_mean_square(errors: Tensor) -> float:
+    return errors.mean(0).square().mean().sqrt().item()
+
+
+def _mixture_log_score(logs: Tensor) -> float:
+    return -(logs.logsumexp(0) - math.log(len(logs))).mean().item()
+
+
+def _single_readings(pred: RegressionPrediction, y: Tensor, wanted: Wanted) -> Readings | None:
+    """Of the deterministic pass: a point without noise, a Gaussian around it with tau."""
+    single = pred.deterministic
+    if single is None:
+        return None
+    if pred.tau is None:
+        return regression_readings(single, y, law=None, std=None, interval=None, joint=wanted.joint)
+    noise = pred.tau**-0.5
+    level = torch.tensor(wanted.coverage_level, dtype=torch.float64)
+    margin = noise * math.sqrt(2) * torch.erfinv(level).item()
+    centre = single.to(torch.float64)
+    law = GaussianMixture(centre.unsqueeze(0), noise)
+    ends = centre - margin, centre + margin
+    return regression_readings(single, y, law=law, std=None, interval=ends, joint=wanted.joint)
+
+
+def _described_numbers(mean: Tensor, y: Tensor, readings: Readings, parts: Mapping[str, Tensor]) -> Described:
+    total, distance = readings.uncertainty.mean(1), readings.loss.mean(1)
+    epistemic = parts.get("epistemic")
+    tiny = torch.finfo(torch.float64).tiny
+    return Described(
+        lambda row: _numbers(y[row]),
+        lambda row: _numbers(mean[row]),
+        None,
+        total,
+        None if epistemic is None else row_mean(epistemic),
+        torch.where(distance > 0, distance / total.clamp(min=tiny), -math.inf),
+    )
+
+
+def _numbers(values: Tensor) -> str:
+    shown = [f"{value:.5g}" for value in values.flatten()[:_SHOWN].tolist()]
+    return ", ".join(shown) + (", ..." if values.numel() > _SHOWN else "")
+
+
+def _regression_notes(pred: RegressionPrediction, law: GaussianMixture | None) -> Iterable[str]:
+    if pred.tau is None and (law is None or law.noise_std is None):
+        yield "tau is not fitted: coverage is of the epistemic part alone, and there is no log likelihood"
+    if law is None:
+        yield "the samples were not kept: there is no CRPS, log likelihood or quantile calibration"
+    elif law.noise_std is None and pred.n_samples < _WHOLE_BLOCKS:
+        yield f"the CRPS is approximate: {pred.n_samples} samples, fewer than two blocks of 16"
+    if pred.mean.numel() > len(pred.mean):
+        yield "several outputs: rows are ranked by std and error, each divided by its mean over the rows"

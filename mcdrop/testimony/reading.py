@@ -1,0 +1,59 @@
+"""A prediction and its outcomes, read by the rules of the task."""
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from torch import Tensor
+
+from mcdrop.errors import OptionError
+from mcdrop.shapes import TensorLike, float64
+from mcdrop.testimony.classes import (
+    binary_testimony,
+    class_parts,
+    classification_testimony,
+    largest_probability,
+)
+from mcdrop.testimony.numbers import law_of, regression_parts, regression_testimony
+from mcdrop.testimony.protocols import Prediction, RegressionPrediction, Testimony, Wanted, row_mean
+
+__all__ = ["elsewhere_measures", "testimony_of"]
+
+
+def testimony_of(pred: Prediction, y: TensorLike, wanted: Wanted) -> Testimony:
+    """Read a prediction beside its outcomes.
+
+    Args:
+        pred: Of N rows.
+        y: (N, ...) outcomes.
+        wanted: How.
+
+    Raises:
+        ShapeError: If `y` does not fit.
+        DomainError: If labels are no classes.
+        OptionError: If the task has no scores.
+    """
+    if pred.task not in _TASKS:
+        raise OptionError(f"a prediction must be of task {', '.join(_TASKS)} to be scored, got {pred.task!r}")
+    return _TASKS[pred.task](pred, float64("y", y), wanted)
+
+
+def elsewhere_measures(pred: Prediction) -> dict[str, Tensor]:
+    """(N,) what could tell rows from elsewhere: total and epistemic uncertainty, and the baseline."""
+    if pred.task in {"regression", "heteroscedastic"}:
+        numbers = cast(RegressionPrediction, pred)
+        parts = regression_parts(numbers, law_of(numbers))
+        return {name: row_mean(parts[name]) for name in ("total", "epistemic") if name in parts}
+    parts = class_parts(pred)
+    measures = {name: row_mean(parts[name]) for name in ("total", "epistemic") if name in parts}
+    if pred.deterministic is not None:
+        measures["max_probability"] = row_mean(1 - largest_probability(pred, pred.deterministic))
+    return measures
+
+
+_TASKS: Final[dict[str, Callable[[Prediction, Tensor, Wanted], Testimony]]] = {
+    "classification": classification_testimony,
+    "binary": binary_testimony,
+    "multilabel": binary_testimony,
+    "regression": regression_testimony,
+    "heteroscedastic": regression_testimony,
+}
