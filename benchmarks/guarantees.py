@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
 from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
+from mcdrop.conformal_quantiles import fit_conformal_quantiles
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.regression_calibration import covered
 from mcdrop.selective import fit_selective_threshold
@@ -63,6 +64,7 @@ def cases() -> list[Case]:
         *(_l2_case(power, rows) for power in (1.0, 1.2, 2.0) for rows in (200, 2000)),
         *(_qce_case(rows) for rows in (100, 1000)),
         *(Case(f"conformal intervals, n = {n}", 0.9, _intervals_trial(n)) for n in (19, 100)),
+        *(Case(f"conformal quantiles, n = {n}", 0.9, _quantiles_trial(n)) for n in (19, 100)),
         *(
             Case(f"adaptive sets, randomised, n = {n}", 0.9, _sets_trial(n, randomized=True))
             for n in (19, 100)
@@ -135,6 +137,19 @@ def _intervals_trial(rows: int) -> Callable[[int], float]:
         fitted = fit_conformal_intervals(torch.zeros(rows), std[:rows], y[:rows], level=0.9)
         lower, upper = fitted.apply(torch.zeros(rows), std[rows:])
         return covered(lower, upper, y[rows:]).mean().item()
+
+    return kept
+
+
+def _quantiles_trial(rows: int) -> Callable[[int], float]:
+    """Quantiles of a law that is symmetric and too narrow, and outcomes that are skewed."""
+
+    def kept(seed: int) -> float:
+        generator = _generator(seed)
+        scale = 0.5 + torch.rand(2 * rows, dtype=torch.float64, generator=generator)
+        y = scale * torch.randn(2 * rows, dtype=torch.float64, generator=generator).exp()
+        fitted = fit_conformal_quantiles(-scale[:rows], scale[:rows], y[:rows], level=0.9)
+        return covered(*fitted.apply(-scale[rows:], scale[rows:]), y[rows:]).mean().item()
 
     return kept
 

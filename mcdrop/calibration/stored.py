@@ -5,9 +5,13 @@ from typing import Any, Final
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
 from mcdrop.calibration.noise_precision import NoisePrecision
-from mcdrop.calibration.std_scaling import StdScaling
+from mcdrop.calibration.platt import PlattScaling
+from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
+from mcdrop.calibration.std_scaling import LevelStdScaling, StdScaling
 from mcdrop.calibration.temperature import Temperature
+from mcdrop.calibration.vector_scaling import VectorScaling
 from mcdrop.conformal import AdaptiveSets, ConformalIntervals
+from mcdrop.conformal_quantiles import ConformalQuantiles
 from mcdrop.errors import OptionError
 from mcdrop.selective import SelectiveThreshold
 
@@ -20,10 +24,15 @@ CALIBRATORS: Final[dict[str, type[Calibrator]]] = {
         BinaryIsotonic,
         ClassIsotonic,
         ConformalIntervals,
+        ConformalQuantiles,
+        LevelStdScaling,
         NoisePrecision,
+        PlattScaling,
+        QuantileRecalibration,
         SelectiveThreshold,
         StdScaling,
         Temperature,
+        VectorScaling,
     )
 }
 """Every kind by its name."""

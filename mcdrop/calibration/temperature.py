@@ -18,7 +18,7 @@ from mcdrop.calibration.fitted import Calibrator, SamplingSettings, data_digest,
 from mcdrop.calibration.line_search import minimise_positive
 from mcdrop.shapes import TensorLike, check_rows, class_labels, probabilities, probability_laws
 
-__all__ = ["Temperature", "fit_temperature", "two_classes"]
+__all__ = ["Temperature", "fit_temperature", "log_laws", "two_classes"]
 
 _LEAST_ROWS: Final = 20
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -50,7 +50,7 @@ class Temperature(Calibrator):
             ShapeError: If `probs` has fewer than three dimensions.
             DomainError: If it does not hold probabilities that sum to 1.
         """
-        return (_logits(probs) / self.temperature).softmax(-1)
+        return (log_laws(probs) / self.temperature).softmax(-1)
 
 
 def fit_temperature(
@@ -76,7 +76,7 @@ def fit_temperature(
         Guo et al. 2017, arXiv:1706.04599, section 4.2; inside the average: Laves et al. 2019,
         arXiv:1909.13550.
     """
-    logits = _logits(probs)
+    logits = log_laws(probs)
     labels = class_labels(y, like=logits.shape[1:-1], classes=logits.shape[-1])
     check_rows(len(labels), needed=_LEAST_ROWS, what="fitting a temperature")
     index = labels.unsqueeze(0).unsqueeze(-1).expand(*logits.shape[:-1], 1)
@@ -99,7 +99,13 @@ def two_classes(p: TensorLike) -> Tensor:
     return torch.stack([1 - event, event], -1)
 
 
-def _logits(probs: TensorLike) -> Tensor:
+def log_laws(probs: TensorLike) -> Tensor:
+    """Log probabilities (S, N, ..., C) of checked class probabilities; finite, also where float32 gave 0.
+
+    Raises:
+        ShapeError: If `probs` has fewer than three dimensions.
+        DomainError: If it does not hold probabilities that sum to 1.
+    """
     return probability_laws("probs", probs, "S, N, ..., C").clamp(min=_UNDERFLOW).log()
 
 
