@@ -1,13 +1,13 @@
 """The batches of one call: the inputs themselves, or those that a loader gives."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from mcdrop.errors import InputError
 
-__all__ = ["Take", "batches_of"]
+__all__ = ["Take", "batches_of", "is_loader", "loader_rows"]
 
 Take = int | str | Sequence[int | str] | None
 """Which entries of a loader's batch the model takes; None for the batch as it is."""
@@ -24,11 +24,24 @@ def batches_of(inputs: tuple[Any, ...], take: Take) -> Iterator[tuple[Any, ...]]
         InputError: If a batch is a tuple and `take` does not say what the model takes of it, or if
             `take` names what is not there.
     """
-    if len(inputs) != 1 or not isinstance(inputs[0], DataLoader | Iterator):
+    if not is_loader(inputs):
         yield inputs
         return
     for batch in inputs[0]:
         yield _taken(batch, take)
+
+
+def is_loader(inputs: tuple[Any, ...]) -> bool:
+    """Whether the inputs of a call are batches: one `DataLoader`, or one iterator."""
+    return len(inputs) == 1 and isinstance(inputs[0], DataLoader | Iterator)
+
+
+def loader_rows(loader: Any) -> int | None:
+    """How many rows a loader will give; None if it does not say (an iterator, a stream of rows)."""
+    sampler = getattr(loader, "sampler", None)
+    if not isinstance(sampler, Sized) or not loader.batch_size:
+        return None
+    return len(sampler) - len(sampler) % loader.batch_size if loader.drop_last else len(sampler)
 
 
 def _taken(batch: Any, take: Take) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ McdropError
 ├── SamplesNotKeptError (RuntimeError)  samples were dropped and are needed now
 ├── NotFittedError (RuntimeError)       a calibrator or tau is needed and was not fitted
 ├── TooFewRowsError (ValueError)        not enough rows for what was asked
+├── TooLittleMemoryError (MemoryError)  the smallest step of the work does not fit in memory
 ├── CheckpointError (ValueError)        a checkpoint is damaged, unsafe, or not one
 ├── DataFileError (ValueError)          a data file cannot be read or misses a column
 └── MissingExtraError (ImportError)     an optional dependency is not installed
@@ -28,6 +29,7 @@ __all__ = [
     "SamplesNotKeptError",
     "ShapeError",
     "TooFewRowsError",
+    "TooLittleMemoryError",
     "UnsupportedModelError",
 ]
 
@@ -70,6 +72,10 @@ class NotFittedError(McdropError, RuntimeError):
 
 class TooFewRowsError(McdropError, ValueError):
     """There are not enough rows for what was asked."""
+
+
+class TooLittleMemoryError(McdropError, MemoryError):
+    """The smallest step of the work does not fit in memory, or in the budget that was given."""
 
 
 class CheckpointError(McdropError, ValueError):

@@ -1,46 +1,35 @@
 """`MCDropout`: a trained model with its dropout kept on, and what it says about each row."""
 
-import os
-from collections.abc import Collection, Mapping, Sequence
-from itertools import count, islice
+import copy
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Literal, Self
 
-import numpy as np
-import torch
 from torch import nn
 
-from mcdrop.batches import Take, batches_of
+from mcdrop.batches import Take, batches_of, is_loader, loader_rows
 from mcdrop.blocks import ExactBlocks
-from mcdrop.checkpoint import (
-    Architecture,
-    Checkpoint,
-    InputSpec,
-    Manifest,
-    checked_part,
-    read_checkpoint,
-    write_checkpoint,
-)
-from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
-from mcdrop.exact import probe_inputs
+from mcdrop.calibration.fitted import Calibrator
+from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoint
+from mcdrop.errors import InputError, OptionError
 from mcdrop.fingerprint import environment, fingerprint_id
 from mcdrop.inputs import BatchAxis, Call, as_call
-from mcdrop.masks import RNGS
 from mcdrop.philox import check_seed
 from mcdrop.planning import Planned, Planner
-from mcdrop.prediction import Wanted, predict_call
+from mcdrop.prediction import Wanted
 from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
+from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, read_calibrators
 from mcdrop.predictive.predictive import check_levels
-from mcdrop.sampling import Draw, Plan, sample_tile, tiles
-from mcdrop.saving import architecture_of, example_inputs, input_specs, model_card
+from mcdrop.progress import Tell, following
+from mcdrop.requests import Request, predict_batches
+from mcdrop.sampling import sample_call
+from mcdrop.saving import architecture_of, example_call, input_specs, manifest_of, model_card
 from mcdrop.sensitivity import Sensitivity, measure_sensitivity
+from mcdrop.settings import RowIds, SampleCount, Settings, identities
 from mcdrop.sites import Site
 
-__all__ = ["MCDropout", "load"]
-
-_KEPT_BYTES: Final = 2**28
-"""Samples beyond this size are dropped after a prediction unless `keep_samples` says otherwise."""
+__all__ = ["MCDropout"]
 
 
 class MCDropout:
@@ -50,7 +39,7 @@ class MCDropout:
 
     Args:
         model: Any module that draws: dropout of any kind, attention or recurrent dropout, its own noise.
-        n_samples: Passes, unless a call says otherwise.
+        n_samples: Passes, unless a call says otherwise; `auto` for as many as each row needs.
         seed: Of the masks, 0 to 2^63 - 1, unless a call says otherwise.
         task: `classification`, `binary`, `multilabel`, `regression` or `raw`. Without one, only `sample`
             works.
@@ -62,6 +51,8 @@ class MCDropout:
         batch_axis: The axis of the rows, one for all inputs or for each; None for an input that is not split.
         rng: `philox-1` (stratified over samples) or `philox-1-plain`.
         verify: Whether a plan is checked on the first input of each kind before it is used.
+        tolerance: With `auto`: the standard error of the mean at which a row stops, in units of the mean.
+        max_samples: With `auto`: what a row takes at most, at least 32; by default 1024.
 
     Raises:
         InputError: If `model` is not a module.
@@ -76,7 +67,7 @@ class MCDropout:
         self,
         model: nn.Module,
         *,
-        n_samples: int = 128,
+        n_samples: int | Literal["auto"] = 128,
         seed: int = 0,
         task: str | None = None,
         masks: str = "consistent",
@@ -86,27 +77,23 @@ class MCDropout:
         batch_axis: BatchAxis = 0,
         rng: str = "philox-1",
         verify: bool = True,
+        tolerance: float | None = None,
+        max_samples: int | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if masks not in ("consistent", "independent"):
-            raise OptionError(f"masks must be 'consistent' or 'independent', got {masks!r}")
-        if rng not in RNGS:
-            raise OptionError(f"rng must be one of {', '.join(RNGS)}, got {rng!r}")
-        self.model = model
-        self.n_samples = _checked_count(n_samples, least=1)
-        self.seed = check_seed(seed)
-        self.task = task
-        self.masks = masks
-        self.output = output
-        self.class_axis = class_axis
-        self.tau = tau
-        self.rng = rng
-        self.batch_axis = batch_axis
-        self.manifest: Manifest | None = None
-        self.digest: str | None = None
+        count = SampleCount.of(n_samples, tolerance, max_samples, least=1)
+        self._settings = Settings(count, seed, masks, rng)
         self._task = None if task is None else task_named(task, output=output, class_axis=class_axis, tau=tau)
         self._planner = Planner(model, verify=verify)
+        self.model = model
+        self.n_samples, self.tolerance = count.most, count.tolerance
+        self.seed, self.masks, self.rng = self._settings.seed, masks, rng
+        self.task, self.output, self.class_axis, self.tau = task, output, class_axis, tau
+        self.batch_axis = batch_axis
+        self.calibrators: tuple[Calibrator, ...] = ()
+        self.manifest: Manifest | None = None
+        self.digest: str | None = None
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -126,7 +113,27 @@ class MCDropout:
         mc.manifest, mc.digest = manifest, checkpoint.digest
         rows, strategy = manifest.exact.rows, manifest.exact.strategy
         mc._planner = Planner(checkpoint.model, exact_rows=rows, exact_strategy=strategy)
-        return mc
+        return mc.calibrated(*read_calibrators(manifest.calibrators)) if manifest.calibrators else mc
+
+    def calibrated(self, *calibrators: Calibrator) -> Self:
+        """The same model with predictions that these calibrators correct, after those that it has already.
+
+        Args:
+            *calibrators: Fitted, in the order in which they were; `mcdrop.calibrate` fits one.
+
+        Returns:
+            Another object over the same model.
+
+        Raises:
+            OptionError: If this object has no task.
+        """
+        self._checked_task()
+        other = copy.copy(self)
+        other.calibrators = (*self.calibrators, *calibrators)
+        other.tau = fitted_tau(calibrators, self.tau)
+        task = task_named(str(self.task), output=self.output, class_axis=self.class_axis, tau=other.tau)
+        other._task = CalibratedTask(task, other.calibrators, self.class_axis)
+        return other
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -171,7 +178,7 @@ class MCDropout:
         n_samples: int | None = None,
         seed: int | None = None,
         exact: bool = False,
-        row_ids: Sequence[int] | None = None,
+        row_ids: RowIds | None = None,
         model_kwargs: dict[str, Any] | None = None,
         **model_inputs: Any,
     ) -> Any:
@@ -179,7 +186,7 @@ class MCDropout:
 
         Args:
             *inputs: Tensors or arrays for the model; a mapping is unpacked if `forward` names its keys.
-            n_samples: S; by default that of this object.
+            n_samples: S, a number; by default that of this object.
             seed: By default that of this object.
             exact: Compute in blocks of a fixed shape, so that the bits do not depend on the other rows.
             row_ids: (N,) ids of the rows; with independent masks only, by default 0 to N - 1.
@@ -195,21 +202,24 @@ class MCDropout:
             ShapeError: If the inputs do not have the same number of rows.
         """
         call = self._call(inputs, model_kwargs, model_inputs)
-        draw = self._draw(call.rows, n_samples, seed, row_ids, least=1)
-        plan = self._plan(call, exact=exact)
-        parts = [sample_tile(plan, call, draw, rows) for rows in tiles(plan, call)]
-        return plan.network.rebuild([torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)])
+        count = self._fixed_count(n_samples)
+        draw = self._settings.draw(call.rows, count, seed, identities(row_ids))
+        plan = self._planner.exact(call) if exact else self._planner.fast(call)
+        return plan.network.rebuild(sample_call(plan, call, draw))
 
     def predict(
         self,
         *inputs: Any,
-        n_samples: int | None = None,
+        n_samples: int | Literal["auto"] | None = None,
+        tolerance: float | None = None,
+        max_samples: int | None = None,
         seed: int | None = None,
         exact: bool = False,
-        row_ids: Sequence[int] | None = None,
+        row_ids: RowIds | None = None,
         quantiles: Sequence[float] | None = None,
         keep_samples: bool | None = None,
         take: Take = None,
+        progress: bool | Tell | None = None,
         model_kwargs: dict[str, Any] | None = None,
         **model_inputs: Any,
     ) -> Predictive:
@@ -217,13 +227,16 @@ class MCDropout:
 
         Args:
             *inputs: What the model takes; or one `DataLoader` or iterator of batches.
-            n_samples: S, at least 2; by default that of this object.
+            n_samples: S, at least 2, or `auto` for as many as each row needs; by default that of this object.
+            tolerance: With `auto`: the standard error of the mean at which a row stops, in units of the mean.
+            max_samples: With `auto`: what a row takes at most, at least 32; by default 1024.
             seed: By default that of this object.
             exact: Compute in blocks of a fixed shape, so that the bits do not depend on the other rows.
             row_ids: (N,) ids of the rows; with independent masks only, by default 0 to N - 1.
             quantiles: Levels in (0, 1) that are wanted even if the samples are dropped.
             keep_samples: Whether the result holds the samples; by default up to 256 MiB of them for a call.
             take: Of a loader's batches that are tuples or mappings: which entries the model takes.
+            progress: True for a bar on standard error, or a function of (done, total), in rows x samples.
             model_kwargs: Inputs by name whose names collide with those above.
             **model_inputs: Inputs by name.
 
@@ -236,28 +249,14 @@ class MCDropout:
             UnsupportedModelError: If the model cannot be sampled.
             ShapeError: If the inputs do not have the same number of rows.
         """
-        task = self._checked_task()
+        count = self._settings.count.overridden(n_samples, tolerance, max_samples, least=2)
         levels = check_levels(() if quantiles is None else quantiles)
-        parts: list[Predictive] = []
-        ids = count() if row_ids is None else iter(row_ids)
-        for batch in batches_of(inputs, take):
-            call = self._call(batch, model_kwargs, model_inputs)
-            given = (
-                list(islice(ids, call.rows)) if self.masks == "independent" or row_ids is not None else None
-            )
-            draw = self._draw(call.rows, n_samples, seed, given, least=2)
-            plan = self._plan(call, exact=exact)
-            keep = keep_samples
-            if keep is None:
-                keep = _few_enough(plan, draw, sum(map(len, parts)) + call.rows)
-            sampled = Sampled(draw.n_samples, draw.seed, self.masks, self.rng, exact)
-            parts.append(predict_call(plan, call, draw, Wanted(task, levels, keep, sampled)))
-        if not parts:
-            raise InputError("the loader gave no batches")
-        rows = sum(map(len, parts))
-        if row_ids is not None and len(row_ids) != rows:
-            raise ShapeError(f"row_ids must have one id for each of the {rows} rows, got {len(row_ids)}")
-        return type(parts[0]).concatenate(parts)
+        request = Request(self._checked_task(), levels, count, seed, exact, identities(row_ids), keep_samples)
+        batches = (self._call(batch, model_kwargs, model_inputs) for batch in batches_of(inputs, take))
+        calls = batches if is_loader(inputs) else list(batches)
+        rows = calls[0].rows if isinstance(calls, list) else loader_rows(inputs[0])
+        with following(progress, None if rows is None else rows * count.most) as seen:
+            return predict_batches(self._planner, self._settings, request, calls, seen)
 
     def sensitivity(
         self,
@@ -282,8 +281,7 @@ class MCDropout:
             UnsupportedModelError: If the model cannot be sampled.
         """
         call = self._call(inputs, model_kwargs, model_inputs)
-        ids = range(call.rows) if self.masks == "independent" else None
-        draw = self._draw(call.rows, n_samples, seed, ids, least=1)
+        draw = self._settings.draw(call.rows, self._fixed_count(n_samples), seed, None)
         return measure_sensitivity(self.model, self._planner.planned(call), call, draw, self._task)
 
     def exact_blocks(self, *inputs: Any, **model_inputs: Any) -> ExactBlocks:
@@ -307,9 +305,8 @@ class MCDropout:
         Raises:
             OptionError: If this object has no task.
         """
-        sampled = Sampled(
-            _checked_count(n_samples, least=2), check_seed(seed), self.masks, self.rng, exact=True
-        )
+        samples = SampleCount.of(n_samples, least=2).most
+        sampled = Sampled(samples, check_seed(seed), self.masks, self.rng, exact=True)
         return Wanted(self._checked_task(), check_levels(quantiles), keep_samples, sampled)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -357,7 +354,7 @@ class MCDropout:
         """
         if self.task is None:
             raise OptionError("a checkpoint needs a task; make the object with MCDropout(model, task=...)")
-        manifest = self._manifest(path, architecture, name, facts)
+        manifest = self._manifest(name or Path(path).name, architecture, facts)
         write_checkpoint(
             path, manifest, self.model, readme=readme or model_card(manifest), overwrite=overwrite
         )
@@ -370,25 +367,13 @@ class MCDropout:
     ) -> Call:
         return as_call(self.model, inputs, {**(model_inputs or {}), **(model_kwargs or {})}, self.batch_axis)
 
-    def _draw(
-        self, rows: int, n_samples: int | None, seed: int | None, row_ids: Sequence[int] | None, *, least: int
-    ) -> Draw:
-        samples = _checked_count(self.n_samples if n_samples is None else n_samples, least=least)
-        if row_ids is not None and self.masks == "consistent":
+    def _fixed_count(self, n_samples: int | None) -> SampleCount:
+        if n_samples is None and self.tolerance is not None:
             raise OptionError(
-                "row_ids belong to masks='independent'; with consistent masks all rows share theirs"
+                "n_samples='auto' decides row by row, in predict; here all rows take the same number, so "
+                "pass n_samples=128 or another number"
             )
-        if row_ids is not None and len(row_ids) != rows:
-            raise ShapeError(f"row_ids must have one id for each of the {rows} rows, got {len(row_ids)}")
-        ids = (
-            None
-            if self.masks == "consistent"
-            else [check_seed(i) for i in (range(rows) if row_ids is None else row_ids)]
-        )
-        return Draw(self.seed if seed is None else check_seed(seed), samples, self.rng, ids)
-
-    def _plan(self, call: Call, *, exact: bool) -> Plan:
-        return self._planner.exact(call) if exact else self._planner.fast(call)
+        return SampleCount.of(self.n_samples if n_samples is None else n_samples, least=1)
 
     def _checked_task(self) -> Task:
         if self._task is None:
@@ -402,79 +387,20 @@ class MCDropout:
         """Inputs for which exact mode can be described: of the checkpoint, or the latest that were traced."""
         if self.manifest is None:
             return self.plan.example
-        return self._synthetic_call(self.manifest.inputs)
-
-    def _synthetic_call(self, specs: Sequence[InputSpec]) -> Call:
-        """Inputs that fit a checkpoint, the same everywhere."""
-        call = self._call(*_as_arguments(example_inputs(specs)))
-        return probe_inputs(call, call.rows, trial=0)
+        return example_call(self.model, self.manifest.inputs)
 
     def _manifest(
-        self,
-        path: str | PathLike[str],
-        architecture: str | Architecture | None,
-        name: str | None,
-        facts: dict[str, Any],
+        self, name: str, architecture: str | Architecture | None, facts: dict[str, Any]
     ) -> Manifest:
-        where = architecture_of(self.model, architecture)
-        specs = facts.pop("inputs", None) or input_specs(self.plan.example)
-        plan = self._planner.exact(self._synthetic_call(specs))
-        described = {
-            "name": name or Path(path).name,
+        described: dict[str, Any] = {
+            "name": name,
             "task": self.task,
             "output": self.output,
             "class_axis": self.class_axis,
-            "architecture": where,
-            "inputs": specs,
-            "sampling": {
-                "n_samples": self.n_samples,
-                "seed": self.seed,
-                "masks": self.masks,
-                "rng": self.rng,
-            },
-            "exact": {"rows": plan.rows, "strategy": plan.strategy},
+            "architecture": architecture_of(self.model, architecture),
+            "inputs": facts.pop("inputs", None) or input_specs(self.plan.example),
             "tau": self.tau,
+            "calibrators": [each.to_dict() for each in self.calibrators],
         }
-        return checked_part(Manifest, **{**described, **facts})
-
-
-def load(
-    path: str | PathLike[str],
-    *,
-    allow: Collection[str] = (),
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
-) -> MCDropout:
-    """Load a checkpoint.
-
-    Args:
-        path: Its directory, such as `models/digits`; `models/digits@1` pins a version.
-        allow: Top-level packages whose factories may be called to build the model.
-        device: Where the model runs; by default the environment's MCDROP_DEVICE, or the CPU.
-        dtype: Of its parameters, if not the saved one.
-
-    Returns:
-        The model with the task, defaults and exact mode that the checkpoint names.
-
-    Raises:
-        CheckpointError: If anything in it is missing, was changed, is unsafe, or does not fit together.
-    """
-    checkpoint = read_checkpoint(path, allow=allow)
-    checkpoint.model.to(device or os.environ.get("MCDROP_DEVICE", "cpu"), dtype)
-    return MCDropout.of_checkpoint(checkpoint)
-
-
-def _as_arguments(inputs: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A single input goes by position, since its name in a checkpoint need not be that in `forward`."""
-    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))
-
-
-def _few_enough(plan: Plan, draw: Draw, rows: int) -> bool:
-    """Whether the samples of all rows so far may stay where the call does not say."""
-    return plan.network.row_bytes * rows * draw.n_samples <= _KEPT_BYTES
-
-
-def _checked_count(n_samples: object, *, least: int) -> int:
-    if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < least:
-        raise DomainError(f"n_samples must be an integer of at least {least}, got {n_samples!r}")
-    return int(n_samples)
+        plan = self._planner.exact(example_call(self.model, described["inputs"]))
+        return manifest_of(self._settings, plan, {**described, **facts})

@@ -11,13 +11,12 @@ Alphabet: s samples of one block, S samples in all, N rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import accumulate
 from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["Moments", "block_moments", "merge", "merge_all", "standard_error"]
+__all__ = ["Moments", "RunningMoments", "block_moments", "merge", "merge_all", "standard_error"]
 
 _BLOCK: Final = 16
 _STRATA_FACTOR: Final = 16 / 15
@@ -44,6 +43,16 @@ class Moments:
     def variance(self) -> Tensor:
         """(N, ...) with ddof = 1; 0 for a single sample."""
         return self.m2 / max(self.count - 1, 1)
+
+    def take(self, rows: Tensor | slice) -> "Moments":
+        """Of some of the rows."""
+        return Moments(self.count, self.mean[rows], self.m2[rows])
+
+    @staticmethod
+    def join(parts: "Sequence[Moments]") -> "Moments":
+        """Of the rows of all parts, one after the other; of equal counts."""
+        mean, m2 = (torch.cat([getattr(part, name) for part in parts]) for name in ("mean", "m2"))
+        return Moments(parts[0].count, mean, m2)
 
 
 def block_moments(samples: Tensor) -> Moments:
@@ -85,6 +94,60 @@ def merge_all(blocks: Sequence[Moments]) -> Moments:
     return reduce(merge, blocks)
 
 
+class RunningMoments:
+    """Moments of all blocks and the Monte Carlo error of their mean, taken in as the blocks come.
+
+    Args:
+        samples: S, how many there will be; the error groups whole blocks by it.
+        stratified: Whether the samples of a block are stratified.
+    """
+
+    def __init__(self, samples: int, *, stratified: bool = True) -> None:
+        self._samples = samples
+        self._stratified = stratified
+        self._sizes = _group_sizes(samples // _BLOCK) if stratified else []
+        self._total: Moments | None = None
+        self._group: Moments | None = None
+        self._between: Moments | None = None
+
+    @property
+    def total(self) -> Moments:
+        """Of all blocks so far; there must be one."""
+        if self._total is None:
+            raise RuntimeError("no block was added")
+        return self._total
+
+    def add(self, block: Moments) -> None:
+        """Take in the next block; all are whole but perhaps the last."""
+        self._total = block if self._total is None else merge(self._total, block)
+        if self._sizes and block.count == _BLOCK:
+            self._add_to_group(block)
+
+    def standard_error(self) -> Tensor:
+        """(N, ...) float64, of the mean over all S samples: see the function of that name."""
+        total, whole = self.total, self._samples // _BLOCK
+        factor = _STRATA_FACTOR if self._stratified and whole else 1.0
+        if self._between is None:
+            return (total.variance * (factor / total.count)).sqrt()
+        share = whole * _BLOCK / total.count
+        rest = total.count - whole * _BLOCK
+        partial = total.variance * (rest / total.count**2 * factor)
+        groups = min(whole, _MOST_GROUPS)
+        return (share**2 * self._between.m2 / ((groups - 1) * whole) + partial).sqrt()
+
+    def _add_to_group(self, block: Moments) -> None:
+        """Groups are consecutive blocks; of each only the mean matters, weighted by its number of blocks."""
+        weight, mean = 1, block.mean
+        if self._group is not None:
+            weight = self._group.count + 1
+            mean = self._group.mean + (block.mean - self._group.mean) / weight
+        self._group = Moments(weight, mean, torch.zeros_like(mean))
+        if weight == self._sizes[0]:
+            self._between = self._group if self._between is None else merge(self._between, self._group)
+            self._group = None
+            self._sizes = self._sizes[1:]
+
+
 def standard_error(blocks: Sequence[Moments], *, stratified: bool = True) -> Tensor:
     """Monte Carlo error of the mean over all blocks.
 
@@ -104,27 +167,15 @@ def standard_error(blocks: Sequence[Moments], *, stratified: bool = True) -> Ten
         Owen 1997, "Monte Carlo variance of scrambled net quadrature"; batch means as in Glynn and Iglehart
         1990, "Simulation output analysis using standardized time series".
     """
-    total = merge_all(blocks)
-    whole = [block for block in blocks if block.count == _BLOCK]
-    factor = _STRATA_FACTOR if stratified and whole else 1.0
-    if not stratified or len(whole) < _FEW_BLOCKS:
-        return (total.variance * (factor / total.count)).sqrt()
-    share = len(whole) * _BLOCK / total.count
-    rest = total.count - len(whole) * _BLOCK
-    partial = total.variance * (rest / total.count**2 * factor)
-    return (share**2 * _variance_of_mean(whole) + partial).sqrt()
+    running = RunningMoments(sum(block.count for block in blocks), stratified=stratified)
+    for block in blocks:
+        running.add(block)
+    return running.standard_error()
 
 
-def _variance_of_mean(whole: Sequence[Moments]) -> Tensor:
-    """Of the mean over whole blocks, from groups of consecutive ones whose sizes differ by at most one."""
-    groups = [merge_all(whole[start:stop]) for start, stop in _group_bounds(len(whole))]
-    mean = merge_all(whole).mean
-    spread = reduce(torch.add, ((g.mean - mean) ** 2 * (g.count // _BLOCK) for g in groups))
-    return spread / ((len(groups) - 1) * len(whole))
-
-
-def _group_bounds(blocks: int) -> list[tuple[int, int]]:
-    groups = min(blocks, _MOST_GROUPS)
-    sizes = [blocks // groups + (index < blocks % groups) for index in range(groups)]
-    stops = list(accumulate(sizes))
-    return list(zip([0, *stops[:-1]], stops, strict=True))
+def _group_sizes(whole: int) -> list[int]:
+    """Blocks of each group: sizes that differ by at most one; no groups if there are too few blocks."""
+    if whole < _FEW_BLOCKS:
+        return []
+    groups = min(whole, _MOST_GROUPS)
+    return [whole // groups + (index < whole % groups) for index in range(groups)]

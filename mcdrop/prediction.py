@@ -1,8 +1,9 @@
 """Prediction: the samples of a call, tile by tile, reduced to a predictive."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
@@ -10,12 +11,23 @@ from torch import Tensor
 from mcdrop.errors import OptionError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK
-from mcdrop.moments import Moments, block_moments, merge_all, standard_error
+from mcdrop.moments import Moments, RunningMoments, block_moments, merge, merge_all, standard_error
 from mcdrop.network import Network
 from mcdrop.predictive import Predictive, Sampled, Task
-from mcdrop.sampling import Draw, Plan, tile_call, tile_outputs, tiles
+from mcdrop.predictive.predictive import common_notes
+from mcdrop.progress import Progress
+from mcdrop.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 
-__all__ = ["Wanted", "predict_call", "result_index"]
+__all__ = [
+    "Reduction",
+    "Summary",
+    "Wanted",
+    "finish",
+    "gathered",
+    "predict_call",
+    "result_index",
+    "tile_deterministic",
+]
 
 _STRATIFIED: Final = "philox-1"
 
@@ -36,6 +48,40 @@ class Wanted:
     keep_samples: bool
     sampled: Sampled
 
+    @property
+    def needs_samples(self) -> bool:
+        """Whether the samples of a tile must be at hand when it is done."""
+        return self.keep_samples or bool(self.levels)
+
+    @property
+    def stratified(self) -> bool:
+        """Whether the samples of a block are."""
+        return self.sampled.rng == _STRATIFIED
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the samples of some rows come to.
+
+    Attributes:
+        total: Moments of the law over all samples.
+        standard_error: (N, ...) of its mean.
+        entropy: (N, ...) mean of the samples' entropies, where the task has them.
+        samples: (S, N, ...) the samples, where they are needed.
+    """
+
+    total: Moments
+    standard_error: Tensor
+    entropy: Tensor | None
+    samples: Tensor | None
+
+
+class Summarized(Protocol):
+    """The moments of some rows, in whatever form."""
+
+    def summary(self, *, stratified: bool) -> Summary:
+        """What they come to."""
+
 
 @dataclass
 class Reduction:
@@ -44,7 +90,7 @@ class Reduction:
     Attributes:
         blocks: Of the law, in order.
         entropies: Of the samples' entropies, where the task has them.
-        laws: The samples, where they are needed.
+        laws: The samples of each block, where they are needed.
     """
 
     blocks: list[Moments] = field(default_factory=list)
@@ -59,28 +105,114 @@ class Reduction:
         if entropies is not None:
             self.entropies += [block_moments(block) for block in entropies.split(BLOCK)]
         if keep:
-            self.laws.append(law.to(raw.dtype))
+            self.laws += law.to(raw.dtype).split(BLOCK)
+
+    @property
+    def samples(self) -> int:
+        """How many there were."""
+        return sum(block.count for block in self.blocks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the moments are."""
+        return self.blocks[0].mean.device
+
+    def head(self, blocks: int) -> "Reduction":
+        """Of the first blocks."""
+        return Reduction(self.blocks[:blocks], self.entropies[:blocks], self.laws[:blocks])
+
+    def take(self, rows: Tensor | slice) -> "Reduction":
+        """Of some of the rows."""
+        return Reduction(
+            [block.take(rows) for block in self.blocks],
+            [block.take(rows) for block in self.entropies],
+            [law[:, rows] for law in self.laws],
+        )
+
+    def followed_by(self, later: "Reduction") -> "Reduction":
+        """With the blocks that come after these."""
+        return Reduction(self.blocks + later.blocks, self.entropies + later.entropies, self.laws + later.laws)
+
+    @staticmethod
+    def joined(parts: "Sequence[Reduction]") -> "Reduction":
+        """The rows of several reductions of the same blocks."""
+        if len(parts) == 1:
+            return parts[0]
+        return Reduction(
+            [Moments.join(each) for each in zip(*(part.blocks for part in parts), strict=True)],
+            [Moments.join(each) for each in zip(*(part.entropies for part in parts), strict=True)],
+            [torch.cat(each, 1) for each in zip(*(part.laws for part in parts), strict=True)],
+        )
+
+    def summary(self, *, stratified: bool) -> Summary:
+        """What the blocks come to."""
+        return Summary(
+            merge_all(self.blocks),
+            standard_error(self.blocks, stratified=stratified),
+            merge_all(self.entropies).mean if self.entropies else None,
+            torch.cat(self.laws) if self.laws else None,
+        )
 
 
-def predict_call(plan: Plan, call: Call, draw: Draw, wanted: Wanted) -> Predictive:
+class Stream:
+    """The moments of some rows over S samples, in memory that does not grow with S unless samples are kept.
+
+    Args:
+        wanted: What the prediction is to hold.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._law = RunningMoments(wanted.sampled.n_samples, stratified=wanted.stratified)
+        self._entropy: Moments | None = None
+        self._laws: list[Tensor] = []
+
+    def add(self, raw: Tensor) -> None:
+        """Take in some whole blocks (or the cut last one) of raw outputs (s, N, ...)."""
+        new = Reduction()
+        new.add(self._wanted.task, raw, keep=self._wanted.needs_samples)
+        for law in new.blocks:
+            self._law.add(law)
+        for entropy in new.entropies:
+            self._entropy = entropy if self._entropy is None else merge(self._entropy, entropy)
+        self._laws += new.laws
+
+    def summary(self, *, stratified: bool) -> Summary:  # noqa: ARG002 - the stream was told before
+        """What the blocks come to."""
+        return Summary(
+            self._law.total,
+            self._law.standard_error(),
+            None if self._entropy is None else self._entropy.mean,
+            torch.cat(self._laws) if self._laws else None,
+        )
+
+
+def predict_call(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: Progress) -> Predictive:
     """The predictive of all rows of a call."""
-    parts = [predict_tile(plan, call, draw, wanted, rows) for rows in tiles(plan, call)]
-    return type(parts[0]).concatenate(parts)
+    tile = partial(predict_tile, call=call, draw=draw, wanted=wanted, progress=progress)
+    return gathered(in_tiles(plan, call, tile, progress), call.rows)
 
 
-def predict_tile(plan: Plan, call: Call, draw: Draw, wanted: Wanted, rows: slice) -> Predictive:
+def predict_tile(
+    plan: Plan, rows: slice, *, call: Call, draw: Draw, wanted: Wanted, progress: Progress
+) -> Predictive:
     """The predictive of the rows of one tile."""
-    tile = tile_call(plan, call, rows)
-    which = result_index(plan.network)
-    reduction = Reduction()
-    for outputs in tile_outputs(plan, tile, draw, rows):
-        reduction.add(wanted.task, outputs[which], keep=wanted.keep_samples or bool(wanted.levels))
+    tile, count = tile_call(plan, call, rows), rows.stop - rows.start
+    which, stream = result_index(plan.network), Stream(wanted)
+    for group in block_groups(plan, draw.n_samples):
+        raw = group_outputs(plan, tile, draw, rows, group)[which]
+        stream.add(raw)
+        progress.advance(count * len(raw))
+    return finish(stream, tile_deterministic(plan, tile), wanted, count)
+
+
+def tile_deterministic(plan: Plan, tile: Call) -> Tensor:
+    """(N, ...) raw outputs of the pass in eval mode."""
     with torch.inference_mode():
-        deterministic = plan.network.deterministic_outputs(tile)[which]
-    return finish(reduction, deterministic, wanted, rows.stop - rows.start)
+        return plan.network.deterministic_outputs(tile)[result_index(plan.network)]
 
 
-def finish(reduction: Reduction, deterministic: Tensor, wanted: Wanted, rows: int) -> Predictive:
+def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int) -> Predictive:
     """The predictive that the moments of all samples give.
 
     Args:
@@ -90,26 +222,55 @@ def finish(reduction: Reduction, deterministic: Tensor, wanted: Wanted, rows: in
         rows: How many rows there are; those behind them are the padding of a tile.
     """
     dtype = deterministic.dtype
-    total = merge_all(reduction.blocks)
-    samples = torch.cat(reduction.laws) if reduction.laws else None
+    found = reduction.summary(stratified=wanted.stratified)
     common: dict[str, Any] = {
         "sampled": wanted.sampled,
-        "mean": total.mean.to(dtype),
-        "sample_std": total.variance.sqrt().to(dtype),
-        "standard_error": standard_error(reduction.blocks, stratified=wanted.sampled.rng == _STRATIFIED).to(
-            dtype
-        ),
+        "mean": found.total.mean.to(dtype),
+        "sample_std": found.total.variance.sqrt().to(dtype),
+        "standard_error": found.standard_error.to(dtype),
         "deterministic": wanted.task.law(deterministic.clone().unsqueeze(0))[0].to(dtype),
-        "kept_samples": samples if wanted.keep_samples else None,
+        "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if total.m2[:rows].any() else ("zero_variance",),
+        "notes": () if found.total.m2[:rows].any() else ("zero_variance",),
     }
-    entropy = merge_all(reduction.entropies).mean if reduction.entropies else None
-    result = wanted.task.predictive(common, total.mean, entropy)
-    if samples is not None and wanted.levels:
-        result = result.with_quantiles(samples)
+    result = wanted.task.predictive(common, found.total.mean, found.entropy)
+    if found.samples is not None and wanted.levels:
+        result = result.with_quantiles(found.samples)
     return result[:rows]
+
+
+def gathered(parts: Iterable[tuple[slice, Predictive]], rows: int) -> Predictive:
+    """The predictive of all rows, from those of its tiles, which need not all be in memory.
+
+    Args:
+        parts: The rows of each tile, and their predictive.
+        rows: N.
+    """
+    pending = iter(parts)
+    where, first = next(pending)
+    if where.stop == rows:
+        return first
+    columns = {
+        name: tensor.new_empty((*tensor.shape[:axis], rows, *tensor.shape[axis + 1 :]))
+        for name, tensor, axis in _held(first)
+    }
+    notes = [first.notes]
+    _fill(columns, where, first)
+    for place, predictive in pending:
+        _fill(columns, place, predictive)
+        notes.append(predictive.notes)
+    filled: dict[str, Any] = columns
+    return replace(first, notes=common_notes(notes), **filled)
+
+
+def _held(predictive: Predictive) -> Iterator[tuple[str, Tensor, int]]:
+    return ((name, tensor, axis) for name, tensor, axis in predictive.row_tensors() if tensor is not None)
+
+
+def _fill(columns: Mapping[str, Tensor], where: slice, predictive: Predictive) -> None:
+    for name, tensor, axis in _held(predictive):
+        columns[name].narrow(axis, where.start, where.stop - where.start).copy_(tensor)
 
 
 def result_index(network: Network) -> int:

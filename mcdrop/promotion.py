@@ -58,6 +58,8 @@ def with_promotions(attempt: Attempt[_T_co], known: Promotions) -> _T_co:
     """
     try:
         return attempt(known.births, search=False)
+    except torch.OutOfMemoryError:  # a RuntimeError that no promotion cures
+        raise
     except RuntimeError:
         births = frozenset[int]()
     while True:

@@ -5,19 +5,36 @@ a tile, and so that quantiles of a tile are exact even where its samples are dro
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from mcdrop.errors import TooLittleMemoryError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK, BlockKey
 from mcdrop.network import Network
+from mcdrop.progress import Progress
 from mcdrop.replay import BlockDraws
 from mcdrop.strategies import STRATEGIES
 
-__all__ = ["Draw", "Plan", "block_outputs", "sample_tile", "tiles"]
+__all__ = [
+    "Draw",
+    "Plan",
+    "block_groups",
+    "block_outputs",
+    "group_outputs",
+    "in_tiles",
+    "sample_call",
+    "sample_tile",
+    "tile_call",
+    "tiles",
+]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -60,11 +77,61 @@ class Draw:
         ids = [0] if self.row_ids is None else self.row_ids[rows]
         return [BlockKey(self.seed, row, block) for row in ids]
 
+    def take(self, rows: Sequence[int]) -> "Draw":
+        """The same masks for some of the rows."""
+        return self if self.row_ids is None else replace(self, row_ids=[self.row_ids[row] for row in rows])
+
 
 def tiles(plan: Plan, call: Call) -> Iterator[slice]:
     """The rows of each tile of a call."""
     for start in range(0, call.rows, plan.rows):
         yield slice(start, min(start + plan.rows, call.rows))
+
+
+def in_tiles(
+    plan: Plan, call: Call, run: Callable[[Plan, slice], _T], progress: Progress
+) -> Iterator[tuple[slice, _T]]:
+    """What `run` gives for each tile of a call; where the device has no memory for one, for each half of it.
+
+    Args:
+        plan: How; the size of the tiles.
+        call: All rows.
+        run: Computes the rows of one tile.
+        progress: Is set back when a tile must be computed again.
+
+    Raises:
+        TooLittleMemoryError: If a tile that cannot be halved does not fit.
+    """
+    start = 0
+    while start < call.rows:
+        rows, done = slice(start, min(start + plan.rows, call.rows)), progress.done
+        result, problem = _attempt(run, plan, rows)
+        if problem is None:
+            yield rows, cast(_T, result)
+            start = rows.stop
+        else:
+            plan, progress.done = _halved(plan, rows.stop - rows.start, problem), done
+
+
+def _attempt(run: Callable[[Plan, slice], _T], plan: Plan, rows: slice) -> tuple[_T | None, str | None]:
+    """A result, or what the device says it has no memory for."""
+    try:
+        return run(plan, rows), None
+    except torch.OutOfMemoryError as error:  # gone on return, and with it the tensors that it refers to
+        return None, str(error).splitlines()[0][:200]
+
+
+def _halved(plan: Plan, rows: int, problem: str) -> Plan:
+    """Half the rows, then half the blocks. The blocks of exact mode are never another size."""
+    if plan.network.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if plan.exact or (rows == 1 and plan.blocks == 1):
+        what = f"a block of exact mode, {plan.rows} rows" if plan.exact else "one row"
+        raise TooLittleMemoryError(
+            f"{what} x {BLOCK} samples, does not fit in the memory of {plan.network.device}: {problem}; free "
+            "some of it, use a smaller dtype, or choose another device"
+        )
+    return replace(plan, rows=rows // 2) if rows > 1 else replace(plan, rows=1, blocks=plan.blocks // 2)
 
 
 def tile_call(plan: Plan, call: Call, rows: slice) -> Call:
@@ -73,14 +140,18 @@ def tile_call(plan: Plan, call: Call, rows: slice) -> Call:
     return part.pad(plan.rows) if plan.exact else part
 
 
-def tile_outputs(plan: Plan, tile: Call, draw: Draw, rows: slice) -> Iterator[list[Tensor]]:
-    """Samples of one tile, some blocks at a time: tensors (16 x blocks, rows, ...), cut at S."""
-    blocks = math.ceil(draw.n_samples / BLOCK)
+def block_groups(plan: Plan, n_samples: int) -> Iterator[range]:
+    """The blocks that run together, for S samples."""
+    blocks = math.ceil(n_samples / BLOCK)
     for first in range(0, blocks, plan.blocks):
-        group = range(first, min(first + plan.blocks, blocks))
-        keys = [_padded(draw.keys(block, rows), tile.rows) for block in group]
-        left = draw.n_samples - first * BLOCK
-        yield [samples[:left] for samples in block_outputs(plan, tile, keys, draw.rng, most=left)]
+        yield range(first, min(first + plan.blocks, blocks))
+
+
+def group_outputs(plan: Plan, tile: Call, draw: Draw, rows: slice, group: range) -> list[Tensor]:
+    """Samples of some blocks of one tile: tensors (16 x blocks, rows, ...), cut at S."""
+    keys = [_padded(draw.keys(block, rows), tile.rows) for block in group]
+    left = draw.n_samples - group.start * BLOCK
+    return [samples[:left] for samples in block_outputs(plan, tile, keys, draw.rng, most=left)]
 
 
 def block_outputs(
@@ -103,9 +174,20 @@ def block_outputs(
         return STRATEGIES[plan.strategy](network, tile, draws, samples)
 
 
+def sample_call(plan: Plan, call: Call, draw: Draw) -> list[Tensor]:
+    """All samples of all rows: tensors (S, N, ...), one for each output of the network."""
+    parts = in_tiles(plan, call, partial(_sample_tile, call=call, draw=draw), Progress())
+    return [torch.cat(tensors, 1) for tensors in zip(*(found for _, found in parts), strict=True)]
+
+
 def sample_tile(plan: Plan, call: Call, draw: Draw, rows: slice) -> list[Tensor]:
     """All samples of one tile: tensors (S, rows, ...)."""
-    groups = list(tile_outputs(plan, tile_call(plan, call, rows), draw, rows))
+    return _sample_tile(plan, rows, call=call, draw=draw)
+
+
+def _sample_tile(plan: Plan, rows: slice, *, call: Call, draw: Draw) -> list[Tensor]:
+    tile = tile_call(plan, call, rows)
+    groups = [group_outputs(plan, tile, draw, rows, group) for group in block_groups(plan, draw.n_samples)]
     count = rows.stop - rows.start
     return [torch.cat(parts)[:, :count] for parts in zip(*groups, strict=True)]
 

@@ -1,20 +1,106 @@
 """What a checkpoint says of a model that is being saved, and inputs that fit what a checkpoint says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from mcdrop import zoo
-from mcdrop.checkpoint import Architecture, InputSpec, Manifest
+from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
 from mcdrop.errors import CheckpointError, OptionError
-from mcdrop.inputs import Call
+from mcdrop.exact import probe_inputs
+from mcdrop.inputs import Call, as_call
+from mcdrop.sampling import Plan
+from mcdrop.settings import Settings
 
-__all__ = ["architecture_of", "example_inputs", "input_specs", "model_card"]
+__all__ = [
+    "architecture_of",
+    "example_call",
+    "example_inputs",
+    "input_specs",
+    "manifest_of",
+    "model_card",
+]
 
 _VARIABLE_LENGTH: Final = 8
 _EXAMPLE_ROWS: Final = 16
+
+
+def manifest_of(
+    settings: Settings,
+    exact: Plan,
+    facts: Mapping[str, Any],
+) -> Manifest:
+    """What a checkpoint says of a model.
+
+    Args:
+        settings: How it is sampled.
+        exact: Its plan of exact mode.
+        facts: The other fields, by name.
+
+    Raises:
+        OptionError: If the number of samples is left to a tolerance.
+        CheckpointError: If a field is out of its range.
+    """
+    if settings.count.tolerance is not None:
+        raise OptionError(
+            "a checkpoint has one number of samples, and this object has n_samples='auto'; make it with a "
+            "number (predict still takes n_samples='auto' with a tolerance)"
+        )
+    sampling = {
+        "n_samples": settings.count.most,
+        "seed": settings.seed,
+        "masks": settings.masks,
+        "rng": settings.rng,
+    }
+    own = {
+        "sampling": sampling,
+        "exact": {"rows": exact.rows, "strategy": exact.strategy},
+    }
+    return checked_part(Manifest, **{**own, **facts})
+
+
+def input_specs(call: Call) -> list[InputSpec]:
+    """What the checkpoint says of the inputs of `call`.
+
+    Raises:
+        OptionError: If an input is not a tensor with its rows on axis 0.
+    """
+    args, kwargs = call.arguments()
+    named = {**{f"x{i}" if len(args) > 1 else "x": value for i, value in enumerate(args)}, **kwargs}
+    return [_input_spec(name, value) for name, value in named.items()]
+
+
+def example_call(model: nn.Module, specs: Sequence[InputSpec]) -> Call:
+    """A call that fits a checkpoint, the same everywhere; its integers are zeros."""
+    inputs = example_inputs(specs)
+    # a single input goes by position, since its name in a checkpoint need not be that in `forward`
+    args, kwargs = (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), inputs)
+    call = as_call(model, args, kwargs)
+    return probe_inputs(call, call.rows, trial=0)
+
+
+def model_card(manifest: Manifest) -> str:
+    """The README of a checkpoint that has none of its own."""
+    sampling = manifest.sampling
+    inputs = "\n".join(
+        f"- `{spec.name}`: {spec.dtype}, ({', '.join(map(str, ['N', *spec.shape]))})"
+        for spec in manifest.inputs
+    )
+    return (
+        f"# {manifest.name}\n\nA {manifest.task} model, sampled {sampling.n_samples} times by Monte Carlo "
+        f"dropout (seed {sampling.seed}).\n\n## Inputs\n\n{inputs}\n"
+    )
+
+
+def _input_spec(name: str, value: Any) -> InputSpec:
+    if not isinstance(value, Tensor) or value.dim() < 1:
+        raise OptionError(
+            f"a checkpoint describes tensors with rows as inputs, and {name} is a {type(value).__name__}"
+        )
+    dtype = str(value.dtype).removeprefix("torch.")
+    return InputSpec.model_validate({"name": name, "dtype": dtype, "shape": list(value.shape[1:])})
 
 
 def architecture_of(model: nn.Module, architecture: str | Architecture | None) -> Architecture:
@@ -40,17 +126,6 @@ def architecture_of(model: nn.Module, architecture: str | Architecture | None) -
     return Architecture(source="zoo", name=entry.name, arguments=dict(entry.arguments))
 
 
-def input_specs(call: Call) -> list[InputSpec]:
-    """What the checkpoint says of the inputs of `call`.
-
-    Raises:
-        OptionError: If an input is not a tensor with its rows on axis 0.
-    """
-    args, kwargs = call.arguments()
-    named = {**{f"x{i}" if len(args) > 1 else "x": value for i, value in enumerate(args)}, **kwargs}
-    return [_input_spec(name, value) for name, value in named.items()]
-
-
 def example_inputs(specs: Sequence[InputSpec]) -> dict[str, Tensor]:
     """Rows that fit the inputs of a checkpoint, equal everywhere: zeros, 8 of them where lengths vary."""
     return {
@@ -61,25 +136,3 @@ def example_inputs(specs: Sequence[InputSpec]) -> dict[str, Tensor]:
         )
         for spec in specs
     }
-
-
-def model_card(manifest: Manifest) -> str:
-    """The README of a checkpoint that has none of its own."""
-    sampling = manifest.sampling
-    inputs = "\n".join(
-        f"- `{spec.name}`: {spec.dtype}, ({', '.join(map(str, ['N', *spec.shape]))})"
-        for spec in manifest.inputs
-    )
-    return (
-        f"# {manifest.name}\n\nA {manifest.task} model, sampled {sampling.n_samples} times by Monte Carlo "
-        f"dropout (seed {sampling.seed}).\n\n## Inputs\n\n{inputs}\n"
-    )
-
-
-def _input_spec(name: str, value: Any) -> InputSpec:
-    if not isinstance(value, Tensor) or value.dim() < 1:
-        raise OptionError(
-            f"a checkpoint describes tensors with rows as inputs, and {name} is a {type(value).__name__}"
-        )
-    dtype = str(value.dtype).removeprefix("torch.")
-    return InputSpec.model_validate({"name": name, "dtype": dtype, "shape": list(value.shape[1:])})

@@ -10,7 +10,8 @@ import torch
 from mcdrop.checkpoint import InputSpec, Manifest
 from mcdrop.datafiles import Array, Data, read_data
 from mcdrop.errors import DataFileError, OptionError
-from mcdrop.mcdropout import MCDropout, load
+from mcdrop.loading import load
+from mcdrop.mcdropout import MCDropout
 
 __all__ = ["keyword_inputs", "loaded_model", "manifest_of", "model_data", "refuse_overwriting", "targets"]
 

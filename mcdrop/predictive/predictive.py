@@ -7,22 +7,25 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
-from typing import Any, ClassVar, Final, Self, TypeGuard
+from typing import Any, ClassVar, Final, Self, TypeGuard, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcdrop.errors import DomainError, InputError, SamplesNotKeptError
+from mcdrop.calibration.fitted import Calibrator
+from mcdrop.errors import DomainError, InputError, NotFittedError, SamplesNotKeptError
 from mcdrop.extras import require
 from mcdrop.predictive.archive import as_array, write_archive
 
-__all__ = ["ROWS_FIRST", "Predictive", "Sampled", "check_levels"]
+__all__ = ["ROWS_FIRST", "Predictive", "Sampled", "check_levels", "common_notes", "fitted", "is_number"]
 
 ROWS_FIRST: Final = {"rows": 0}
 """Metadata of a field (N, ...)."""
 _ROWS_SECOND: Final = {"rows": 1}
+
+_CalibratorT = TypeVar("_CalibratorT", bound=Calibrator)
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,12 @@ class Sampled:
     """How the samples of a predictive were drawn: enough for the same model and rows to draw them again.
 
     Attributes:
-        n_samples: S.
+        n_samples: S; with a tolerance the most that a row could take.
         seed: Of the masks.
         masks: `consistent` or `independent`.
         rng: Name of the generator.
         exact: Whether fixed blocks were computed, so that the bits can be reproduced.
+        tolerance: Standard error at which rows stopped (`n_samples="auto"`); None if all took S samples.
     """
 
     n_samples: int
@@ -42,6 +46,7 @@ class Sampled:
     masks: str
     rng: str
     exact: bool = False
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,7 +62,11 @@ class Predictive:
         kept_samples: (S, N, ...), or None if they were dropped.
         levels: Levels of the quantiles that were asked for in the call.
         level_values: (Q, N, ...) these quantiles, or None.
-        notes: Things to know about this result, by name; `zero_variance` if no row moved.
+        notes: Things to know about this result, by name; `zero_variance` if no row moved, `not_converged` if
+            a row took the most samples and its error is still above the tolerance.
+        calibrators: Those that corrected it, in their order.
+        taken: (N,) int64, the samples that each row took; None if all took S.
+        converged: (N,) bool, whether a row's standard error came down to the tolerance; None without one.
     """
 
     task: ClassVar[str] = ""
@@ -73,6 +82,9 @@ class Predictive:
     levels: tuple[float, ...]
     level_values: Tensor | None = field(metadata=_ROWS_SECOND)
     notes: tuple[str, ...]
+    calibrators: tuple[Calibrator, ...] = ()
+    taken: Tensor | None = field(default=None, metadata=ROWS_FIRST)
+    converged: Tensor | None = field(default=None, metadata=ROWS_FIRST)
 
     @property
     def std(self) -> Tensor:
@@ -81,8 +93,15 @@ class Predictive:
 
     @property
     def n_samples(self) -> int:
-        """S."""
+        """S; with a tolerance the most that a row could take."""
         return self.sampled.n_samples
+
+    @property
+    def samples_taken(self) -> Tensor:
+        """(N,) int64, how many samples each row took: S, unless a tolerance decided."""
+        if self.taken is not None:
+            return self.taken
+        return torch.full((len(self),), self.n_samples, device=self.mean.device)
 
     @property
     def seed(self) -> int:
@@ -119,7 +138,7 @@ class Predictive:
         if not levels:
             raise DomainError("wanted at least one level, got none")
         values = torch.stack([self._quantile(level) for level in levels])
-        return values[0] if _is_number(q) else values
+        return values[0] if is_number(q) else values
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """The central interval that holds `level` of the predictive distribution.
@@ -153,7 +172,7 @@ class Predictive:
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """The rows of several predictives of the same kind, one after the other.
 
-        Samples and notes stay where every part has them.
+        Samples stay where every part has them, notes as `common_notes` says.
 
         Raises:
             InputError: If there are none, or they were sampled in different ways.
@@ -166,8 +185,7 @@ class Predictive:
             return parts[0]
         columns = zip(*(part.row_tensors() for part in parts), strict=True)
         joined: dict[str, Any] = {column[0][0]: _joined(column) for column in columns}
-        notes = tuple(note for note in parts[0].notes if all(note in part.notes for part in parts))
-        return replace(parts[0], notes=notes, **joined)
+        return replace(parts[0], notes=common_notes([part.notes for part in parts]), **joined)
 
     def numpy(self) -> dict[str, NDArray[Any]]:
         """Every output as an array, by name; bfloat16, which NumPy lacks, as float32."""
@@ -199,14 +217,20 @@ class Predictive:
         Raises:
             DataFileError: If it exists, its name does not end in `.npz`, or it cannot be written.
         """
-        facts = {**self.facts(), "task": self.task, "sampled": asdict(self.sampled), "notes": self.notes}
+        facts = {
+            **self.facts(),
+            "task": self.task,
+            "sampled": asdict(self.sampled),
+            "notes": self.notes,
+            "calibrators": [each.to_dict() for each in self.calibrators],
+        }
         write_archive(
             path, {name: tensor for name, tensor, _ in self.row_tensors() if tensor is not None}, facts
         )
 
     def available_outputs(self) -> tuple[str, ...]:
         """Names of the outputs that this predictive has."""
-        return self.outputs
+        return self.outputs if self.converged is None else (*self.outputs, "samples_taken", "converged")
 
     def row_tensors(self) -> Iterator[tuple[str, Tensor | None, int]]:
         """Every field that holds rows: its name, its tensor and the axis of the rows."""
@@ -248,6 +272,27 @@ class Predictive:
         return self.quantile_of(self.kept_samples, level)
 
 
+def fitted(calibrators: Sequence[Calibrator], kind: type[_CalibratorT], *, method: str) -> _CalibratorT:
+    """The calibrator of that kind that was fitted last.
+
+    Raises:
+        NotFittedError: If there is none; names the method that fits one.
+    """
+    found = [each for each in calibrators if isinstance(each, kind)]
+    if not found:
+        raise NotFittedError(
+            f"no {kind.kind} was fitted: fit one on held-out rows with mcdrop calibrate --method {method}"
+        )
+    return found[-1]
+
+
+def common_notes(notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The notes of several sets of rows together: `not_converged` if one has it, others if all have them."""
+    every = {note for each in notes for note in each}
+    kept = (note for note in every if note == "not_converged" or all(note in each for each in notes))
+    return tuple(sorted(kept))
+
+
 def check_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
     """Quantile levels as floats.
 
@@ -259,13 +304,14 @@ def check_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
     """
     given: list[Any] = [levels] if isinstance(levels, int | float | np.number) else list(levels)
     for level in given:
-        if isinstance(level, bool) or not _is_number(level) or not 0 < level < 1:
+        if not is_number(level) or not 0 < level < 1:
             raise DomainError(f"a level must be a number between 0 and 1, both excluded, got {level!r}")
     return tuple(float(level) for level in given)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float | np.integer | np.floating)
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number of Python or NumPy; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, int | float | np.integer | np.floating)
 
 
 def _pick(tensor: Tensor, axis: int, rows: Any) -> Tensor:

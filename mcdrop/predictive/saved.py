@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from mcdrop.calibration.stored import calibrator_from_dict
 from mcdrop.errors import DataFileError
 from mcdrop.predictive.archive import DAMAGE, read_archive
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
@@ -26,7 +27,7 @@ _KINDS: Final[dict[str, type[Predictive]]] = {
         RegressionPredictive,
     )
 }
-_MAY_MISS: Final = {"kept_samples": None, "level_values": None}
+_MAY_MISS: Final = {"kept_samples": None, "level_values": None, "taken": None, "converged": None}
 
 
 def load_predictions(path: str | PathLike[str]) -> Predictive:
@@ -59,5 +60,6 @@ def _predictive(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Predictive
         "sampled": Sampled(**facts["sampled"]),
         "levels": tuple(facts["levels"]),
         "notes": tuple(facts["notes"]),
+        "calibrators": tuple(map(calibrator_from_dict, facts.get("calibrators", ()))),
     }
     return kind(**values)

@@ -16,7 +16,7 @@ from torch import Tensor
 from mcdrop.errors import DomainError, OptionError, ShapeError
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
 from mcdrop.predictive.classification import ClassificationPredictive
-from mcdrop.predictive.predictive import Predictive
+from mcdrop.predictive.predictive import Predictive, is_number
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.regression import RegressionPredictive
 from mcdrop.uncertainty import binary_entropy, entropy
@@ -178,8 +178,8 @@ def task_named(name: str, *, output: str = "logits", class_axis: int = 1, tau: f
         raise OptionError("class_axis must not be 0, the axis of the rows")
     if tau is not None and name != "regression":
         raise OptionError(f"tau is the noise precision of a regression, got it with task={name!r}")
-    if tau is not None and not tau > 0:
-        raise DomainError(f"tau must be positive, got {tau}")
+    if tau is not None and (not is_number(tau) or not tau > 0):
+        raise DomainError(f"tau must be positive, got {tau!r}")
     return TASKS[name](output, class_axis, tau)
 
 

@@ -1,11 +1,15 @@
 """The batches of one call."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, TensorDataset
 
-from mcdrop.batches import batches_of
+from mcdrop.batches import batches_of, is_loader, loader_rows
 from mcdrop.errors import InputError
 
 X = torch.zeros(3, 2)
@@ -35,3 +39,35 @@ def test_entries_of_mappings_are_taken_by_name() -> None:
 def test_an_entry_that_is_not_there_is_named(batch: object, take: int | str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         list(batches_of((iter([batch]),), take))
+
+
+class Stream(IterableDataset[Tensor]):
+    """Rows whose number nobody knows."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield from X
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({"batch_size": 2}, 3),
+        ({"batch_size": 2, "shuffle": True}, 3),
+        ({"batch_size": 2, "drop_last": True}, 2),
+        ({"batch_size": 1, "sampler": SubsetRandomSampler([0, 2])}, 2),
+        ({"batch_size": None}, None),
+        ({"batch_sampler": [[0, 1], [2]]}, None),
+    ],
+)
+def test_a_loader_says_how_many_rows_it_will_give_if_it_knows(options: Any, rows: int | None) -> None:
+    loader: DataLoader[Any] = DataLoader(TensorDataset(X), **options)
+    assert is_loader((loader,))
+    assert loader_rows(loader) == rows
+    if rows is not None:
+        assert sum(len(batch[0]) for batch in loader) == rows
+
+
+def test_streams_and_iterators_do_not_know_their_rows() -> None:
+    assert loader_rows(DataLoader(Stream(), batch_size=2)) is None
+    assert loader_rows(iter([X])) is None
+    assert not is_loader((X,))

@@ -102,9 +102,9 @@ def test_two_sites_that_would_share_their_masks_are_refused() -> None:
 def test_results_are_normal_tensors(dtype: torch.dtype, exact: bool) -> None:
     mc, x = MCDropout(regressor().to(dtype), task="regression", n_samples=16), X.to(dtype)
     pred = mc.predict(x, exact=exact, quantiles=[0.5])
-    results = [tensor for _, tensor, _ in pred.row_tensors()] + [mc.sample(x, exact=exact)]
-    for tensor in results:
-        assert tensor is not None
+    held = [tensor for _, tensor, _ in pred.row_tensors() if tensor is not None]
+    assert len(held) == 6
+    for tensor in [*held, mc.sample(x, exact=exact)]:
         assert (tensor.dtype, tensor.is_inference(), tensor.requires_grad) == (dtype, False, False)
 
 

@@ -1,5 +1,7 @@
 """Regression and raw outputs: the samples alone, and the mixture that noise makes of them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -88,7 +90,7 @@ def test_results_have_the_dtype_of_the_output(dtype: torch.dtype) -> None:
     assert {values.dtype for values in (*numbers, pred.aleatoric_std)} == {dtype}
 
 
-@pytest.mark.parametrize("tau", [0.0, -1.0, float("nan")])
-def test_a_precision_that_is_not_positive_is_refused(tau: float) -> None:
+@pytest.mark.parametrize("tau", [0.0, -1.0, float("nan"), "1", True])
+def test_a_precision_that_is_not_positive_is_refused(tau: Any) -> None:
     with pytest.raises(DomainError, match="tau must be positive, got"):
         task_named("regression", tau=tau)

@@ -1,0 +1,158 @@
+"""As many samples as a tolerance takes: rows stop one by one, when the error of their mean is small enough.
+
+After 32 samples, and after every whole block of 16 from then on, a row whose Monte Carlo standard error is at
+or below the tolerance in every element stops; so does every row that took the most. A row that took k samples
+has the moments that n_samples=k gives. Rows are computed in rounds, so that the rows which go on are packed
+into full tiles again; what a round computed for a row that stopped within it is dropped.
+
+Alphabet: N rows of a call, A rows of them that go on, B blocks so far.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.inputs import Call
+from mcdrop.masks import BLOCK
+from mcdrop.prediction import Reduction, Wanted, finish, gathered, result_index, tile_deterministic
+from mcdrop.predictive import Predictive
+from mcdrop.progress import Progress
+from mcdrop.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
+
+__all__ = ["predict_until"]
+
+_LEAST_BLOCKS: Final = 2
+_TILES: Final = 16
+"""How many tiles make a set of rows that is packed anew after every round."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that go on.
+
+    Attributes:
+        index: (A,) their places in the call.
+        reduction: Their moments, block by block.
+    """
+
+    index: Tensor
+    reduction: Reduction
+
+    def take(self, rows: Tensor) -> "_Rows":
+        """Some of them."""
+        return _Rows(self.index[rows], self.reduction.take(rows.to(self.reduction.device)))
+
+
+def predict_until(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: Progress) -> Predictive:
+    """The predictive of all rows of a call, each with as many samples as its tolerance takes.
+
+    Args:
+        plan: How.
+        call: The rows.
+        draw: Which masks; its n_samples is the most that a row takes.
+        wanted: What the result is to hold, but for the samples; its `sampled` has the tolerance.
+        progress: Counts the passes; those that a row does not need count as done when it stops.
+    """
+    several = replace(plan, rows=plan.rows * _TILES)
+    sets = (
+        (rows, _Set(plan, call.take(rows), draw.take(range(call.rows)[rows]), wanted, progress).predictive())
+        for rows in tiles(several, call)
+    )
+    return gathered(sets, call.rows)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Rows that are packed together."""
+
+    plan: Plan
+    call: Call
+    draw: Draw
+    wanted: Wanted
+    progress: Progress
+
+    def predictive(self) -> Predictive:
+        """Of all its rows."""
+        deterministic = self._deterministic()
+        parts: list[Predictive] = []
+        order: list[Tensor] = []
+        going = _Rows(torch.arange(self.call.rows), Reduction())
+        groups = self._groups()
+        while len(going.index):
+            group = next(groups)
+            going = self._after(group, going)
+            for blocks in range(max(group.start + 1, _LEAST_BLOCKS), group.stop + 1):
+                stops = self._stops(_cut(going, blocks))
+                if stops.any():
+                    stopped, going = _cut(going.take(stops), blocks), going.take(~stops)
+                    parts += self._finished(stopped, deterministic)
+                    order.append(stopped.index)
+                    self.progress.advance(len(stopped.index) * self._samples_after(group))
+        return type(parts[0]).concatenate(parts)[torch.cat(order).argsort()]
+
+    def _samples_after(self, group: range) -> int:
+        return max(self.draw.n_samples - group.stop * BLOCK, 0)
+
+    def _groups(self) -> Iterator[range]:
+        """Blocks that run together: at most as many as there were before, so that little is dropped."""
+        blocks, start = -(-self.draw.n_samples // BLOCK), 0
+        while start < blocks:
+            stop = min(start + min(self.plan.blocks, max(start, _LEAST_BLOCKS)), blocks)
+            yield range(start, stop)
+            start = stop
+
+    def _after(self, group: range, going: _Rows) -> _Rows:
+        """The rows that go on, with the moments of some more blocks."""
+        part = self.call if len(going.index) == self.call.rows else self.call.take(going.index)
+        draw = self.draw.take(going.index.tolist())
+
+        def tile(plan: Plan, rows: slice) -> Reduction:
+            inputs, count = tile_call(plan, part, rows), rows.stop - rows.start
+            raw = group_outputs(plan, inputs, draw, rows, group)[result_index(plan.network)]
+            reduction = Reduction()
+            reduction.add(self.wanted.task, raw, keep=bool(self.wanted.levels))
+            self.progress.advance(count * len(raw))
+            return reduction.take(slice(0, count))
+
+        new = Reduction.joined([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
+        return _Rows(going.index, going.reduction.followed_by(new))
+
+    def _stops(self, rows: _Rows) -> Tensor:
+        """(A,) bool: which rows stop."""
+        if rows.reduction.samples >= self.draw.n_samples:
+            return torch.ones(len(rows.index), dtype=torch.bool)
+        return self._reached(rows)
+
+    def _reached(self, rows: _Rows) -> Tensor:
+        """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
+        error = rows.reduction.summary(stratified=self.wanted.stratified).standard_error
+        small = error <= (self.wanted.sampled.tolerance or 0.0)
+        return small.unsqueeze(1).flatten(1).all(1).cpu()
+
+    def _finished(self, rows: _Rows, deterministic: Tensor) -> Iterator[Predictive]:
+        """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
+        reached = self._reached(rows)
+        for places in torch.arange(len(rows.index)).split(self.plan.rows):
+            count, converged = len(places), reached[places].to(deterministic.device)
+            # the bits of entropies and quantiles may depend on the shape of the tensor
+            padding = self.plan.rows - count if self.plan.exact else 0
+            tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
+            law = deterministic[tile.index.to(deterministic.device)]
+            found = finish(tile.reduction, law, self.wanted, count)
+            notes = found.notes if converged.all() else (*found.notes, "not_converged")
+            taken = torch.full((count,), rows.reduction.samples, device=law.device)
+            yield replace(found, taken=taken, converged=converged, notes=notes)
+
+    def _deterministic(self) -> Tensor:
+        def tile(plan: Plan, rows: slice) -> Tensor:
+            return tile_deterministic(plan, tile_call(plan, self.call, rows))[: rows.stop - rows.start]
+
+        return torch.cat([found for _, found in in_tiles(self.plan, self.call, tile, self.progress)])
+
+
+def _cut(rows: _Rows, blocks: int) -> _Rows:
+    """The same rows after their first blocks."""
+    return _Rows(rows.index, rows.reduction.head(blocks))
