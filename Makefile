@@ -89,18 +89,43 @@ install-check: ## Install as the Dockerfile does, serve as it does, and ask for 
 	.venv-install/bin/$(INSTALL)
 	.venv-install/bin/python tests/support/install_check.py
 
+.PHONY: conformance
+conformance: $(VENV)/.dev $(patsubst %,.venv-conformance-%/.ready,triton kserve generated) ## Let clients of the Open Inference Protocol check the service
+	$(BIN)/python -m tests.conformance.run
+
+.venv-conformance-%/.ready: tests/conformance/requirements-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	@touch $@
+
 .PHONY: image
 image: ## Build the container image mcdrop
 	docker build --build-arg PIP_EXTRA_INDEX_URL --tag mcdrop .
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Run every benchmark; each prints a table
-	for benchmark in $(wildcard benchmarks/*.py); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+	for benchmark in $(filter-out benchmarks/uci.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+
+.PHONY: uci
+uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci DATA=DIR
+	@test -n "$(DATA)" || { echo "say where the tables are: make uci DATA=DIR"; exit 2; }
+	$(BIN)/python benchmarks/uci.py --data "$(DATA)"
+
+.venv-zoo/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-zoo
+	.venv-zoo/bin/$(INSTALL_HERE) . transformers pillow
+	.venv-zoo/bin/pip install --constraint constraints.txt --no-deps torchvision timm
+	@touch $@
+
+.PHONY: zoo
+zoo: .venv-zoo/.installed ## Judge models of torchvision, timm and transformers, and write docs/zoo.md
+	.venv-zoo/bin/python -m tests.zoo
 
 .PHONY: docs-figures
 docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 	$(BIN)/python docs/figures/toy.py
+	for figure in regularizers placement rates ensemble redundancy adaptive_l2; do $(BIN)/python -m docs.figures.$$figure; done
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-install .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

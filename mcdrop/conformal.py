@@ -87,7 +87,8 @@ class AdaptiveSets(Calibrator):
     Attributes:
         level: Promised coverage.
         bound: Of the probability mass; infinite if there were too few rows.
-        randomized: Whether a draw decides about the last class, which makes the coverage exact.
+        randomized: Whether a draw decides about the last class, which makes the coverage exact; without it
+            sets hold the most probable class always.
         seed: Of these draws.
     """
 
@@ -202,7 +203,9 @@ def fit_adaptive_sets(
     """Adaptive prediction sets, from held-out rows.
 
     The score of a class is the probability of all that are more probable plus a share of its own: a
-    replayable draw if randomised, all of it if not (then coverage is above the promise).
+    replayable draw if randomised, none of it if not (then coverage is above the promise). Packages take all
+    of it instead, which keeps the promise as well; but where probabilities are nearly 0 and 1 every score is
+    then nearly 1, and sets hold nearly every class (on `models/digits`: 7.9 of 10 instead of 1).
 
     Args:
         probs: (N, C) mean class probabilities of held-out rows.
@@ -246,7 +249,7 @@ def _mass_before(laws: Tensor) -> Tensor:
 def _shares(laws: Tensor, row_ids: TensorLike | None, *, randomized: bool, seed: int) -> Tensor:
     """(N,) the share of its own probability that counts in a class's score."""
     if not randomized:
-        return torch.ones_like(laws[:, 0])
+        return torch.zeros_like(laws[:, 0])
     ids = torch.arange(len(laws), dtype=torch.float64) if row_ids is None else float64("row_ids", row_ids)
     return row_uniforms(same_shape("row_ids", ids, laws.shape[:1]), seed=seed).to(laws.device)
 

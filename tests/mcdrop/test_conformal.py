@@ -58,16 +58,23 @@ def test_an_error_where_the_std_is_zero_is_infinitely_bad_and_no_error_is_none()
     assert fitted.bound == math.inf
 
 
-def test_sets_without_a_draw_hold_classes_until_the_bound() -> None:
-    sets = AdaptiveSets(fit_adaptive_sets([[1.0]], [0]).fitted_with, 0.9, 0.8, randomized=False, seed=0)
+def test_sets_without_a_draw_hold_the_classes_before_which_there_is_too_little() -> None:
+    sets = AdaptiveSets(fit_adaptive_sets([[1.0]], [0]).fitted_with, 0.9, 0.6, randomized=False, seed=0)
     laws = [[0.5, 0.3, 0.2], [0.7, 0.2, 0.1], [0.2, 0.3, 0.5]]
     expected = [[True, True, False], [True, False, False], [False, True, True]]
     assert sets.apply(laws).tolist() == expected
 
 
 def test_of_equal_classes_the_first_comes_first() -> None:
-    sets = AdaptiveSets(fit_adaptive_sets([[1.0]], [0]).fitted_with, 0.9, 0.6, randomized=False, seed=0)
+    sets = AdaptiveSets(fit_adaptive_sets([[1.0]], [0]).fitted_with, 0.9, 0.25, randomized=False, seed=0)
     assert sets.apply([[0.25, 0.25, 0.25, 0.25]]).tolist() == [[True, True, False, False]]
+
+
+def test_sets_without_a_draw_are_never_empty_and_small_where_the_network_is_sure_and_right() -> None:
+    y = permutation(50) % 5
+    laws = torch.nn.functional.one_hot(y, 5) * 0.999 + 0.0002
+    laws = laws / laws.sum(1, keepdim=True)
+    assert fit_adaptive_sets(laws, y, randomized=False).apply(laws).sum(1).tolist() == [1] * 50
 
 
 def test_randomised_sets_can_be_replayed_row_by_row() -> None:
