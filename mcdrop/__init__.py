@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mcdrop.mcdropout import MCDropout
     from mcdrop.predictive import Predictive, load_predictions
     from mcdrop.rates import with_rates
+    from mcdrop.tuning import TunedRates, tune_rates
 
 __all__ = [
     "Inspection",
     "MCDropout",
     "Predictive",
     "Report",
+    "TunedRates",
     "errors",
     "evaluate",
     "inject",
@@ -35,6 +37,7 @@ __all__ = [
     "load",
     "load_predictions",
     "nn",
+    "tune_rates",
     "with_rates",
     "zoo",
 ]
@@ -44,6 +47,7 @@ _HOMES: Final = {
     "MCDropout": "mcdrop.mcdropout",
     "Predictive": "mcdrop.predictive",
     "Report": "mcdrop.evaluation",
+    "TunedRates": "mcdrop.tuning",
     "errors": "mcdrop.errors",
     "evaluate": "mcdrop.evaluation",
     "inject": "mcdrop.injection",
@@ -52,6 +56,7 @@ _HOMES: Final = {
     "load": "mcdrop.loading",
     "load_predictions": "mcdrop.predictive",
     "nn": "mcdrop.nn",
+    "tune_rates": "mcdrop.tuning",
     "with_rates": "mcdrop.rates",
     "zoo": "mcdrop.zoo",
 }

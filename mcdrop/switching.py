@@ -22,7 +22,7 @@ from mcdrop.sites import Law, SiteKey
 from mcdrop.strategies import STRATEGIES
 from mcdrop.tracing import Trace
 
-__all__ = ["Switched", "switched", "switched_blocks"]
+__all__ = ["Switched", "middle", "switched", "switched_blocks"]
 
 _MIDDLE: Final = {"noise": 1.0, "uniform": 0.5, "normal": 0.0}
 
@@ -87,6 +87,11 @@ def switched_blocks(
         return STRATEGIES[plan.strategy](network, call.take(rows), draws, BLOCK * len(keys))
 
 
+def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
+    """The draw in the middle of a law: ones for dropout."""
+    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype)
+
+
 class _Held(BlockDraws):
     """The draws of the sites that are on; those of the others lie in the middle of their law."""
 
@@ -100,7 +105,5 @@ class _Held(BlockDraws):
         """Draws of one site."""
         if key not in self._off:
             return super().get(key, kind, law, shape)
-        middle = _MIDDLE.get(law.name, 1 - law.p)
-        return torch.full((1, *shape), middle, dtype=law.dtype, device=self.device).expand(
-            self._samples, *shape
-        )
+        single = middle(law, (1, *shape)).to(self.device)
+        return single.expand(self._samples, *shape)

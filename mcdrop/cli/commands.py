@@ -21,9 +21,10 @@ __all__ = ["GROUP", "Commands"]
 GROUP: Final = "mcdrop.commands"
 
 _OURS: Final = {
-    "inspect": "Show what a checkpoint is, and what in it is random.",
+    "inspect": "Show what a model is, what in it is random, and what is wrong.",
     "predict": "Predict the rows of a data file, with their uncertainty.",
     "report": "Score predictions against outcomes; check limits.",
+    "calibrate": "Fit calibrators on held-out rows, in a new version of the checkpoint.",
     "pack": "Make a checkpoint of the weights in a .pt or .ckpt file.",
 }
 _SERVE: Final = "Serve checkpoints over HTTP."

@@ -1,44 +1,131 @@
-"""`mcdrop inspect`: what a checkpoint is, and what in it is random."""
+"""`mcdrop inspect`: what a checkpoint is, what in it is random, and what is wrong with it."""
 
 import json as json_format
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from mcdrop import inspection
 from mcdrop.checkpoint import Manifest
-from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of
-from mcdrop.cli.options import AllowPackage, Checkpoint, Device, JsonFile
+from mcdrop.cli.findings import findings_text, measured_text, sites_table
+from mcdrop.cli.loading import manifest_of, refuse_overwriting
+from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Seed, Target
+from mcdrop.cli.patient import Patient, Wanted, patient
 from mcdrop.datafiles import replacing
+from mcdrop.errors import OptionError
+from mcdrop.inspection import Inspection, Severity
 from mcdrop.mcdropout import MCDropout
-from mcdrop.saving import example_inputs
-from mcdrop.sites import Site
 
 __all__ = ["command"]
 
+CHECK_FAILED: Final = 1
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT|MODULE:FACTORY",
+        help="Directory of a checkpoint (DIR@2 pins its version 2), or a function that makes a model.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Typical rows (.npz, .csv or .parquet), with outcomes if there are any."
+    ),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEVERITY", help="Exit code 1 if there is a finding so grave: hint, warning, error."
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw what each site carries: .svg, .png or .pdf."),
+]
+
 
 def command(
-    checkpoint: Checkpoint,
+    source: Source,
     *,
+    data: Data = None,
     json: JsonFile = None,
+    plot: Plot = None,
+    fail_on: FailOn = None,
+    n_samples: NSamples = None,
+    seed: Seed = None,
+    precision: Annotated[
+        float, typer.Option(help="Monte Carlo error of the mean that is asked for, in standard deviations.")
+    ] = 0.25,
+    task: Annotated[
+        str | None, typer.Option(help="Of the model that a factory makes; without it outputs are raw.")
+    ] = None,
+    target: Target = "y",
     device: Device = None,
     allow_package: AllowPackage = None,
 ) -> None:
-    """Show what a checkpoint is: its facts, its random sites, and what the bits of its answers depend on.
+    """Show what a model is, what in it is random, how much each site carries, and what is wrong.
 
-    mcdrop inspect models/digits
+    mcdrop inspect models/digits --data models/digits/test.npz --fail-on warning
     """
-    mc = loaded_model(checkpoint, device=device, allow=allow_package)
-    by_position, by_name = keyword_inputs(example_inputs(manifest_of(mc).inputs))
-    sites = mc.trace(*by_position, model_kwargs=by_name)
+    _check_options(fail_on, plot, data, json)
+    looked_at = patient(Wanted(source, data, target, task, device, allow_package))
+    found = _inspected(looked_at, n_samples=n_samples, seed=seed, precision=precision)
     if json is not None:
-        _write(mc, sites, json)
-    console = Console()
-    console.print(_pairs("", _facts(mc)))
-    console.print(_sites_table(sites))
-    console.print(_pairs(f"fingerprint {mc.fingerprint_id()}", mc.fingerprint()))
+        _write(looked_at.mc, found, json)
+    if plot is not None:
+        with replacing(plot) as partial:
+            inspection.save_chart(found, partial, kind=plot.suffix.removeprefix("."))
+    _show(looked_at, found)
+    _judge(found, fail_on)
+
+
+def _check_options(fail_on: str | None, plot: Path | None, data: Path | None, json: Path | None) -> None:
+    words = [severity.word for severity in Severity]
+    if fail_on is not None and fail_on not in words:
+        raise OptionError(f"--fail-on must be one of {', '.join(words)}, got {fail_on!r}")
+    if plot is not None and plot.suffix not in inspection.CHART_KINDS:
+        raise OptionError(f"--plot must end in {', '.join(inspection.CHART_KINDS)}, got {plot.name!r}")
+    if data is not None:
+        refuse_overwriting(data, json, plot)
+
+
+def _inspected(looked_at: Patient, **options: Any) -> Inspection:
+    try:
+        return inspection.inspect(
+            looked_at.mc,
+            *looked_at.inputs,
+            y=looked_at.y,
+            model_kwargs=looked_at.named,
+            **options,
+        )
+    except (RuntimeError, TypeError, IndexError) as error:  # the model's own: other inputs than it takes
+        said = str(error).partition("\n")[0]
+        raise OptionError(f"the model fails on {looked_at.rows}: {said}") from error
+
+
+def _show(looked_at: Patient, found: Inspection) -> None:
+    console, mc = Console(), looked_at.mc
+    if mc.manifest is not None:
+        console.print(_pairs("", _facts(mc)))
+        if found.sites:
+            console.print(_pairs(f"fingerprint {mc.fingerprint_id()}", mc.fingerprint()))
+    console.print(sites_table(found))
+    console.print(measured_text(found, looked_at.rows))
+    console.print(findings_text(found))
+
+
+def _judge(found: Inspection, fail_on: str | None) -> None:
+    grave = () if fail_on is None else found.at_least(fail_on)
+    if grave:
+        codes = ", ".join(sorted({finding.code for finding in grave}))
+        typer.echo(f"failed: {len(grave)} findings of severity {fail_on} or above ({codes})", err=True)
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _facts(mc: MCDropout) -> dict[str, object]:
@@ -96,45 +183,12 @@ def _pairs(title: str, pairs: dict[str, Any]) -> Table:
     return table
 
 
-def _sites_table(sites: tuple[Site, ...]) -> Table:
-    table = Table(title=f"{len(sites)} random sites", title_justify="left", title_style="bold")
-    for name in ("site", "kind", "rate", "mask of a row"):
-        table.add_column(name)
-    for site in sites:
-        table.add_row(*_site_facts(site).values())
-    return table
-
-
-def _site_facts(site: Site) -> dict[str, str]:
-    shape = " x ".join(map(str, _row_shape(site))) or "one number"
-    return {
-        "name": site.name,
-        "kind": site.kind,
-        "rate": "" if site.p is None else f"{site.p:g}",
-        "row_mask": shape if site.row_axis is not None else f"{shape}, the same for all rows",
-    }
-
-
-def _row_shape(site: Site) -> tuple[int, ...]:
-    return site.row_shape(site.shape)
-
-
-def _write(mc: MCDropout, sites: tuple[Site, ...], path: Path) -> None:
-    document = {
-        "digest": mc.digest,
-        "manifest": manifest_of(mc).model_dump(mode="json"),
-        "sites": [
-            {
-                "name": site.name,
-                "kind": site.kind,
-                "p": site.p,
-                "row_shape": _row_shape(site),
-                "row_axis": site.row_axis,
-            }
-            for site in sites
-        ],
-        "fingerprint_id": mc.fingerprint_id(),
-        "fingerprint": mc.fingerprint(),
-    }
+def _write(mc: MCDropout, found: Inspection, path: Path) -> None:
+    document: dict[str, Any] = found.to_dict()
+    if mc.manifest is not None:
+        document = {"digest": mc.digest, "manifest": mc.manifest.model_dump(mode="json"), **document}
+        if found.sites:
+            document |= {"fingerprint_id": mc.fingerprint_id(), "fingerprint": mc.fingerprint()}
     with replacing(path) as partial:
-        partial.write_text(f"{json_format.dumps(document, indent=2)}\n", encoding="utf-8")
+        text = json_format.dumps(document, indent=2, allow_nan=False)
+        partial.write_text(f"{text}\n", encoding="utf-8")

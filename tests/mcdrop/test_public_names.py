@@ -15,12 +15,14 @@ PRINT_LOADED = f"import json, sys, mcdrop; print(json.dumps([n for n in {HEAVY} 
 def test_the_public_names_are_these_in_order() -> None:
     assert mcdrop.__all__ == sorted(mcdrop.__all__)
     assert set(mcdrop.__all__) >= {
+        "Inspection",
         "MCDropout",
         "Predictive",
         "Report",
         "evaluate",
         "inject",
         "injection",
+        "inspect",
         "load",
         "load_predictions",
         "nn",

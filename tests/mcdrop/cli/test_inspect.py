@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,3 +54,83 @@ def test_a_factory_has_to_be_allowed(capsys: pytest.CaptureFixture[str], tmp_pat
     finished = run_here(capsys, "inspect", path)
     assert finished.code == 2
     assert "the code of package 'os' is not allowed" in finished.err
+
+
+def test_the_findings_are_shown_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], classifier: Path, images: Path
+) -> None:
+    finished = run_here(capsys, "inspect", classifier, "--data", images, "--precision", "0.1")
+    assert finished.code == 0
+    assert "measured on 12 rows of images.npz; 16 samples, seed 0" in finished.out
+    assert "warning MC012 the model: Too few samples for the precision asked" in finished.out
+    assert "-> take more samples, or ask for less; see docs/findings/MC012.md" in finished.out
+
+
+@pytest.mark.parametrize(("severity", "code"), [("hint", 1), ("warning", 1), ("error", 0)])
+def test_a_finding_grave_enough_fails(
+    capsys: pytest.CaptureFixture[str], classifier: Path, severity: str, code: int
+) -> None:
+    finished = run_here(capsys, "inspect", classifier, "--precision", "0.01", "--fail-on", severity)
+    assert finished.code == code
+    assert ("failed: " in finished.err) == bool(code)
+
+
+def test_the_json_has_the_findings_and_what_each_site_carries(
+    capsys: pytest.CaptureFixture[str], regression: Path, table: Path, tmp_path: Path
+) -> None:
+    out, plot = tmp_path / "facts.json", tmp_path / "sites.svg"
+    options = ("--data", table, "--json", out, "--plot", plot, "--seed", "4")
+    assert run_here(capsys, "inspect", regression, *options).code == 0
+    document = json.loads(out.read_text())
+    assert document["seed"] == 4
+    assert document["rows"] == 40
+    assert all(0 < site["share"]["value"] < 2 for site in document["sites"])
+    assert {"code", "severity", "module", "evidence", "todo", "page"} <= set(document["findings"][0])
+    assert plot.read_text().startswith("<?xml")
+
+
+def test_what_a_factory_makes_is_inspected_on_rows_of_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.npz"
+    np.savez(rows, x=np.random.default_rng(0).normal(size=(30, 3)), y=np.arange(30) % 3)
+    factory = "tests.support.architectures:tied"
+    finished = run_here(capsys, "inspect", factory, "--data", rows, "--task", "classification")
+    assert finished.code == 0
+    assert "1 random sites" in finished.out
+    assert "MC015" not in finished.out
+    missing = run_here(capsys, "inspect", factory)
+    assert missing.code == 2
+    assert "give some typical rows with --data FILE" in missing.err
+
+
+def test_a_model_without_dropout_is_a_finding_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.npz"
+    np.savez(rows, input=np.ones((4, 3), np.float32))
+    finished = run_here(capsys, "inspect", "torch.nn:Identity", "--data", rows)
+    assert finished.code == 0
+    assert "error MC001 the model: Nothing is random" in finished.out
+    assert run_here(capsys, "inspect", "torch.nn:Identity", "--data", rows, "--fail-on", "error").code == 1
+
+
+def test_bad_usage_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], classifier: Path, images: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "wide.npz", x=np.ones((4, 7), np.float32))
+    wrong: list[tuple[tuple[str | Path, ...], str]] = [
+        ((classifier, "--fail-on", "grave"), "--fail-on must be one of hint, warning, error, got 'grave'"),
+        ((classifier, "--plot", "sites.jpeg"), "--plot must end in .pdf, .png, .svg, got 'sites.jpeg'"),
+        ((classifier, "--task", "raw"), "a checkpoint has a task of its own"),
+        ((classifier, "--data", images, "--json", images), "is the file that is read"),
+        (("no.such.package:make", "--data", images), "cannot be imported"),
+        (
+            ("tests.support.architectures:tied", "--data", tmp_path / "wide.npz"),
+            "the model fails on 4 rows of wide.npz",
+        ),
+    ]
+    for arguments, said in wrong:
+        finished = run_here(capsys, "inspect", *arguments)
+        assert (finished.code, finished.err.count("\n")) == (2, 1)
+        assert said in finished.err

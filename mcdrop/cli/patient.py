@@ -1,0 +1,128 @@
+"""What `mcdrop inspect` looks at: a checkpoint, or what a factory makes, and rows for it."""
+
+import inspect
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mcdrop.checkpoint import Architecture, build
+from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
+from mcdrop.datafiles import Array, read_data
+from mcdrop.errors import OptionError
+from mcdrop.exact import probe_inputs
+from mcdrop.mcdropout import MCDropout
+from mcdrop.saving import example_inputs
+
+__all__ = ["Patient", "Wanted", "patient"]
+
+_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say.
+
+    Attributes:
+        source: A checkpoint or `module:factory`.
+        data: Rows for it.
+        target: Name of the outcomes in the data.
+        task: Of a factory's model.
+        device: Where to run.
+        allow: Packages whose factories a checkpoint may name.
+    """
+
+    source: str
+    data: Path | None
+    target: str
+    task: str | None
+    device: str | None
+    allow: Collection[str] | None
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether the source is `module:factory`."""
+        return ":" in self.source and not Path(self.source.partition("@")[0]).exists()
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A model and rows for it.
+
+    Attributes:
+        mc: The model.
+        inputs: By position.
+        named: By name.
+        y: Outcomes, if the data have them.
+        rows: Where they come from.
+    """
+
+    mc: MCDropout
+    inputs: tuple[Any, ...]
+    named: dict[str, Any]
+    y: Array | None
+    rows: str
+
+
+def patient(wanted: Wanted) -> Patient:
+    """The model that is named, and rows for it.
+
+    Raises:
+        OptionError: If a factory is named without rows, or cannot be called.
+        CheckpointError: If the model cannot be loaded.
+        DataFileError: If the rows do not fit.
+    """
+    return _made(wanted) if wanted.is_factory else _loaded(wanted)
+
+
+def _loaded(wanted: Wanted) -> Patient:
+    if wanted.task is not None:
+        raise OptionError("a checkpoint has a task of its own; --task is for module:factory")
+    mc = loaded_model(wanted.source, device=wanted.device, allow=wanted.allow)
+    manifest = manifest_of(mc)
+    if wanted.data is not None:
+        rows = model_data(manifest, wanted.data, target=wanted.target)
+        y = None if rows.y is None else targets(manifest, rows, target=wanted.target)
+        return Patient(mc, *keyword_inputs(rows.inputs), y, f"{len(rows)} rows of {wanted.data.name}")
+    by_position, by_name = keyword_inputs(example_inputs(manifest.inputs))
+    made = probe_inputs(mc.as_call(*by_position, **by_name), _ROWS, trial=0)
+    return Patient(
+        mc, *made.arguments(), None, f"{_ROWS} made-up rows, uniform on [-1, 1); --data takes yours"
+    )
+
+
+def _made(wanted: Wanted) -> Patient:
+    if wanted.data is None:
+        raise OptionError(
+            f"{wanted.source} says nothing of its inputs; give some typical rows with --data FILE"
+        )
+    model = _from_factory(wanted.source).to(torch.device(wanted.device or "cpu"))
+    names = _input_names(model)
+    rows = read_data(wanted.data, names, target=wanted.target)
+    by_position, by_name = keyword_inputs(rows.inputs)
+    task = wanted.task or "raw"
+    y = rows.y if wanted.task is not None else None
+    return Patient(
+        MCDropout(model, task=task), by_position, by_name, y, f"{len(rows)} rows of {wanted.data.name}"
+    )
+
+
+def _from_factory(name: str) -> nn.Module:
+    """The model that a function makes, in eval mode: that a new one is in train mode is no finding."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # behind all that is installed
+    package = name.partition(":")[0].partition(".")[0]
+    return build(Architecture(source="factory", name=name), allow={package}).eval()
+
+
+def _input_names(model: nn.Module) -> list[str]:
+    """The arguments of forward that have to be given."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each.name for each in parameters if each.kind in kinds and each.default is Parameter.empty]
+    return needed or ["x"]

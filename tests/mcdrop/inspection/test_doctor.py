@@ -1,0 +1,139 @@
+"""`mcdrop.inspect`: sites, numbers and findings of one model."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import mcdrop
+from mcdrop import MCDropout
+from mcdrop.errors import DomainError, OptionError, ShapeError
+from mcdrop.inspection import Severity, save_chart
+from mcdrop.strategies import STRATEGIES
+from tests.support.models import CASES, Case
+from tests.support.networks import classifier, features, fixed
+
+ONE_OUTPUT = [
+    case for case in CASES if "weights" not in case.name or case.name == "LSTM with dropped weights"
+]
+
+
+def convolutional() -> nn.Module:
+    return fixed(
+        nn.Sequential(
+            nn.Dropout(0.1),
+            nn.Conv2d(1, 3, 3),
+            nn.ReLU(),
+            nn.Dropout2d(0.15),
+            nn.Flatten(),
+            nn.Linear(48, 8),
+            nn.Dropout(0.4),
+            nn.Linear(8, 2),
+        )
+    )
+
+
+def test_sites_come_in_the_order_of_the_data_with_what_they_stand_at() -> None:
+    found = mcdrop.inspect(convolutional(), features(6, 1, 6, 6), n_samples=32)
+    assert [(site.name, site.kind, site.p) for site in found.sites] == [
+        ("0#0", "dropout", 0.1),
+        ("3#0", "dropout2d", 0.15),
+        ("6#0", "dropout", 0.4),
+    ]
+    assert [site.role for site in found.sites] == ["input", "convolution", "hidden"]
+    assert [site.row_shape for site in found.sites] == [(1, 6, 6), (3, 1, 1), (8,)]
+    assert all(site.share.value > 0 and site.share.standard_error > 0 for site in found.sites)
+    assert found.rows == 6
+    assert found.strategy in STRATEGIES
+
+
+def test_the_numbers_are_those_of_the_sensitivity() -> None:
+    mc, x = MCDropout(classifier(), task="classification", n_samples=64, seed=5), features(7, 6)
+    found, measured = mcdrop.inspect(mc, x), mc.sensitivity(x)
+    assert [site.share for site in found.sites] == [each.share for each in measured.sites]
+    assert found.total == measured.total
+    assert (found.n_samples, found.seed) == (64, 5)
+
+
+def test_the_shift_is_the_distance_of_the_two_means() -> None:
+    mc, x = MCDropout(classifier(), task="raw", n_samples=64), features(7, 6)
+    found, pred = mcdrop.inspect(mc, x), mc.predict(x)
+    gap = (pred.mean - pred.deterministic).to(torch.float64)
+    errors = (gap / pred.standard_error).square().mean().sqrt().item()
+    stds = gap.square().sum(1).mean().sqrt() / pred.sample_std.to(torch.float64).square().sum(1).mean().sqrt()
+    assert found.shift_errors == pytest.approx(errors, rel=1e-3)
+    assert found.shift_stds == pytest.approx(stds.item(), rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns of some of these models
+@pytest.mark.parametrize("case", ONE_OUTPUT[::3], ids=lambda case: case.name)
+def test_any_kind_of_site_can_be_inspected(case: Case) -> None:
+    model, inputs = case.make()
+    generator = torch.get_rng_state()
+    found = mcdrop.inspect(model, *inputs, n_samples=32, batch_axis=case.batch_axis)
+    assert len(found.sites) == case.sites
+    assert not found.at_least("error")
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["sites"]
+    drawing = {"MC018"} & {finding.code for finding in found.findings}  # a plain pass draws by itself
+    assert drawing or torch.equal(generator, torch.get_rng_state())
+    assert not any(module.training for module in model.modules())
+
+
+def test_findings_are_sorted_the_gravest_first() -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.9), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval()
+    found = mcdrop.inspect(fixed(model).train(), features(9, 6), n_samples=16, precision=0.01)
+    severities = [finding.severity for finding in found.findings]
+    assert severities == sorted(severities, reverse=True)
+    assert {Severity.WARNING, Severity.HINT} == set(severities)
+    warnings = found.at_least("warning")
+    assert {finding.code for finding in warnings} >= {"MC006", "MC012", "MC015"}
+    assert found.at_least("hint") == found.findings
+    assert found.at_least("error") == ()
+    assert "warning MC006 1: Dropout feeds a batch norm." in str(found)
+
+
+def test_a_model_that_cannot_be_sampled_gives_the_text_of_the_refusal() -> None:
+    found = mcdrop.inspect(nn.Linear(6, 2).eval(), features(3, 6))
+    assert found.sites == ()
+    assert found.strategy is None
+    (finding,) = found.findings
+    assert (finding.code, finding.severity.word) == ("MC001", "error")
+    assert "every pass would be the same" in finding.message
+
+
+def test_rates_of_zero_alone_are_an_error() -> None:
+    found = mcdrop.inspect(
+        nn.Sequential(nn.Linear(6, 2), nn.Dropout(0.0), nn.Linear(2, 2)).eval(), features(3, 6)
+    )
+    assert [(finding.code, finding.severity.word) for finding in found.findings] == [
+        ("MC001", "error"),
+        ("MC002", "error"),
+    ]
+
+
+def test_where_nothing_moves_there_are_no_shares_and_the_document_is_still_json() -> None:
+    found = mcdrop.inspect(nn.Sequential(nn.Dropout(1e-9), nn.Linear(6, 2)).eval(), features(3, 6))
+    assert math.isnan(found.sites[0].share.value)
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert document["sites"][0]["share"] == {"value": None, "standard_error": None}
+
+
+def test_bad_options_say_what_was_wanted() -> None:
+    x = features(3, 6)
+    with pytest.raises(DomainError, match="precision must be positive, got 0"):
+        mcdrop.inspect(classifier(), x, precision=0)
+    with pytest.raises(ShapeError, match="y must have a value for each of the 3 rows, got 2"):
+        mcdrop.inspect(classifier(), x, y=torch.zeros(2))
+    with pytest.raises(OptionError, match="severity must be one of hint, warning, error, got 'grave'"):
+        mcdrop.inspect(classifier(), x).at_least("grave")
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_the_chart_is_drawn(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"sites.{kind}"
+    save_chart(mcdrop.inspect(convolutional(), features(6, 1, 6, 6), n_samples=32), path)
+    start = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[kind]
+    assert path.read_bytes().startswith(start)
