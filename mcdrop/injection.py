@@ -19,7 +19,7 @@ from mcdrop.patterns import Target
 from mcdrop.places import ACTIVATIONS, After, Attention, Before, Place, layers_at
 from mcdrop.view import private_view
 
-__all__ = ["ACTIVATIONS", "After", "Attention", "Before", "DropoutLayer", "Place", "inject"]
+__all__ = ["ACTIVATIONS", "After", "Attention", "Before", "DropoutLayer", "Place", "default_layer", "inject"]
 
 DropoutLayer = Callable[[float], nn.Module]
 """Makes a dropout layer of a rate: `nn.Dropout2d`, `mcdrop.nn.DropBlock2d`, ..."""
@@ -119,10 +119,13 @@ _PUT: Final[dict[type[Place], Callable[[nn.Module, str, float, DropoutLayer | No
 }
 
 
+def default_layer(module: nn.Module) -> type[nn.Module]:
+    """The kind of dropout that is put at a module unless `layer=` says otherwise."""
+    return next((drop for kind, drop in _BY_CHANNEL.items() if isinstance(module, kind)), nn.Dropout)
+
+
 def _dropout(module: nn.Module, p: float, layer: DropoutLayer | None) -> nn.Module:
-    if layer is None:
-        layer = next((drop for kind, drop in _BY_CHANNEL.items() if isinstance(module, kind)), nn.Dropout)
-    made = layer(p)
+    made = (layer or default_layer(module))(p)
     if not isinstance(made, nn.Module):
         raise OptionError(f"layer must make a torch.nn.Module of a rate, got {type(made).__name__}")
     return made

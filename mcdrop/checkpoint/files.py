@@ -28,6 +28,7 @@ from mcdrop.checkpoint.manifest import (
     manifest_bytes,
     parse_manifest,
 )
+from mcdrop.checkpoint.stored_rates import recorded_rates, with_recorded_rates
 from mcdrop.checkpoint.versions import expected_version, resolve_version
 from mcdrop.checkpoint.weights import (
     Weights,
@@ -182,6 +183,10 @@ def _model(manifest: Manifest, contents: bytes, allow: Collection[str]) -> nn.Mo
     _check_outline(manifest, weights)
     model = build(manifest.architecture, allow)
     load_into(model, weights)
+    whole = manifest.architecture.source != "zoo"  # of the zoo only what differs is written down
+    model = with_recorded_rates(model, manifest.rates, all_of_them=whole)
+    if manifest.tuning:
+        vars(model)["tuned_rates"] = manifest.tuning
     return model.eval()
 
 
@@ -195,7 +200,12 @@ def _contents(manifest: Manifest, model: nn.Module, readme: str) -> dict[str, by
     weights = module_weights(model)
     _check_outline(manifest, weights)
     contents = {README_FILE: readme.encode(), WEIGHTS_FILE: weights_bytes(weights)}
-    found = {"files": {WEIGHTS_FILE: _sha256(contents[WEIGHTS_FILE])}, "aliases": weights.aliases}
+    found = {
+        "files": {WEIGHTS_FILE: _sha256(contents[WEIGHTS_FILE])},
+        "aliases": weights.aliases,
+        "rates": recorded_rates(model, manifest.architecture),
+        "tuning": manifest.tuning or getattr(model, "tuned_rates", {}),
+    }
     # The manifest comes last: where files are replaced one by one, it is what makes the others count.
     return {**contents, MANIFEST_FILE: manifest_bytes(manifest.model_copy(update=found))}
 

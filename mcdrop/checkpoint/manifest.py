@@ -32,6 +32,7 @@ MANIFEST_FILE: Final = "mcdrop.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 README_FILE: Final = "README.md"
 
+_LATER: Final = frozenset({"rates", "tuning"})
 _RUNS_CODE: Final = frozenset({"auto_map", "trust_remote_code"})
 _SHOWN: Final = 80
 """Characters of a wrong value that an error repeats."""
@@ -58,6 +59,7 @@ InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]
 DifferentNames = Annotated[list[str], Field(min_length=1), AfterValidator(_all_different)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 """Of one axis; -1 where it varies."""
 
@@ -173,6 +175,9 @@ class Manifest(_Part):
         calibrators: Fitted ones.
         files: The sha256 of every file that is loaded, by name.
         aliases: Tensors that share the memory of another one, and its name.
+        rates: Dropout rates by path and attribute, injected ones among them: those that differ from what the
+            zoo builds; all, for another source.
+        tuning: How the rates were chosen, if they were: see `mcdrop.tune_rates`.
         training: What it was trained on and how.
         scores: What was measured.
     """
@@ -193,6 +198,8 @@ class Manifest(_Part):
     calibrators: list[JsonObject] = []
     files: dict[PlainName, Sha256] = {}
     aliases: dict[str, str] = {}
+    rates: dict[str, Probability] = {}
+    tuning: JsonObject = {}
     training: JsonObject = {}
     scores: JsonObject = {}
 
@@ -250,11 +257,16 @@ def manifest_bytes(manifest: Manifest) -> bytes:
         CheckpointError: If a text in it cannot be written as UTF-8.
     """
     try:
-        document = manifest.model_dump(mode="json")
+        document = manifest.model_dump(mode="json", exclude=_left_out(manifest))
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         return f"{text}\n".encode()
     except ValueError as error:
         raise CheckpointError(f"{MANIFEST_FILE} cannot be written: {error}") from error
+
+
+def _left_out(manifest: Manifest) -> set[str]:
+    """Fields that came later than others, where they say nothing: older versions then still read the file."""
+    return {name for name in _LATER if not getattr(manifest, name)}
 
 
 def manifest_schema() -> dict[str, Any]:
