@@ -92,10 +92,14 @@ class Births:
         self._calls = 0
 
     def mode(
-        self, source: DrawSource, handlers: dict[Any, Handler], place: Callable[[], str]
+        self,
+        source: DrawSource,
+        handlers: dict[Any, Handler],
+        place: Callable[[], str],
+        row_order: Callable[[], Tensor | None],
     ) -> Interception:
         """The mode to run the pass under."""
-        return _Numbering(self, source, handlers, place)
+        return _Numbering(self, source, handlers, place, row_order)
 
     def inputs(self, call: Call) -> Call:
         """The call with promoted inputs."""
@@ -145,9 +149,14 @@ class _Numbering(Interception):
     """The interception, with every call numbered."""
 
     def __init__(
-        self, births: Births, source: DrawSource, handlers: dict[Any, Handler], place: Callable[[], str]
+        self,
+        births: Births,
+        source: DrawSource,
+        handlers: dict[Any, Handler],
+        place: Callable[[], str],
+        row_order: Callable[[], Tensor | None],
     ) -> None:
-        super().__init__(source, handlers, place)
+        super().__init__(source, handlers, place, row_order)
         self._births = births
 
     def __torch_function__(

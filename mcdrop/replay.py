@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mcdrop.eager import compiled_functions_off
 from mcdrop.errors import UnsupportedModelError
 from mcdrop.inputs import Call
 from mcdrop.interception.mode import DrawSource, Handler, Interception
@@ -20,7 +22,9 @@ from mcdrop.view import ModulePaths
 __all__ = ["Addresses", "BlockDraws", "GivenDraws", "ModeFactory", "OtherShapeError", "SampleDraws", "run"]
 
 
-ModeFactory = Callable[[DrawSource, dict[Any, Handler], Callable[[], str]], Interception]
+ModeFactory = Callable[
+    [DrawSource, dict[Any, Handler], Callable[[], str], Callable[[], Tensor | None]], Interception
+]
 """Makes the mode under which a pass runs: `Interception`, or one that does more."""
 
 
@@ -28,9 +32,9 @@ def run(
     view: nn.Module, paths: ModulePaths, call: Call, source: DrawSource, mode: ModeFactory = Interception
 ) -> Any:
     """What the model returns for `call`, with draws from `source`."""
-    paths.running.clear()
+    paths.clear()
     args, kwargs = call.arguments()
-    with mode(source, HANDLERS, paths.innermost):
+    with compiled_functions_off(), mode(source, HANDLERS, paths.innermost, paths.row_order):
         return view(*args, **kwargs)
 
 
@@ -81,11 +85,21 @@ class BlockDraws:
         """
         address = (key, kind, law, shape)
         if address not in self._drawn:
-            site = self._known(key, kind, shape)
-            blocks = [draw_site(site, law, shape, keys, self._rng, draw=self.draw) for keys in self._keys]
-            drawn = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
-            self._drawn[address] = drawn.to(self.device)
+            self._drawn[address] = self._remembered(self._known(key, kind, shape), law, shape)
         return self._drawn[address]
+
+    def _remembered(self, site: Site, law: Law, shape: tuple[int, ...]) -> Tensor:
+        """What all rows share, kept as it is wanted, if they share it."""
+        make = partial(self._joined, site, law, shape)
+        if len(self._keys[0]) > 1 or site.row_factor > 1:
+            return make()
+        keys = tuple(key for (key,) in self._keys)
+        address = (type(self), site.key, law, site.row_shape(shape), keys, self._rng)
+        return self._cache.joined(address, make)
+
+    def _joined(self, site: Site, law: Law, shape: tuple[int, ...]) -> Tensor:
+        blocks = [draw_site(site, law, shape, keys, self._rng, draw=self.draw) for keys in self._keys]
+        return (blocks[0] if len(blocks) == 1 else torch.cat(blocks)).to(self.device)
 
     def _known(self, key: SiteKey, kind: str, shape: tuple[int, ...]) -> Site:
         site = self._sites.get(key)

@@ -8,20 +8,27 @@ branch.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mcdrop.errors import UnsupportedModelError
+from mcdrop.errors import McdropError, UnsupportedModelError
 from mcdrop.forcing import extreme
-from mcdrop.generators import generators_restored, moved_generators
+from mcdrop.generators import generators_restored, generators_set, moved_generators
 from mcdrop.guard import Guard
+from mcdrop.hidden import (
+    functions_holding,
+    refuse_closures,
+    refuse_shared_masks,
+    refuse_unseen_draws,
+    works_as_given,
+)
 from mcdrop.inputs import Call
 from mcdrop.outputs import Outputs, output_layout
-from mcdrop.ownership import find_owners
+from mcdrop.ownership import OwnerSearch
 from mcdrop.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
-from mcdrop.sites import Site, SiteKey, site_id
+from mcdrop.sites import Site, SiteKey
 from mcdrop.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
 
 __all__ = ["Trace", "trace"]
@@ -41,6 +48,7 @@ class Trace:
         fixed: Whether the same sites fire whatever is drawn.
         written_state: Names of buffers and other tensors of the model that a pass writes.
         written_inputs: Which leaves of the call a pass writes.
+        silent: Calls of dropout that are off though every module is in train mode.
     """
 
     sites: tuple[Site, ...]
@@ -49,43 +57,86 @@ class Trace:
     fixed: bool
     written_state: frozenset[str]
     written_inputs: frozenset[int]
+    silent: tuple[str, ...] = ()
 
 
 def trace(model: nn.Module, call: Call) -> Trace:
     """Find the sites of `model` for inputs like `call`.
 
     Raises:
-        UnsupportedModelError: If rows are coupled, or something draws that cannot be seen.
+        UnsupportedModelError: If rows are coupled, something draws that cannot be seen, or the model takes no
+            other number of rows than that of `call`.
     """
-    state = state_tensors(model)
-    view = private_view(model, clone=state)
+    view = private_view(model, clone=state_tensors(model))
+    try:
+        return _traced(model, view, call)
+    except McdropError:
+        raise
+    except Exception as error:
+        with generators_restored(), torch.no_grad():
+            takes_these_rows_alone = works_as_given(private_view(model, clone=state_tensors(model)), call)
+        if takes_these_rows_alone:
+            raise UnsupportedModelError(
+                f"the model runs on {call.rows} rows and fails on two or three: {_first_line(error)}. Rows "
+                "are sampled in batches of any size, so forward must take them; an exported program needs a "
+                "dynamic batch dimension"
+            ) from error
+        raise
+
+
+def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     paths = watch_paths(view)
-    with generators_restored(), torch.no_grad(), Guard(model) as guard, called_originals(model) as originals:
-        owners = find_owners(view, paths, _rows(call, 2))
-        before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
-        for _ in range(_ATTEMPTS):
-            with moved_generators() as moved:
-                runs = _Runs(view, paths, call)
-                fixed = runs.explore()
-            if not moved:
-                break
-    _refuse_closures(originals)
-    _refuse_unseen_draws(guard.unseen, moved)
-    sites = runs.sites()
-    _refuse_shared_masks(sites)
+    guard = Guard(model, paths.innermost)
+    with generators_restored(), torch.no_grad(), guard, called_originals(model) as originals:
+        search = OwnerSearch(view, paths, _rows(call, 2))
+        owners = search.first()
+        explored = _explored(view, paths, call)
+        wider = search.wider(owners, explored.runs.fired)
+        if wider != owners:
+            owners, explored = wider, _explored(view, paths, call)
+    refuse_closures(originals, functions_holding(model), search.silent)
+    with generators_restored(), torch.no_grad():
+        refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
+    sites = explored.runs.sites()
+    refuse_shared_masks(sites)
     return Trace(
         sites,
         owners,
-        output_layout(*runs.outputs),
-        fixed,
-        frozenset(_changed(before, state_tensors(view))),
-        frozenset(runs.written_inputs),
+        output_layout(*explored.runs.outputs),
+        explored.fixed,
+        explored.written_state,
+        frozenset(explored.runs.written_inputs),
+        tuple(search.silent),
     )
 
 
+class _Explored(NamedTuple):
+    """What runs with the owners in train mode show."""
+
+    runs: "_Runs"
+    fixed: bool
+    moved: list[str]
+    written_state: frozenset[str]
+
+
+def _explored(view: nn.Module, paths: ModulePaths, call: Call) -> _Explored:
+    before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
+    for attempt in range(_ATTEMPTS):
+        generators_set(attempt)
+        with moved_generators() as moved:
+            runs = _Runs(view, paths, call)
+            fixed = runs.explore()
+        if not moved:
+            break
+    return _Explored(runs, fixed, moved, frozenset(_changed(before, state_tensors(view))))
+
+
 def _rows(call: Call, rows: int) -> Call:
-    """A call of so many rows, all its own: it may be written to."""
-    taken = call.take(torch.arange(rows) % call.rows)
+    """A call of so many rows, all its own: it may be written to.
+
+    The third repeats the first, so that lengths which follow the data stay as they are with two.
+    """
+    taken = call.take(torch.arange(rows) % min(call.rows, 2))
     return replace(taken, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in taken.leaves))
 
 
@@ -107,6 +158,11 @@ class _Runs:
         branches = [answer for answer in _ends(two, three) if self._branches_off(answer, two)]
         self._pairs += [(self._run(2, answer)[0], self._run(3, answer)[0]) for answer in branches]
         return not branches and two.fired == three.fired
+
+    @property
+    def fired(self) -> set[SiteKey]:
+        """The sites of the first pass."""
+        return {site.key for site in self._pairs[0][0].sites}
 
     def sites(self) -> tuple[Site, ...]:
         """The sites of all passes, with their row axes."""
@@ -176,44 +232,12 @@ def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, 
     if len(site.shape) != len(shape_of_three) or factor <= 0 or two != 2 * factor:
         raise UnsupportedModelError(
             f"the mask of {site.name} ({site.kind}) has shape {site.shape} for two rows and {shape_of_three} "
-            "for three, so no single axis of it runs over the rows: rows are coupled, and no answer could "
-            "be theirs"
+            "for three, so no single axis of it runs over the rows: rows are coupled, or the data decide how "
+            "large it is (as where experts are chosen), and no answer could be one row's own"
         )
     return moved[0], factor
 
 
-# --- what cannot be replayed -----------------------------------------------------------------------
-
-
-def _refuse_closures(originals: Sequence[str]) -> None:
-    if originals:
-        raise UnsupportedModelError(
-            f"forward calls {_listed(originals)} of the original model, whatever module it runs in: a "
-            "function that was put in place of forward, a lambda or a hook holds the model itself, so its "
-            "dropout would stay off; make it a method, or give it the module as an argument"
-        )
-
-
-def _refuse_unseen_draws(operators: Sequence[str], generators: Sequence[str]) -> None:
-    if operators or generators:
-        what = f"calls {_listed(operators)}" if operators else f"draws from {_listed(generators)}"
-        raise UnsupportedModelError(
-            f"the forward pass {what} in a way that mcdrop does not see, so its samples could not be "
-            "replayed; draw with torch functions such as torch.rand or F.dropout (TorchScript bodies, C++ "
-            "extensions, NumPy and Python's random are out of sight)"
-        )
-
-
-def _refuse_shared_masks(sites: Sequence[Site]) -> None:
-    known: dict[int, Site] = {}
-    for site in sites:
-        other = known.setdefault(site_id(site.key, site.kind), site)
-        if other is not site:
-            raise UnsupportedModelError(
-                f"{other.name} and {site.name} would draw the same masks, since `module` and `_orig_mod` do "
-                "not count in the path of a module (wrappers use them); give one of the two another name"
-            )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(sorted(set(names))[:3])
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]

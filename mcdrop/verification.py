@@ -1,27 +1,31 @@
 """Verification of a plan on the user's own model and input, before it is used.
 
-1. The native oracle: the interception computes what the model computes, and sees every draw.
+1. The native oracle, on one row: the interception computes what the model computes, and sees every draw.
 2. The same masks give the same output again, and with other masks the output moves.
-3. The per-row loop, one row and one sample at a time, with masks forced at p = .5: a strategy that disagrees
-   with it is not used. If not even the plain loop agrees, the rows of the model are coupled.
+3. The per-row loop, one row and one sample at a time, with masks forced at p = .5 and at their own rates: a
+   strategy that disagrees with it is not used. If not even the plain loop agrees, the rows of the model are
+   coupled. With 1 it follows that several rows, too, are what the model computes of each.
 """
 
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
-from mcdrop.forcing import at_one_half, extreme, few, spread
+from mcdrop.footprint import OneSample
+from mcdrop.forcing import at_one_half, extreme, spread
 from mcdrop.inputs import Call
+from mcdrop.maskcache import MaskCache
 from mcdrop.masks import BlockKey
 from mcdrop.network import Network
 from mcdrop.oracle import OracleResult, largest_difference, native_oracle
-from mcdrop.philox import StreamKey
 from mcdrop.replay import BlockDraws
-from mcdrop.sites import Law, SiteKey
+from mcdrop.sites import Law, Site, SiteKey
 from mcdrop.strategies import STRATEGIES, loop
 
 __all__ = ["Verification", "verify"]
@@ -40,6 +44,7 @@ class Verification:
         strategy: The fastest that agrees with the per-row loop.
         oracle: What the native oracle saw.
         differences: From the per-row loop, by strategy.
+        seconds: That the comparison took, by strategy.
         refused: Why a strategy could not run, by name.
         tolerance: Up to which difference a strategy agrees.
     """
@@ -47,6 +52,7 @@ class Verification:
     strategy: str
     oracle: OracleResult
     differences: Mapping[str, float]
+    seconds: Mapping[str, float]
     refused: Mapping[str, str]
     tolerance: float
 
@@ -55,28 +61,31 @@ class Verification:
         return [name for name in STRATEGIES if self.differences.get(name, float("inf")) <= self.tolerance]
 
 
-def verify(network: Network, example: Call) -> Verification:
+def verify(network: Network, example: Call, *, thorough: bool = True) -> Verification:
     """Check the interception, and choose the strategy.
 
     Args:
         network: The model.
         example: Some of the user's rows.
+        thorough: Whether every strategy is compared with the per-row loop. If not, those behind the first one
+            that agrees are left out, unless it took as long as the per-row loop.
 
     Raises:
         UnsupportedModelError: If the model draws in a way that is not seen, couples its rows, or keeps state.
         NothingRandomError: If the output does not move with its masks.
     """
     rows = _two_rows(example)
-    oracle = _checked_oracle(network, rows)
     with torch.inference_mode():
+        start = time.perf_counter()
         reference = _by_row(network, rows)
+        enough = 0.0 if thorough else time.perf_counter() - start
+    oracle = _checked_oracle(network, rows.take(slice(0, 1)))
+    with torch.inference_mode():
         _check_repeats(network, rows, reference)
-        differences, refused = _compare(network, rows, reference)
-        tolerance = max(_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in reference)
-        _check_rows_apart(differences["loop"], tolerance)
+        found = _compare(network, rows, reference, enough)
         _check_movement(network, rows, reference)
-    verified = Verification("loop", oracle, differences, refused, tolerance)
-    return replace(verified, strategy=verified.agreeing()[0])
+    first = next(name for name in STRATEGIES if found.agrees(name))
+    return Verification(first, oracle, found.differences, found.seconds, found.refused, found.tolerance)
 
 
 # --- rows to look at -------------------------------------------------------------------------------
@@ -109,10 +118,8 @@ def _second_rolled(leaf: object, axis: int | None) -> object:
 # --- the native oracle -----------------------------------------------------------------------------
 
 
-def _checked_oracle(network: Network, rows: Call) -> OracleResult:
-    result = native_oracle(network, rows)
-    if result.difference is None:  # rows in another order (packed sequences): a single row has but one
-        result = native_oracle(network, rows.take(slice(0, 1)))
+def _checked_oracle(network: Network, row: Call) -> OracleResult:
+    result = native_oracle(network, row)
     if len(result.native_draws) != result.explained:
         raise UnsupportedModelError(
             f"the model makes {len(result.native_draws)} random calls of its own "
@@ -124,7 +131,8 @@ def _checked_oracle(network: Network, rows: Call) -> OracleResult:
     if result.difference is not None and result.difference > tolerance:
         raise UnsupportedModelError(
             f"given its own draws, the model under mcdrop differs by {result.difference:.2g} from what it "
-            "computes by itself; a layer uses its randomness in a way that is not understood"
+            "computes by itself; a layer uses its randomness in a way that is not understood, keeps state, "
+            "or draws outside of torch: draw with torch functions such as torch.rand or F.dropout"
         )
     return result
 
@@ -132,16 +140,23 @@ def _checked_oracle(network: Network, rows: Call) -> OracleResult:
 # --- the per-row loop --------------------------------------------------------------------------------
 
 
-class _ForcedDraws(BlockDraws):
-    """Draws whose rates are all one half, so that every mask matters."""
+class _ForcedDraws(OneSample):
+    """A first sample whose rates are all one half, so that every mask matters, and one at their own rates.
+
+    Both are needed: dropped blocks at one half leave nothing of a small image, and hide what they do to it.
+    """
+
+    def __init__(
+        self, sites: dict[SiteKey, Site], keys: Sequence[Sequence[BlockKey]], rng: str, cache: MaskCache
+    ) -> None:
+        super().__init__(sites, keys, rng, cache)
+        others = [[key._replace(block=key.block + 1) for key in block] for block in keys]
+        self._free = OneSample(sites, others, rng, cache)
 
     def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:
         """Draws of one site."""
-        return spread(super().get(key, kind, at_one_half(law), shape), law)
-
-    def draw(self, law: Law, shape: Sequence[int], key: StreamKey, _rng: str) -> Tensor:
-        """As many samples as are looked at."""
-        return few(_SAMPLES, law, shape, key)
+        forced = spread(super().get(key, kind, at_one_half(law), shape), law)
+        return torch.cat([forced, self._free.get(key, kind, law, shape)])
 
 
 class _ExtremeDraws(BlockDraws):
@@ -205,20 +220,51 @@ def _moves(outputs: list[Tensor]) -> bool:
     return any(not torch.equal(t[0].nan_to_num(), t[1].nan_to_num()) for t in outputs)
 
 
-def _compare(
-    network: Network, rows: Call, reference: list[Tensor]
-) -> tuple[dict[str, float], dict[str, str]]:
-    differences: dict[str, float] = {}
-    refused: dict[str, str] = {}
-    for name, strategy in STRATEGIES.items():
+@dataclass
+class _Comparison:
+    """How far each strategy is from the per-row loop."""
+
+    reference: list[Tensor]
+    differences: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tolerance(self) -> float:
+        return max(
+            (_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in self.reference if _rounds(t)), default=0.0
+        )
+
+    def agrees(self, name: str) -> bool:
+        return self.differences.get(name, math.inf) <= self.tolerance
+
+    def add(self, name: str, network: Network, rows: Call) -> None:
+        """Compare one strategy; one that cannot run is noted, but for the plain loop, which must."""
+        start = time.perf_counter()
         try:
-            got = strategy(network, rows, _draws(network, range(rows.rows)), _SAMPLES)
-            differences[name] = largest_difference(reference, got)
+            got = STRATEGIES[name](network, rows, _draws(network, range(rows.rows)), _SAMPLES)
         except (McdropError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
             if name == "loop":
                 raise
-            refused[name] = str(error).splitlines()[0][:200]
-    return differences, refused
+            self.refused[name] = str(error).splitlines()[0][:200]
+        else:
+            self.seconds[name] = time.perf_counter() - start
+            self.differences[name] = largest_difference(self.reference, got)
+
+
+def _compare(network: Network, rows: Call, reference: list[Tensor], enough: float) -> _Comparison:
+    """All strategies, or those up to the first one that agrees and takes less than `enough` seconds."""
+    comparison = _Comparison(reference)
+    for name in STRATEGIES:
+        comparison.add(name, network, rows)
+        if comparison.agrees(name) and comparison.seconds[name] < enough:
+            return comparison
+    _check_rows_apart(comparison.differences["loop"], comparison.tolerance)
+    return comparison
+
+
+def _rounds(output: Tensor) -> bool:
+    return output.is_floating_point() or output.is_complex()
 
 
 def _check_rows_apart(difference: float, tolerance: float) -> None:

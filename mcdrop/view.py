@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from mcdrop.admission import check_admissible
@@ -40,7 +41,9 @@ def private_view(model: nn.Module, *, clone: Collection[str] = ()) -> nn.Module:
     check_admissible(model)
     memo: dict[int, Any] = {id(tensor): tensor for tensor in _tensors(model)}
     memo |= {id(t): t.detach().clone() for name, t in state_tensors(model).items() if name in clone}
-    return _uncompiled(_copied(model, memo)).eval()
+    view = _uncompiled(_copied(model, memo))
+    set_train_mode(view, ())  # by the flags: `eval()` may be overridden, and exported programs refuse it
+    return view
 
 
 def state_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -124,10 +127,31 @@ class ModulePaths(threading.local):
 
     def __init__(self) -> None:
         self.running: list[str] = []
+        self._orders: list[Tensor | None] = []
 
     def innermost(self) -> str:
         """Path of the module whose own code is running; empty for the model itself."""
         return self.running[-1] if self.running else ""
+
+    def row_order(self) -> Tensor | None:
+        """The rows in the order in which that module was given them, if it was given a packed sequence."""
+        return self._orders[-1] if self._orders else None
+
+    def enter(self, path: str, args: tuple[Any, ...]) -> None:
+        """A module starts."""
+        self.running.append(path)
+        packed = args[0] if args and isinstance(args[0], PackedSequence) else None
+        self._orders.append(packed.sorted_indices if packed else None)
+
+    def leave(self) -> None:
+        """The innermost module ends."""
+        self.running.pop()
+        self._orders.pop()
+
+    def clear(self) -> None:
+        """Forget what an interrupted pass left."""
+        self.running.clear()
+        self._orders.clear()
 
 
 def watch_paths(view: nn.Module) -> ModulePaths:
@@ -143,8 +167,8 @@ class _Enter:
     def __init__(self, paths: ModulePaths, path: str) -> None:
         self._paths, self._path = paths, path
 
-    def __call__(self, _module: nn.Module, _args: Any) -> None:
-        self._paths.running.append(self._path)
+    def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._paths.enter(self._path, args)
 
 
 class _Leave:
@@ -152,7 +176,7 @@ class _Leave:
         self._paths = paths
 
     def __call__(self, _module: nn.Module, _args: Any, _output: Any) -> None:
-        self._paths.running.pop()
+        self._paths.leave()
 
 
 @contextmanager

@@ -21,11 +21,20 @@ __all__ = ["HANDLERS"]
 
 
 def _uniform(dtype: torch.dtype) -> Law:
-    return Law("uniform", 0.0, dtype)
+    return Law("uniform", 0.0, _real(dtype))
 
 
 def _standard_normal(dtype: torch.dtype) -> Law:
-    return Law("normal", 0.0, dtype)
+    return Law("normal", 0.0, _real(dtype))
+
+
+def _real(dtype: torch.dtype) -> torch.dtype:
+    if dtype.is_complex:  # torch spreads the variance over two parts: a real draw would be another law
+        raise UnsupportedModelError(
+            f"a draw of complex numbers ({dtype}) cannot be replayed; draw the two parts and join them by "
+            "torch.complex"
+        )
+    return dtype
 
 
 def _keep(p: float, dtype: torch.dtype) -> Law:
@@ -132,6 +141,22 @@ def _rrelu(
     return input.copy_(leaky) if inplace else leaky
 
 
+def _rrelu_of_torch(*, inplace: bool) -> Handler:
+    """Handler of `torch.rrelu` or `torch.rrelu_`, which take a generator where `F.rrelu` takes `inplace`."""
+
+    def handle(
+        mode: Interception,
+        input: Tensor,
+        lower: float = 1 / 8,
+        upper: float = 1 / 3,
+        training: bool = False,
+        generator: Any = None,  # noqa: ARG001 - draws are ours
+    ) -> Tensor:
+        return _rrelu(mode, input, lower, upper, training, inplace)
+
+    return handle
+
+
 # --- shapes, results, refusals ---------------------------------------------------------------------
 
 
@@ -150,12 +175,27 @@ def _delivered(drawn: Tensor, out: Tensor | None) -> Tensor:
 def _refused(name: str) -> Handler:
     def handle(mode: Interception, *_: Any, **__: Any) -> Any:
         raise UnsupportedModelError(
-            f"{mode.place()} calls {name}, whose draws mcdrop cannot address element by element; write the "
-            "layer with torch.rand or bernoulli_, or draw outside the model and pass the result as an input"
+            f"{mode.place() or 'the model'} calls {name}, whose draws mcdrop cannot address element by "
+            f"element; {_INSTEAD.get(name, 'write the layer with torch.rand, randn or bernoulli_')}, or draw "
+            "outside the model and pass the result as an input"
         )
 
     return handle
 
+
+_CHOICE: Final = "take the largest of logits + Gumbel noise, as F.gumbel_softmax(logits, hard=True) does"
+_GAMMA: Final = "build the law from torch.rand, randn or exponential_"
+_INSTEAD: Final[dict[str, str]] = {
+    "torch.multinomial": _CHOICE,
+    "Tensor.multinomial": _CHOICE,
+    "torch.randint": "write (torch.rand(size) * high).long()",
+    "torch.randint_like": "write (torch.rand(x.shape) * high).to(x.dtype)",
+    "Tensor.random_": "write x.uniform_(0, high).floor_()",
+    "torch.randperm": "write torch.rand(rows, n).argsort(-1), an order for each row",
+    "torch._standard_gamma": _GAMMA,
+    "torch._sample_dirichlet": _GAMMA,
+}
+"""What to write in place of a call that is refused."""
 
 _REFUSED: Final[dict[str, Callable[..., Any]]] = {
     "torch.multinomial": torch.multinomial,
@@ -166,17 +206,11 @@ _REFUSED: Final[dict[str, Callable[..., Any]]] = {
     "torch._standard_gamma": torch._standard_gamma,  # noqa: SLF001 - distributions call it
     "torch._sample_dirichlet": torch._sample_dirichlet,  # noqa: SLF001
     "torch.binomial": torch.binomial,
-    "torch.rrelu": torch.rrelu,
-    "torch.native_dropout": torch.native_dropout,
     "Tensor.random_": Tensor.random_,
     "Tensor.cauchy_": Tensor.cauchy_,
     "Tensor.geometric_": Tensor.geometric_,
     "Tensor.log_normal_": Tensor.log_normal_,
     "Tensor.multinomial": Tensor.multinomial,
-    "F.fractional_max_pool2d": F.fractional_max_pool2d,
-    "F.fractional_max_pool2d_with_indices": F.fractional_max_pool2d_with_indices,
-    "F.fractional_max_pool3d": F.fractional_max_pool3d,
-    "F.fractional_max_pool3d_with_indices": F.fractional_max_pool3d_with_indices,
 }
 
 HANDLERS: Final[dict[Any, Handler]] = {
@@ -192,6 +226,12 @@ HANDLERS: Final[dict[Any, Handler]] = {
     torch.normal: _normal,
     Tensor.exponential_: _exponential_into,
     F.rrelu: _rrelu,
+    torch.rrelu: _rrelu_of_torch(inplace=False),
+    torch.rrelu_: _rrelu_of_torch(inplace=True),
     F.gumbel_softmax: descending(F.gumbel_softmax),
+    F.fractional_max_pool2d: descending(vars(F)["_fractional_max_pool2d"]),  # what it runs without indices
+    F.fractional_max_pool3d: descending(vars(F)["_fractional_max_pool3d"]),
+    F.fractional_max_pool2d_with_indices: descending(F.fractional_max_pool2d_with_indices),
+    F.fractional_max_pool3d_with_indices: descending(F.fractional_max_pool3d_with_indices),
     **{function: _refused(name) for name, function in _REFUSED.items()},
 }

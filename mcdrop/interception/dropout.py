@@ -115,6 +115,16 @@ def _native(
     return handle
 
 
+def _native_with_mask(
+    mode: Interception, input: Tensor, p: float, train: bool | None
+) -> tuple[Tensor, Tensor]:
+    """Handler of `torch.native_dropout`, which returns its mask too; None means to train."""
+    if train is False or _checked_rate(p) == 0:
+        return torch.native_dropout(input, p, train)
+    noise = mode.draw("dropout", Law("noise", p, input.dtype), input.shape, like=input, p=p)
+    return input * noise, (noise != 0).expand(input.shape)
+
+
 def _checked_rate(p: float) -> float:
     if not 0 <= p <= 1:
         raise DomainError(f"dropout rate must be between 0 and 1, got {p}")
@@ -134,6 +144,7 @@ HANDLERS: Final[dict[Any, Handler]] = {
     ),
     torch.dropout: _native(torch.dropout, "dropout", _elements),
     torch.dropout_: _native(torch.dropout_, "dropout", _elements, inplace=True),
+    torch.native_dropout: _native_with_mask,
     torch.feature_dropout: _native(torch.feature_dropout, "dropout2d", _channels),
     torch.feature_dropout_: _native(torch.feature_dropout_, "dropout2d", _channels, inplace=True),
     torch.alpha_dropout: _native(torch.alpha_dropout, "alpha_dropout", _elements, _alpha_scaled),

@@ -34,15 +34,22 @@ class Interception(TorchFunctionMode):
         source: Where draws come from.
         handlers: By the function called.
         place: Says which module is running, for messages.
+        row_order: Says which row of the batch stands where in the packed sequence that the running module was
+            given; None for the order of the batch.
     """
 
     def __init__(
-        self, source: DrawSource, handlers: dict[Callable[..., Any], Handler], place: Callable[[], str]
+        self,
+        source: DrawSource,
+        handlers: dict[Callable[..., Any], Handler],
+        place: Callable[[], str],
+        row_order: Callable[[], Tensor | None] = lambda: None,
     ) -> None:
         super().__init__()
         self._source = source
         self._handlers = handlers
         self.place = place
+        self.row_order = row_order
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

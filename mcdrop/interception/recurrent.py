@@ -2,13 +2,14 @@
 
 The call is made once for each layer, with a mask of ours between them: (T, B, H), time slowest. Each layer
 is a custom operator whose vmap rule folds the samples into the batch. In a packed sequence rows are sorted
-by length, so its masks are shared by all rows.
+by length; of the same mask each gets what is its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mcdrop.interception.mode import Handler, Interception
@@ -87,8 +88,17 @@ def _mask(mode: Interception, stack: _Stack, x: Tensor, batch_sizes: Tensor | No
     law = Law("noise", stack.dropout, x.dtype)
     if batch_sizes is None:
         return mode.draw(stack.kind, law, x.shape, like=x, p=stack.dropout)
-    noise = mode.draw(f"{stack.kind}_packed", law, (len(batch_sizes), x.shape[-1]), like=x, p=stack.dropout)
-    return noise.repeat_interleave(batch_sizes.to(x.device), 0)
+    shape = (len(batch_sizes), int(batch_sizes[0]), x.shape[-1])
+    noise = mode.draw(f"{stack.kind}_packed", law, shape, like=x, p=stack.dropout)
+    return noise.expand(shape)[_packed_places(batch_sizes.to(x.device), mode.row_order())]
+
+
+def _packed_places(batch_sizes: Tensor, row_order: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Time step and row of each entry of a packed sequence: step by step, the longest rows first."""
+    steps = torch.arange(len(batch_sizes), device=batch_sizes.device).repeat_interleave(batch_sizes)
+    starts = (batch_sizes.cumsum(0) - batch_sizes)[steps]
+    places = torch.arange(len(steps), device=batch_sizes.device) - starts
+    return steps, places if row_order is None else row_order[places]
 
 
 @torch.library.custom_op("mcdrop::recurrent_layer", mutates_args=())
@@ -178,4 +188,25 @@ def _layer_by_sample(
 
 torch.library.register_vmap(_layer, _layer_vmap)
 
-HANDLERS: Final[dict[Any, Handler]] = {kernel: _recurrent(kind) for kind, kernel in _KERNELS.items()}
+
+def _lstm_cell(
+    _mode: Interception,
+    x: Tensor,
+    hx: Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM, written out: the operator draws nothing, but vmap has no rule for it."""
+    hidden, cell = hx
+    gates = F.linear(x, w_ih, b_ih) + F.linear(hidden, w_hh, b_hh)
+    enter, forget, candidate, leave = gates.chunk(4, -1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * cell.tanh(), cell
+
+
+HANDLERS: Final[dict[Any, Handler]] = {
+    **{kernel: _recurrent(kind) for kind, kernel in _KERNELS.items()},
+    torch.lstm_cell: _lstm_cell,
+}

@@ -4,13 +4,16 @@ from typing import Any, Final
 
 from mcdrop.interception import attention, draws, dropout, recurrent
 from mcdrop.interception.mode import Handler
+from mcdrop.interception.operators import by_full_name
 
 __all__ = ["HANDLERS"]
 
-HANDLERS: Final[dict[Any, Handler]] = {
+_FUNCTIONS: Final[dict[Any, Handler]] = {
     **dropout.HANDLERS,
     **attention.HANDLERS,
     **recurrent.HANDLERS,
     **draws.HANDLERS,
 }
+
+HANDLERS: Final[dict[Any, Handler]] = {**_FUNCTIONS, **by_full_name(_FUNCTIONS)}
 """Every random call of PyTorch that is known, by function."""

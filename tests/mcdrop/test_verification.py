@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcdrop import strategies
 from mcdrop.errors import NothingRandomError, UnsupportedModelError
 from mcdrop.interception.mode import Interception
 from mcdrop.interception.table import HANDLERS
@@ -12,7 +13,7 @@ from mcdrop.sites import Law
 from mcdrop.verification import Verification, verify
 from tests.support.models import case
 from tests.support.replaying import network_and_call, network_of_case
-from tests.support.stochastic_modules import DropPath, Residual, applied
+from tests.support.stochastic_modules import DropBlock, DropPath, Residual, applied
 
 X = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -26,17 +27,25 @@ def test_what_was_compared_is_told() -> None:
     result = verified(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3)))
     assert result.strategy == "vmap"
     assert result.oracle.native_draws == ("bernoulli_",)
-    assert set(result.differences) == {"vmap", "loop"}
+    assert set(result.differences) == {"vmap", "fold", "loop"}
     assert max(result.differences.values()) <= result.tolerance
-    assert result.agreeing() == ["vmap", "loop"]
+    assert result.agreeing() == ["vmap", "fold", "loop"]
+    assert min(result.seconds[name] for name in result.agreeing()) > 0
     assert result.refused == {}
 
 
 def test_why_a_strategy_was_not_taken_is_told() -> None:
     network, call = network_of_case(case("LayerDrop"))
     assert verify(network, call).refused == {
-        "vmap": "the sites that fire differ from pass to pass, so their masks cannot be made beforehand"
+        "vmap": "the sites that fire differ from pass to pass, so their masks cannot be made beforehand",
+        "fold": "the sites that fire differ from pass to pass, so one pass cannot hold all samples",
     }
+
+
+def test_strategies_behind_one_that_agrees_and_is_fast_may_be_left_out() -> None:
+    model = nn.Sequential(nn.Linear(2048, 2048), nn.Linear(2048, 2048), nn.Linear(2048, 4), nn.Dropout(0.3))
+    network, call = network_and_call(model.eval(), torch.randn(2, 2048))
+    assert set(verify(network, call, thorough=False).differences) == {"vmap"}  # one prefix for two samples
 
 
 def test_a_layer_that_uses_its_draw_otherwise_than_we_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +83,15 @@ def time_first_flattened(x: Tensor, train: bool) -> Tensor:
     dropped = F.dropout(x.transpose(0, 1).flatten(0, 1), 0.4, train)
     rows_behind: Tensor = dropped.reshape(x.shape[1], x.shape[0], -1)
     return rows_behind.transpose(0, 1)
+
+
+def test_dropped_blocks_that_are_rescaled_over_the_batch_are_refused_though_nothing_is_left_at_one_half() -> (
+    None
+):
+    x = torch.randn(4, 40, generator=torch.Generator().manual_seed(0))
+    verified(nn.Sequential(nn.Linear(40, 40), DropBlock(0.02, by_batch=False)), x)
+    with pytest.raises(UnsupportedModelError, match="the model couples its rows"):
+        verified(nn.Sequential(nn.Linear(40, 40), DropBlock(0.02, by_batch=True)), x)
 
 
 @pytest.mark.parametrize("function", [batch_statistics, largest_of_the_batch])
@@ -153,12 +171,34 @@ def test_a_strategy_that_disagrees_with_the_loop_over_rows_is_not_taken(
     def disagrees(network: Any, call: Any, draws: Any, samples: int) -> list[Tensor]:
         return [t + 1 for t in strategies.loop(network, call, draws, samples)]
 
-    from mcdrop import strategies  # noqa: PLC0415 - the table is patched where it is
-
     monkeypatch.setitem(strategies.STRATEGIES, "vmap", disagrees)
     result = verified(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3)))
-    assert result.strategy == "loop"
+    assert result.strategy == "fold"
     assert result.differences["vmap"] > result.tolerance
+
+
+class Labels(nn.Module):
+    """Whole numbers of a wide range beside the logits that they come from."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = F.dropout(x, 0.3, self.training)
+        return h, 1000 * h.argmax(-1, keepdim=True).expand(-1, 200)
+
+
+def test_whole_numbers_are_compared_by_how_many_differ_not_by_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def other_label(network: Any, call: Any, draws: Any, samples: int) -> list[Tensor]:
+        logits, labels = strategies.loop(network, call, draws, samples)
+        labels[..., :wrong] += 1
+        return [logits, labels]
+
+    monkeypatch.setitem(strategies.STRATEGIES, "vmap", other_label)
+    wrong = 3  # of 200, each off by one in 3000
+    result = verified(Labels())
+    assert (result.strategy, result.tolerance) == ("fold", 1e-4)
+    wrong = 2  # what rounding in front of a threshold may do
+    assert verified(Labels()).strategy == "vmap"
 
 
 def test_nan_in_a_row_is_compared_as_nan() -> None:

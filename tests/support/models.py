@@ -23,6 +23,7 @@ from tests.support.stochastic_modules import (
     ScaledDotProduct,
     SelfAttention,
     SequenceToSequence,
+    Stepwise,
     StochasticDepth,
     WeightDropped,
     applied,
@@ -87,7 +88,7 @@ def time_first() -> tuple[Tensor, ...]:
 
 
 def with_lengths() -> tuple[Tensor, ...]:
-    return torch.randn(_ROWS, _TIME, 4), torch.tensor([5, 3, 4, 2])
+    return torch.randn(_ROWS, _TIME, 4), torch.tensor([2, 4, 5, 3])
 
 
 def with_padding() -> tuple[Tensor, ...]:
@@ -283,6 +284,9 @@ RECURRENT: Final = (
     Case("LSTM, packed", lambda: Recurrent(nn.LSTM), with_lengths),
     Case("LSTM behind dropout", lambda: nn.Sequential(nn.Dropout(0.3), Recurrent(nn.LSTM)), rows_of(5, 4), 2),
     Case("LSTM with dropped weights", WeightDropped, rows_of(5, 4), 2),
+    Case("LSTM cell", lambda: Stepwise(nn.LSTMCell), rows_of(3, 4), 3),
+    Case("GRU cell", lambda: Stepwise(nn.GRUCell), rows_of(3, 4), 3),
+    Case("RNN cell", lambda: Stepwise(nn.RNNCell), rows_of(3, 4), 3),
     Case("GRU", lambda: Recurrent(nn.GRU), rows_of(5, 4)),
     Case("GRU, both directions", lambda: Recurrent(nn.GRU, bidirectional=True), rows_of(5, 4)),
     Case("GRU, packed", lambda: Recurrent(nn.GRU, bidirectional=True), with_lengths),
@@ -326,7 +330,24 @@ RAW: Final = (
     noise("gumbel_softmax, hard", lambda x: F.gumbel_softmax(x, hard=True)),
     function("rrelu", lambda x, train: F.rrelu(x, training=train)),
     function("rrelu in place", lambda x, train: F.rrelu(x, 0.1, 0.5, train, True)),
+    function("rrelu of torch", lambda x, train: torch.rrelu(x, 0.1, 0.5, train)),
+    function("rrelu_ of torch", lambda x, train: torch.rrelu_(x, 0.1, 0.5, train)),
+    function("native_dropout", lambda x, train: torch.native_dropout(x, 0.3, train)[0]),
+    function("aten.dropout", lambda x, train: torch.ops.aten.dropout(x, 0.3, train)),
+    function("aten.dropout.default", lambda x, train: torch.ops.aten.dropout.default(x, 0.3, train)),
+    noise("aten.bernoulli.p", lambda x: torch.ops.aten.bernoulli.p(x, 0.7)),
+    noise("aten.rand_like.default", lambda x: torch.ops.aten.rand_like.default(x, pin_memory=False)),
     function("rand, joined", joined, 2),
+    Case(
+        "nn.FractionalMaxPool2d",
+        lambda: nn.Sequential(nn.FractionalMaxPool2d(2, (3, 3)), nn.Flatten()),
+        rows_of(2, 7, 7),
+    ),
+    Case(
+        "nn.FractionalMaxPool3d",
+        lambda: nn.Sequential(nn.FractionalMaxPool3d(2, (3, 3, 3)), nn.Flatten()),
+        rows_of(1, 7, 7, 7),
+    ),
     Case("nn.RReLU", lambda: nn.Sequential(nn.Linear(4, 6), nn.RReLU(), nn.Linear(6, 3)), rows_of(4)),
 )
 

@@ -116,8 +116,42 @@ class Recurrent(nn.Module):
             return out
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         padded, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
-        first: Tensor = self.head(padded[:, 0])
-        return first
+        summed: Tensor = self.head(padded.sum(1))
+        return summed
+
+
+class Stepwise(nn.Module):
+    """A recurrent cell in a loop of Python over (N, T, 4), with dropout of what it reads."""
+
+    def __init__(self, kind: Callable[..., nn.Module]) -> None:
+        super().__init__()
+        self.cell, self.drop, self.head = kind(4, 5), nn.Dropout(0.3), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = None
+        for step in x.unbind(1):
+            state = self.cell(self.drop(step), state)
+        out: Tensor = self.head(state[0] if isinstance(state, tuple) else state)
+        return out
+
+
+class DropBlock(nn.Module):
+    """Drops stretches of (N, T) that are grown from seeds, as DropBlock does with squares of images.
+
+    What is left is rescaled by the share that was kept, of each row or of the whole batch.
+    """
+
+    def __init__(self, p: float, *, by_batch: bool) -> None:
+        super().__init__()
+        self.p, self.by_batch = p, by_batch
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        seeds = torch.empty_like(x).bernoulli_(self.p)
+        kept = 1 - F.max_pool1d(seeds[:, None], 5, stride=1, padding=2)[:, 0]
+        share = kept.mean() if self.by_batch else kept.mean(1, keepdim=True)
+        return x * kept / share.clamp(min=1e-3)
 
 
 class SelfAttention(nn.Module):

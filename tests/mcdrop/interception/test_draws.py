@@ -21,15 +21,17 @@ REFUSED: dict[str, Drop] = {
     "torch._standard_gamma": lambda x, _: torch.distributions.Gamma(x.exp(), 1.0).sample(),
     "torch._sample_dirichlet": lambda x, _: torch.distributions.Dirichlet(x.exp()).sample(),
     "torch.binomial": lambda x, _: torch.binomial(torch.ones_like(x), torch.full_like(x, 0.5)),
-    "torch.rrelu": lambda x, train: torch.rrelu(x, 0.1, 0.3, train),
-    "torch.native_dropout": lambda x, train: torch.native_dropout(x, 0.3, train)[0],
     "Tensor.random_": lambda x, _: x * torch.empty_like(x).random_(2),
     "Tensor.cauchy_": lambda x, _: x * torch.empty_like(x).cauchy_(),
     "Tensor.geometric_": lambda x, _: x * torch.empty_like(x).geometric_(0.5),
     "Tensor.log_normal_": lambda x, _: x * torch.empty_like(x).log_normal_(),
-    "F.fractional_max_pool2d": lambda x, _: F.fractional_max_pool2d(
-        x.reshape(-1, 1, 2, 3), 1, (2, 3)
-    ).flatten(1),
+}
+
+INSTEAD: dict[str, str] = {
+    "torch.multinomial": r"F.gumbel_softmax\(logits, hard=True\)",
+    "torch.randint": r"\(torch.rand\(size\) \* high\).long\(\)",
+    "torch.randperm": r"torch.rand\(rows, n\).argsort",
+    "Tensor.cauchy_": "torch.rand, randn or bernoulli_",
 }
 
 
@@ -37,8 +39,37 @@ REFUSED: dict[str, Drop] = {
 def test_a_draw_that_has_no_elements_to_address_is_refused_by_its_name_and_place(name: str) -> None:
     network = torch.nn.Sequential(applied(lambda x, train: F.dropout(x, 0.3, train)), torch.nn.Linear(3, 4))
     model = torch.nn.Sequential(network, applied(REFUSED[name])).eval()
-    with pytest.raises(UnsupportedModelError, match=rf"^1 calls {name}, .* write the layer with torch.rand"):
+    with pytest.raises(UnsupportedModelError, match=rf"^1 calls {name}, .* pass the result as an input"):
         trace(model, network_and_call(network.eval(), X)[1])
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_to_write_in_place_of_a_refused_draw_is_told(name: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=rf"^the model calls {name}, .*{INSTEAD[name]}"):
+        network_and_call(applied(REFUSED[name]).eval(), X)
+
+
+def test_what_is_offered_in_place_of_a_choice_and_of_an_order_can_be_sampled() -> None:
+    def choice(x: Tensor, train: bool) -> Tensor:
+        return F.gumbel_softmax(x, hard=True) if train else x
+
+    def order(x: Tensor, train: bool) -> Tensor:
+        return x.gather(1, torch.rand(x.shape).argsort(-1)) if train else x
+
+    def whole_numbers(x: Tensor, train: bool) -> Tensor:
+        return x * (torch.rand(x.shape) * 3).long() if train else x
+
+    for function in (choice, order, whole_numbers):
+        network, call = network_and_call(applied(function).eval(), X)
+        assert samples("vmap", network, call, consistent(call))[0].std(0).min() > 0
+
+
+def test_a_draw_of_complex_numbers_is_refused_since_its_law_is_another() -> None:
+    def spins(x: Tensor, train: bool) -> Tensor:
+        return x * torch.randn(x.shape, dtype=torch.complex64).abs() if train else x
+
+    with pytest.raises(UnsupportedModelError, match=r"complex numbers \(torch.complex64\).*torch.complex"):
+        network_and_call(applied(spins).eval(), X)
 
 
 def test_a_draw_that_the_network_changes_in_place_leaves_the_kept_masks_alone() -> None:

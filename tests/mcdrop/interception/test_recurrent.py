@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from mcdrop.interception.mode import Interception
 from mcdrop.interception.table import HANDLERS
 from mcdrop.sites import Law
-from tests.support.replaying import consistent, network_and_call, samples
+from tests.support.replaying import consistent, independent, network_and_call, samples
 from tests.support.stochastic_modules import Recurrent
 from tests.support.tolerances import FLOAT32
 
@@ -63,3 +63,18 @@ def test_a_longer_sequence_keeps_the_masks_of_its_first_steps() -> None:
     short, first_steps = network_and_call(model, X[:, :4])
     got = samples("vmap", short, first_steps, consistent(first_steps))[0]
     torch.testing.assert_close(got, samples("vmap", long, call, consistent(call))[0][:, :, :4], **FLOAT32)
+
+
+@pytest.mark.parametrize("strategy", ["loop", "vmap"])
+def test_equal_rows_of_a_packed_sequence_share_masks_or_have_their_own_as_is_asked(strategy: str) -> None:
+    model, _ = packed_network()
+    same, lengths = X[[1, 0, 1, 1]], torch.tensor([5, 3, 5, 5])
+    network, call = network_and_call(model, same, lengths)
+    (shared,) = samples(strategy, network, call, consistent(call))
+    torch.testing.assert_close(shared[:, 0], shared[:, 2], **FLOAT32)
+    keys = independent(call)
+    (own,) = samples(strategy, network, call, keys)
+    assert ((own[:, 0] - own[:, 2]).abs().amax(1) > 1e-4).all()
+    (same_id,) = samples(strategy, network, call, [*keys[:2], keys[0], keys[3]])
+    torch.testing.assert_close(same_id[:, 0], own[:, 0], **FLOAT32)
+    torch.testing.assert_close(same_id[:, 2], own[:, 0], **FLOAT32)
