@@ -15,7 +15,7 @@ __all__ = ["check_admissible"]
 _CLOSED: Final = {
     "keras": "is a Keras layer, which takes `training` as an argument of each call and not from the module, "
     "so its dropout cannot be switched on from outside; export the network to PyTorch modules",
-    "torch.distributed.fsdp": "is sharded by FSDP2, whose modules cannot be copied; gather the model first",
+    "torch.distributed.fsdp": "is sharded by FSDP, whose modules cannot be copied; gather the model first",
 }
 
 
@@ -41,6 +41,8 @@ def _reasons(module: nn.Module) -> Iterator[str]:
         )
     if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
         yield "has lazy parameters that have no shape yet; run the model once on a batch first"
+    if any(type(p).__module__.startswith("torch.distributed.") for p in module.parameters(recurse=False)):
+        yield "has parameters that are spread over processes (DTensor); gather the model first"
     for ancestor in type(module).__mro__:
         yield from (why for package, why in _CLOSED.items() if _is_from(ancestor, package))
 

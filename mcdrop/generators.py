@@ -1,20 +1,42 @@
 """The global generators of torch, NumPy and Python: left as they were, and watched."""
 
 import random
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["generators_restored", "moved_generators"]
+__all__ = [
+    "generator_states",
+    "generators_restored",
+    "generators_set",
+    "moved_generators",
+    "moved_since",
+    "put_back",
+]
+
+
+_TORCH: Final = "torch's generator"
+_CUDA: Final = "CUDA's generator"
+_ONE_AT_A_TIME: Final = threading.RLock()
 
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Put every global generator back to where it was, whatever happens inside."""
+    """Put every global generator back to where it was, whatever happens inside.
+
+    Threads wait for each other: one could not put back what another moved meanwhile.
+    """
+    with _ONE_AT_A_TIME, _restored():
+        yield
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     numpy_state = np.random.get_state()  # noqa: NPY002  the global generator is the one to put back
     python_state = random.getstate()
@@ -29,21 +51,52 @@ def generators_restored() -> Iterator[None]:
 @contextmanager
 def moved_generators() -> Iterator[list[str]]:
     """A list that holds, afterwards, the names of the generators that were drawn from inside."""
-    before = _states()
+    before = generator_states()
     moved: list[str] = []
     yield moved
-    moved += [name for name, state in _states().items() if not _same(before[name], state)]
+    moved += moved_since(before)
 
 
-def _states() -> dict[str, Any]:
+def moved_since(before: Mapping[str, Any]) -> list[str]:
+    """Names of the generators that are no longer where they were.
+
+    Args:
+        before: What `generator_states` told.
+    """
+    return [name for name, state in generator_states().items() if not _same(before[name], state)]
+
+
+def put_back(before: Mapping[str, Any]) -> None:
+    """Put torch's generators back.
+
+    Args:
+        before: What `generator_states` told.
+    """
+    torch.set_rng_state(before[_TORCH])
+    if _CUDA in before:
+        torch.cuda.set_rng_state_all(list(before[_CUDA]))
+
+
+def generators_set(seed: int) -> None:
+    """Put torch's generator and those of NumPy and Python to a known place.
+
+    Passes that start at different places show a model that seeds a generator itself, always with the same.
+    """
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is the one that models seed
+    random.seed(seed)
+
+
+def generator_states() -> dict[str, Any]:
+    """Where each global generator stands, by name."""
     _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
     states: dict[str, Any] = {
-        "torch's generator": torch.get_rng_state(),
+        _TORCH: torch.get_rng_state(),
         "NumPy's generator": (np.asarray(keys).tobytes(), position),
         "Python's random": random.getstate(),
     }
     if torch.cuda.is_initialized():
-        states["CUDA's generator"] = torch.cat(torch.cuda.get_rng_state_all())
+        states[_CUDA] = torch.stack(torch.cuda.get_rng_state_all())
     return states
 
 

@@ -3,6 +3,7 @@
 It sees what reaches the dispatcher of PyTorch in this thread, whoever calls it: C++ and TorchScript as well.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,21 +20,23 @@ class Guard(TorchDispatchMode):
 
     Args:
         model: Whose parameters are protected.
+        place: Says which module is running.
 
     Attributes:
-        unseen: Names of the random operators that ran.
+        unseen: The random operators that ran: who called which.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, place: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._protected = {_storage(parameter): name for name, parameter in model.named_parameters()}
+        self._place = place
         self.unseen: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in written_tensors(func, args, kwargs or {}):
             self._check(tensor)
         if draws(func, args, kwargs or {}):
-            self.unseen.append(func.overloadpacket.__name__)
+            self.unseen.append(f"{self._place() or 'the model'} calls {func.overloadpacket.__name__}")
         return func(*args, **(kwargs or {}))
 
     def _check(self, tensor: Tensor) -> None:

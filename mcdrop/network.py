@@ -6,11 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mcdrop.eager import compiled_functions_off
+from mcdrop.generators import generator_states, moved_since, put_back
 from mcdrop.inputs import Call
 from mcdrop.interception.mode import DrawSource
 from mcdrop.maskcache import MaskCache
 from mcdrop.outputs import Outputs
 from mcdrop.promotion import Births, Promotions
+from mcdrop.recording import Recorder
 from mcdrop.replay import run
 from mcdrop.sites import Site, SiteKey
 from mcdrop.tracing import Trace
@@ -55,12 +58,25 @@ class Network:
     def native_outputs(self, call: Call) -> list[Tensor]:
         """The same with the model's own draws, which move the global generators."""
         args, kwargs = self._own(call).arguments()
-        return self.rows_first(self.view(*args, **kwargs))
+        with compiled_functions_off():
+            return self.rows_first(self.view(*args, **kwargs))
 
     def deterministic_outputs(self, call: Call) -> list[Tensor]:
-        """The tensors of the pass in eval mode, each with its rows on axis 0."""
+        """The tensors of the pass in eval mode, each with its rows on axis 0.
+
+        What draws in eval mode too, such as fractional max pooling, gets the same draws each time.
+        """
         args, kwargs = self._own(call).arguments()
-        return self.rows_first(self.evaluation(*args, **kwargs))
+        before = generator_states()
+        outputs = self.rows_first(self.evaluation(*args, **kwargs))
+        return self._with_fixed_draws(call, before) if moved_since(before) else outputs
+
+    def _with_fixed_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
+        recorder = Recorder(ModulePaths())
+        outputs = self.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
+        if recorder.sites:  # else another thread moved the generator
+            put_back(before)
+        return outputs
 
     @property
     def device(self) -> torch.device:

@@ -8,7 +8,6 @@ eval mode.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -16,18 +15,18 @@ from torch.nn.modules.batchnorm import _NormBase
 from mcdrop.errors import UnsupportedModelError
 from mcdrop.inputs import Call
 from mcdrop.outputs import output_structure
-from mcdrop.recording import Recorder, recorded
+from mcdrop.recording import Noting, Recorder, recorded
 from mcdrop.replay import run
 from mcdrop.sites import SiteKey
 from mcdrop.view import ModulePaths, set_train_mode
 
-__all__ = ["find_owners"]
+__all__ = ["OwnerSearch"]
 
 _Stacks = dict[SiteKey, tuple[str, ...]]
 
 
-def find_owners(view: nn.Module, paths: ModulePaths, call: Call) -> frozenset[str]:
-    """Paths of the modules that must be in train mode for the random calls of `view`.
+class OwnerSearch:
+    """Looks for the modules that must be in train mode for the random calls of a view.
 
     Args:
         view: With tensors of its own wherever a pass in train mode might write.
@@ -37,45 +36,62 @@ def find_owners(view: nn.Module, paths: ModulePaths, call: Call) -> frozenset[st
     Raises:
         UnsupportedModelError: If a random call is made that cannot be replayed.
     """
-    search = _Search(view, paths, call, output_structure(recorded(view, paths, call)[1]))
-    everything = search.sites_with(_trainable(view))
-    owners = {stack[-1] if stack else "" for stack in everything.values()} | _fast_path_modules(view)
-    found = search.sites_with(owners)
-    for key, stack in everything.items():
-        if key not in found:
-            owners, found = search.widened(owners, found, stack)
-    set_train_mode(view, owners)
-    return frozenset(owners)
 
+    def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
+        self.view, self.paths, self.call = view, paths, call
+        self.silent: list[str] = []
+        self._everything = self._sites_with(_trainable(view), self.silent)
 
-@dataclass(frozen=True)
-class _Search:
-    """Runs a view with some of its modules in train mode."""
+    def first(self) -> frozenset[str]:
+        """Paths of the owners of all random calls; they are then in train mode."""
+        owners = {stack[-1] if stack else "" for stack in self._everything.values()}
+        return self._set(owners | _fast_path_modules(self.view))
 
-    view: nn.Module
-    paths: ModulePaths
-    call: Call
-    structure_in_eval: object
+    def wider(self, owners: frozenset[str], found: Collection[SiteKey]) -> frozenset[str]:
+        """The same with what wins lost sites back; they are then in train mode.
 
-    def sites_with(self, train: Collection[str]) -> _Stacks:
+        Args:
+            owners: In train mode now.
+            found: The sites that fire so.
+        """
+        lost = {key: stack for key, stack in self._everything.items() if key not in found}
+        if not lost:
+            return owners
+        set_train_mode(self.view, ())
+        structure = self._structure()
+        sites, chosen = set(found), set(owners)
+        for key, stack in lost.items():
+            if key not in sites:
+                chosen, sites = self._widened(chosen, sites, stack, structure)
+        return self._set(chosen)
+
+    def _set(self, owners: Collection[str]) -> frozenset[str]:
+        set_train_mode(self.view, owners)
+        return frozenset(owners)
+
+    def _sites_with(self, train: Collection[str], silent: list[str] | None = None) -> _Stacks:
         """The sites that fire with the modules `train` in train mode, and the modules that were running."""
         set_train_mode(self.view, train)
         recorder = Recorder(self.paths)
         try:
-            run(self.view, self.paths, self.call, recorder)
+            run(self.view, self.paths, self.call, recorder, Noting)
         except UnsupportedModelError:
             raise
         except Exception:  # a branch of training alone may fail on two rows: what fired before it counts
             if not recorder.sites:
                 raise
+        if silent is not None:
+            silent += recorder.silent
         return {site.key: stack for site, stack in zip(recorder.sites, recorder.stacks, strict=True)}
 
-    def widened(self, owners: set[str], found: _Stacks, lost: tuple[str, ...]) -> tuple[set[str], _Stacks]:
+    def _widened(
+        self, owners: set[str], found: set[SiteKey], lost: tuple[str, ...], structure: object
+    ) -> tuple[set[str], set[SiteKey]]:
         """The first wider choice of modules in which more sites fire, and the output is as in eval mode."""
         for more in self._candidates(lost):
-            sites = self.sites_with(owners | more)
-            if len(sites) > len(found) and self._returns_as_in_eval():
-                return owners | more, sites
+            sites = self._sites_with(owners | more)
+            if len(sites) > len(found) and self._structure() == structure:
+                return owners | more, set(sites)
         return owners, found
 
     def _candidates(self, lost: tuple[str, ...]) -> Iterator[set[str]]:
@@ -83,8 +99,8 @@ class _Search:
         owner = lost[-1] if lost else ""
         yield {path for path in _trainable(self.view) if not owner or path.startswith(f"{owner}.")}
 
-    def _returns_as_in_eval(self) -> bool:
-        return output_structure(recorded(self.view, self.paths, self.call)[1]) == self.structure_in_eval
+    def _structure(self) -> object:
+        return output_structure(recorded(self.view, self.paths, self.call)[1])
 
 
 def _trainable(view: nn.Module) -> set[str]:

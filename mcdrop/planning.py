@@ -1,7 +1,10 @@
 """Planning: how a model is sampled, found out once for each input signature."""
 
+import math
+import operator
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,6 +14,7 @@ from torch import nn
 from mcdrop.errors import NothingRandomError
 from mcdrop.exact import CANDIDATES, confirmed_rows
 from mcdrop.footprint import Footprint, footprint
+from mcdrop.hidden import single_row
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK, BlockKey
 from mcdrop.network import Network, network_of
@@ -29,8 +33,14 @@ _LEAST_ROWS: Final = 4
 _MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
 _MOST_BLOCKS: Final = 8
 _MOST_PLANS: Final = 256
-_WORTH_TIMING: Final = 2**16
-"""Bytes of the largest tensor of one row and sample from which on a loop may be as fast."""
+_FEW_ROWS: Final = 3
+_SMALL: Final = 2**16
+"""Bytes of the largest tensor of one row and sample up to which a strategy is timed on whole blocks. Beyond,
+that would take longer than all else that is done before the first answer, and the times of the verification
+do."""
+_CLEARLY: Final = 0.75
+"""Of the time of the first that agrees: what another must take on two samples to be used in its place."""
+_TIMINGS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Planned:
         example: Some rows of the call that it was made for.
         strategy: The first that agreed with the per-row loop; exact mode uses it.
         fast_strategy: The one of those that agreed that took the least time on the example.
+        single_strategy: The same for very few rows, where what a call costs counts for more.
         verification: What was compared, and how far apart it was; None with `verify=False`.
         footprint: Bytes that a row writes.
     """
@@ -50,13 +61,15 @@ class Planned:
     example: Call
     strategy: str
     fast_strategy: str
+    single_strategy: str
     verification: Verification | None
     footprint: Footprint
 
     def fast(self, rows: int) -> Plan:
         """The plan for samples of `rows` rows that agree to rounding."""
-        tile, blocks = _tile(self.footprint, rows, self.fast_strategy, self.network.device)
-        return Plan(self.network, self.fast_strategy, tile, blocks)
+        strategy = self.single_strategy if rows <= _FEW_ROWS else self.fast_strategy
+        tile, blocks = _tile(self.footprint, rows, strategy, self.network.device)
+        return Plan(self.network, strategy, tile, blocks)
 
     def exact(self, most: int, strategy: str | None) -> Plan:
         """The plan for samples that agree to the last bit, as the position probe confirms it."""
@@ -89,7 +102,7 @@ class Planner:
         self._lock = threading.RLock()
         self._planned: dict[Any, Planned] = {}
         self._exact: dict[Any, Plan] = {}
-        self._seen: tuple[tuple[Any, ...], tuple[Any, ...]] = ((), ())
+        self._seen: tuple[list[Any], list[float]] = ([], [])
         self.latest: Planned | None = None
 
     def planned(self, call: Call) -> Planned:
@@ -118,16 +131,25 @@ class Planner:
     def _make(self, call: Call) -> Planned:
         traced = trace(self._model, call)
         if not traced.sites:
-            raise NothingRandomError(_why_nothing_is_random(self._model))
+            raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
         network = network_of(self._model, traced)
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
-        size = footprint(network, example.take(torch.arange(2) % example.rows))
+        with single_row():
+            size = footprint(network, example.take(slice(0, 1)))
         verification = (
-            (self._verified_before(network, example) or verify(network, example)) if self._verify else None
+            (
+                self._verified_before(network, example)
+                or verify(network, example, thorough=size.suffix <= _SMALL)
+            )
+            if self._verify
+            else None
         )
         strategy = verification.strategy if verification else _first_strategy(network)
-        fast = _fastest(network, example, verification, size) if verification else strategy
-        return Planned(network, example, strategy, fast, verification, size)
+        many, one = (
+            _fastest(network, example.take(torch.arange(rows) % example.rows), verification, size)
+            for rows in (max(example.rows, _FEW_ROWS + 1), 1)
+        )
+        return Planned(network, example, strategy, many or strategy, one or strategy, verification, size)
 
     def _verified_before(self, network: Network, example: Call) -> Verification | None:
         """The verification of inputs that differ in their lengths alone and fire the same sites."""
@@ -138,10 +160,9 @@ class Planner:
 
     def _forget_if_changed(self) -> None:
         """A model whose modules, tensors or rates were exchanged is traced again."""
-        parts, rates = _parts(self._model), _rates(self._model)
+        parts, rates = _parts_and_rates(self._model)
         seen, seen_rates = self._seen
-        same = len(parts) == len(seen) and all(a is b for a, b in zip(parts, seen, strict=True))
-        if not same or rates != seen_rates:
+        if rates != seen_rates or len(parts) != len(seen) or not all(map(operator.is_, parts, seen)):
             self._planned.clear()
             self._exact.clear()
             self._seen = parts, rates
@@ -157,24 +178,32 @@ def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tu
     return tile, min(max(_TILE_BYTES[kind] // 4 // (block_bytes * tile), 1), _MOST_BLOCKS)
 
 
-def _fastest(network: Network, example: Call, verification: Verification, size: Footprint) -> str:
-    """Of the strategies that agree, the fastest on one block.
-
-    Networks with small tensors are not timed: for them fewer calls always win.
-    """
+def _fastest(network: Network, rows: Call, verification: Verification | None, size: Footprint) -> str | None:
+    """Of the strategies that agree, the fastest for so many rows; None if it is not known which agree."""
+    if verification is None:
+        return None
     agreeing = verification.agreeing()
-    if len(agreeing) == 1 or size.suffix < _WORTH_TIMING:
-        return verification.strategy
-    return min(agreeing, key=lambda name: _seconds_per_row(network, name, example, size))
+    if size.suffix > _SMALL or verification.strategy == "loop":
+        seconds = verification.seconds
+        first = verification.strategy
+        return min(agreeing, key=lambda name: seconds[name] * (_CLEARLY if name == first else 1))
+    plans = [Plan(network, name, _tile(size, rows.rows, name, network.device)[0]) for name in agreeing]
+    turns = [[_seconds_per_row(plan, rows) for plan in plans] for _ in range(_TIMINGS)]
+    # in turns, and the least of each: what else the machine does only ever adds
+    return min(zip(map(min, zip(*turns, strict=True)), agreeing, strict=True), key=lambda pair: pair[0])[1]
 
 
-def _seconds_per_row(network: Network, strategy: str, example: Call, size: Footprint) -> float:
-    tile, _ = _tile(size, example.rows, strategy, network.device)
-    plan, rows = Plan(network, strategy, tile), example.take(slice(0, tile))
-    block_outputs(plan, rows, [[BlockKey(0, 0, 0)]], "philox-1")  # draws the masks
+def _seconds_per_row(plan: Plan, rows: Call) -> float:
+    """Of one block."""
+    part = rows.take(slice(0, plan.rows))
     start = time.perf_counter()
-    block_outputs(plan, rows, [[BlockKey(0, 0, 0)]], "philox-1")
-    return (time.perf_counter() - start) / tile
+    try:
+        block_outputs(plan, part, [[BlockKey(0, 0, 0)]], "philox-1")
+    except torch.OutOfMemoryError:  # smaller tiles will do; how fast, is not known
+        return math.inf
+    if plan.network.device.type == "cuda":
+        torch.cuda.synchronize(plan.network.device)
+    return (time.perf_counter() - start) / part.rows
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
@@ -187,15 +216,20 @@ def _first_strategy(network: Network) -> str:
     return next(iter(STRATEGIES)) if network.fixed else "loop"
 
 
-def _parts(model: nn.Module) -> tuple[Any, ...]:
-    return (*model.modules(), *model.parameters(), *model.buffers())
+def _parts_and_rates(model: nn.Module) -> tuple[list[Any], list[float]]:
+    """Modules, parameters and buffers, and the numbers that modules hold: every call looks."""
+    parts: list[Any] = []
+    rates: list[float] = []
+    for module in model.modules():
+        held = vars(module)
+        parts.append(module)
+        parts += held.get("_parameters", {}).values()
+        parts += held.get("_buffers", {}).values()
+        rates += [value for value in held.values() if type(value) is float]
+    return parts, rates
 
 
-def _rates(model: nn.Module) -> tuple[Any, ...]:
-    return tuple(v for m in model.modules() for v in vars(m).values() if isinstance(v, float))
-
-
-def _why_nothing_is_random(model: nn.Module) -> str:
+def _why_nothing_is_random(model: nn.Module, switched_off: Sequence[str]) -> str:
     silent = [path or "(model)" for path, module in model.named_modules() if _is_silent_dropout(module)]
     looked = (
         "every pass would be the same: one forward pass made no random call. Looked for: dropout of every "
@@ -205,6 +239,14 @@ def _why_nothing_is_random(model: nn.Module) -> str:
     if silent:
         listed = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
         return f"{looked}. There is dropout of rate 0: {listed}. Set the rate used in training, above 0"
+    if switched_off:
+        return (
+            f"{looked}. There is dropout that is off even in train mode: {', '.join(switched_off[:5])}. A "
+            "program that was exported or traced in eval mode keeps it off for ever: do so in train mode; a "
+            "forward that reads a flag of its own should read self.training"
+        )
+    if any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules()):
+        return f"{looked}. Quantised layers of dropout pass on what they get: sample the model before"
     todo = "if the model has dropout, see that forward reaches it; if it has none, add some and train with it"
     return f"{looked}; {todo}"
 

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from mcdrop.errors import UnsupportedModelError
 from mcdrop.forcing import few
 from mcdrop.inputs import Call
+from mcdrop.interception.dropout import HANDLERS as _DROPOUT
+from mcdrop.interception.mode import Interception
 from mcdrop.philox import StreamKey
 from mcdrop.replay import Addresses, run
 from mcdrop.sites import Law, Site, SiteKey, site_id
 from mcdrop.view import ModulePaths
 
-__all__ = ["Answer", "Recorder", "TooManyDrawsError", "natural", "recorded"]
+__all__ = ["Answer", "Noting", "Recorder", "TooManyDrawsError", "natural", "recorded"]
 
 Answer = Callable[[Site], Tensor]
 """Makes the draw of a site that fires, by its law and shape."""
@@ -39,6 +41,7 @@ class Recorder:
         answer: Makes the draws.
         sites: In the order in which they fired; their row axis is not known yet.
         stacks: For each of them, the paths of the modules that were running.
+        silent: Calls of dropout that were switched off, if the pass ran under `Noting`.
         most: How many sites may fire: a loop that waits for some draw may never end under a forced one.
     """
 
@@ -46,6 +49,7 @@ class Recorder:
     answer: Answer = natural
     sites: list[Site] = field(default_factory=list)
     stacks: list[tuple[str, ...]] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
     most: int = 10_000
 
     def __post_init__(self) -> None:
@@ -64,6 +68,23 @@ class Recorder:
     def fired(self) -> list[tuple[SiteKey, str]]:
         """Address and kind of each site, in order."""
         return [(site.key, site.kind) for site in self.sites]
+
+
+class Noting(Interception):
+    """The interception, noting which calls of dropout are switched off by their argument."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _DROPOUT:
+            self._note(func, args, kwargs or {})
+        return super().__torch_function__(func, types, args, kwargs)
+
+    def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = {**dict(zip(("input", "p", "training", "inplace"), args, strict=False)), **kwargs}
+        rate, on = given.get("p", 0.5), given.get("training", given.get("train", True))
+        if rate > 0 and on is False and isinstance(self._source, Recorder):
+            self._source.silent.append(f"{self.place() or '(model)'} ({func.__name__}, p = {rate})")
 
 
 def recorded(

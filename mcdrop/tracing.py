@@ -18,6 +18,7 @@ from mcdrop.forcing import extreme
 from mcdrop.generators import generators_restored, generators_set, moved_generators
 from mcdrop.guard import Guard
 from mcdrop.hidden import (
+    first_line,
     functions_holding,
     refuse_closures,
     refuse_shared_masks,
@@ -33,6 +34,8 @@ from mcdrop.view import ModulePaths, called_originals, private_view, state_tenso
 
 __all__ = ["Trace", "trace"]
 
+_FIRST_PLACE: Final = 740_358_291
+"""Seed of the global generators before the first attempt; one that no model sets by itself."""
 _ATTEMPTS: Final = 3
 """How often a generator must have moved: once may be the work of another thread."""
 
@@ -77,7 +80,7 @@ def trace(model: nn.Module, call: Call) -> Trace:
             takes_these_rows_alone = works_as_given(private_view(model, clone=state_tensors(model)), call)
         if takes_these_rows_alone:
             raise UnsupportedModelError(
-                f"the model runs on {call.rows} rows and fails on two or three: {_first_line(error)}. Rows "
+                f"the model runs on {call.rows} rows and fails on two or three: {first_line(error)}. Rows "
                 "are sampled in batches of any size, so forward must take them; an exported program needs a "
                 "dynamic batch dimension"
             ) from error
@@ -122,7 +125,7 @@ class _Explored(NamedTuple):
 def _explored(view: nn.Module, paths: ModulePaths, call: Call) -> _Explored:
     before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
     for attempt in range(_ATTEMPTS):
-        generators_set(attempt)
+        generators_set(_FIRST_PLACE + attempt)
         with moved_generators() as moved:
             runs = _Runs(view, paths, call)
             fixed = runs.explore()
@@ -236,8 +239,3 @@ def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, 
             "large it is (as where experts are chosen), and no answer could be one row's own"
         )
     return moved[0], factor
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:200]

@@ -19,6 +19,7 @@ from torch import Tensor
 from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
 from mcdrop.footprint import OneSample
 from mcdrop.forcing import at_one_half, extreme, spread
+from mcdrop.hidden import single_row
 from mcdrop.inputs import Call
 from mcdrop.maskcache import MaskCache
 from mcdrop.masks import BlockKey
@@ -177,16 +178,8 @@ def _alone(
     network: Network, rows: Call, row: int, law: type[BlockDraws] = _ForcedDraws, samples: int = _SAMPLES
 ) -> list[Tensor]:
     call = rows.take(slice(row, row + 1))
-    try:
+    with single_row():
         return loop(network, call, _draws(network, [row], law), samples)
-    except McdropError:
-        raise
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UnsupportedModelError(
-            f"the model fails on a single row ({str(error).splitlines()[0][:200]}), so no answer could "
-            "belong to one row alone; see that forward works for a batch of one (squeeze() without an axis "
-            "is a usual cause)"
-        ) from error
 
 
 def _by_row(network: Network, rows: Call) -> list[Tensor]:

@@ -156,7 +156,7 @@ class Stubborn(nn.Module):
     ("module", "text"),
     [
         (KerasLayer(), r"1 \(KerasLayer\) is a Keras layer"),
-        (Sharded(), r"1 \(Sharded\) is sharded by FSDP2"),
+        (Sharded(), r"1 \(Sharded\) is sharded by FSDP"),
         (nn.LazyLinear(2), r"1 \(LazyLinear\) has lazy parameters .* run the model once"),
         (Stubborn(), r"Sequential cannot be copied for sampling \(not me\)"),
     ],

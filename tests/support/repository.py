@@ -7,7 +7,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 
-_IGNORED = {".venv", ".venv-install", ".git", "build", "dist"}
+_IGNORED = re.compile(r"\.venv.*|\.git|build|dist")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ def copied() -> list[Path]:
 
 def pages() -> list[Path]:
     """Every Markdown page of the repository."""
-    return sorted(page for page in ROOT.rglob("*.md") if not _IGNORED & set(page.relative_to(ROOT).parts))
+    return sorted(page for page in ROOT.rglob("*.md") if not any(map(_IGNORED.fullmatch, _parts(page))))
+
+
+def _parts(page: Path) -> tuple[str, ...]:
+    return page.relative_to(ROOT).parts
 
 
 def anchors(page: Path) -> set[str]:
