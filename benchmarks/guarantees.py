@@ -74,15 +74,19 @@ def cases() -> list[Case]:
     ]
 
 
+def simulate(case: Case, trials: int) -> tuple[float, float]:
+    """How often a promise held, and the five standard errors by which that may lie below what is promised."""
+    kept = torch.tensor([float(case.kept(seed)) for seed in range(trials)], dtype=torch.float64)
+    spread = max(kept.std().item(), math.sqrt(case.promised * (1 - case.promised)) / 10)
+    return kept.mean().item(), 5 * spread / math.sqrt(trials)
+
+
 def _line(case: Case, trials: int) -> str:
     start = time.perf_counter()
-    kept = torch.tensor([float(case.kept(seed)) for seed in range(trials)], dtype=torch.float64)
-    margin = (
-        5 * max(kept.std().item(), math.sqrt(case.promised * (1 - case.promised)) / 10) / math.sqrt(trials)
-    )
+    kept, margin = simulate(case, trials)
     seconds = time.perf_counter() - start
-    verdict = "" if kept.mean().item() >= case.promised - margin else "  BROKEN"
-    return f"{case.name:<58}{case.promised:>9.3f}{kept.mean():>8.3f}{margin:>8.3f}{seconds:>9.1f}{verdict}"
+    verdict = "" if kept >= case.promised - margin else "  BROKEN"
+    return f"{case.name:<58}{case.promised:>9.3f}{kept:>8.3f}{margin:>8.3f}{seconds:>9.1f}{verdict}"
 
 
 def _mean_case(rows: int) -> Case:

@@ -14,6 +14,7 @@ __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
     from mcdrop import errors, injection, nn, zoo
+    from mcdrop.calibrating import calibrate
     from mcdrop.evaluation import Report, evaluate
     from mcdrop.injection import inject
     from mcdrop.inspection import Inspection, inspect
@@ -29,6 +30,7 @@ __all__ = [
     "Predictive",
     "Report",
     "TunedRates",
+    "calibrate",
     "errors",
     "evaluate",
     "inject",
@@ -48,6 +50,7 @@ _HOMES: Final = {
     "Predictive": "mcdrop.predictive",
     "Report": "mcdrop.evaluation",
     "TunedRates": "mcdrop.tuning",
+    "calibrate": "mcdrop.calibrating",
     "errors": "mcdrop.errors",
     "evaluate": "mcdrop.evaluation",
     "inject": "mcdrop.injection",

@@ -42,7 +42,9 @@ class ConformalQuantiles(Calibrator):
     @property
     def quantile_levels(self) -> tuple[float, float]:
         """The levels of the two quantiles."""
-        return (1 - self.level) / 2, (1 + self.level) / 2
+        return round((1 - self.level) / 2, 12), round(
+            (1 + self.level) / 2, 12
+        )  # 0.1, not 0.09999999999999998
 
     def apply(self, lower: TensorLike, upper: TensorLike) -> tuple[Tensor, Tensor]:
         """The intervals; one that a negative bound turns inside out becomes its middle.

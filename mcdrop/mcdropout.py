@@ -10,6 +10,7 @@ from torch import nn
 
 from mcdrop.batches import Take, batches_of, is_loader, loader_rows
 from mcdrop.blocks import ExactBlocks
+from mcdrop.budget import Budget, Load
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoint
 from mcdrop.errors import InputError, OptionError
@@ -19,7 +20,7 @@ from mcdrop.philox import check_seed
 from mcdrop.planning import Planned, Planner
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
-from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, read_calibrators
+from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, promised_levels, read_calibrators
 from mcdrop.predictive.predictive import check_levels
 from mcdrop.progress import Tell, following
 from mcdrop.requests import Request, predict_batches
@@ -53,6 +54,8 @@ class MCDropout:
         verify: Whether a plan is checked on the first input of each kind before it is used.
         tolerance: With `auto`: the standard error of the mean at which a row stops, in units of the mean.
         max_samples: With `auto`: what a row takes at most, at least 32; by default 1024.
+        memory_budget: Bytes that a prediction may take beside what is there, results included; by default a
+            quarter of what is free, on a processor at most 2 GiB.
 
     Raises:
         InputError: If `model` is not a module.
@@ -79,6 +82,7 @@ class MCDropout:
         verify: bool = True,
         tolerance: float | None = None,
         max_samples: int | None = None,
+        memory_budget: int | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}")
@@ -86,6 +90,7 @@ class MCDropout:
         self._settings = Settings(count, seed, masks, rng)
         self._task = None if task is None else task_named(task, output=output, class_axis=class_axis, tau=tau)
         self._planner = Planner(model, verify=verify)
+        self._budget = Budget(memory_budget)
         self.model = model
         self.n_samples, self.tolerance = count.most, count.tolerance
         self.seed, self.masks, self.rng = self._settings.seed, masks, rng
@@ -132,7 +137,7 @@ class MCDropout:
         other.calibrators = (*self.calibrators, *calibrators)
         other.tau = fitted_tau(calibrators, self.tau)
         task = task_named(str(self.task), output=self.output, class_axis=self.class_axis, tau=other.tau)
-        other._task = CalibratedTask(task, other.calibrators, self.class_axis)
+        vars(other)["_task"] = CalibratedTask(task, other.calibrators, self.class_axis)
         return other
 
     @property
@@ -204,7 +209,9 @@ class MCDropout:
         call = self._call(inputs, model_kwargs, model_inputs)
         count = self._fixed_count(n_samples)
         draw = self._settings.draw(call.rows, count, seed, identities(row_ids))
-        plan = self._planner.exact(call) if exact else self._planner.fast(call)
+        planned = self._planner.planned(call)
+        plan = self._planner.exact(call) if exact else planned.fast(call.rows)
+        plan = self._budget.fitted(plan, planned.footprint, Load(own_masks=draw.row_ids is not None))
         return plan.network.rebuild(sample_call(plan, call, draw))
 
     def predict(
@@ -219,6 +226,7 @@ class MCDropout:
         quantiles: Sequence[float] | None = None,
         keep_samples: bool | None = None,
         take: Take = None,
+        memory_budget: int | None = None,
         progress: bool | Tell | None = None,
         model_kwargs: dict[str, Any] | None = None,
         **model_inputs: Any,
@@ -234,8 +242,11 @@ class MCDropout:
             exact: Compute in blocks of a fixed shape, so that the bits do not depend on the other rows.
             row_ids: (N,) ids of the rows; with independent masks only, by default 0 to N - 1.
             quantiles: Levels in (0, 1) that are wanted even if the samples are dropped.
-            keep_samples: Whether the result holds the samples; by default up to 256 MiB of them for a call.
+            keep_samples: Whether the result holds the samples; by default up to 256 MiB of them for a call
+                (a quarter of the budget, if one is given that is below 1 GiB).
             take: Of a loader's batches that are tuples or mappings: which entries the model takes.
+            memory_budget: Bytes that the call may take beside what is there, results included; by default
+                that of this object.
             progress: True for a bar on standard error, or a function of (done, total), in rows x samples.
             model_kwargs: Inputs by name whose names collide with those above.
             **model_inputs: Inputs by name.
@@ -248,10 +259,13 @@ class MCDropout:
             NothingRandomError: If nothing is random.
             UnsupportedModelError: If the model cannot be sampled.
             ShapeError: If the inputs do not have the same number of rows.
+            TooLittleMemoryError: If one row x 16 samples do not fit in the budget, or in the device.
         """
         count = self._settings.count.overridden(n_samples, tolerance, max_samples, least=2)
-        levels = check_levels(() if quantiles is None else quantiles)
-        request = Request(self._checked_task(), levels, count, seed, exact, identities(row_ids), keep_samples)
+        levels = promised_levels(self.calibrators, check_levels(() if quantiles is None else quantiles))
+        budget = self._budget if memory_budget is None else Budget(memory_budget)
+        ids = identities(row_ids)
+        request = Request(self._checked_task(), levels, count, seed, exact, ids, keep_samples, budget)
         batches = (self._call(batch, model_kwargs, model_inputs) for batch in batches_of(inputs, take))
         calls = batches if is_loader(inputs) else list(batches)
         rows = calls[0].rows if isinstance(calls, list) else loader_rows(inputs[0])

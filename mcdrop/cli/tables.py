@@ -37,7 +37,8 @@ def prediction_table(predictive: Predictive, manifest: Manifest) -> RenderableTy
         table.add_column(name, justify="right")
     for row in range(len(first)):
         table.add_row(str(row), *(cells[row] for cells in columns.values()))
-    return Group(Text(_title(predictive, manifest), style="bold"), table)
+    notes = [Text(f"note: {note}", style="dim") for note in predictive.notes]
+    return Group(Text(_title(predictive, manifest), style="bold"), table, *notes)
 
 
 def _title(predictive: Predictive, manifest: Manifest) -> str:

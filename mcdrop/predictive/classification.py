@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from mcdrop.conformal import AdaptiveSets
 from mcdrop.predictive.entropies import LabelPredictive
+from mcdrop.predictive.predictive import fitted
 
 __all__ = ["ClassificationPredictive"]
 
@@ -21,6 +23,22 @@ class ClassificationPredictive(LabelPredictive):
     task: ClassVar[str] = "classification"
 
     class_axis: int = 1
+
+    @property
+    def prediction_set(self) -> Tensor:
+        """(N, C) bool, the classes in the set that holds the label with the promised probability.
+
+        Raises:
+            NotFittedError: If no sets were fitted.
+        """
+        sets = fitted(self.calibrators, AdaptiveSets, method="sets")
+        return sets.apply(self.mean.movedim(self.class_axis, -1))
+
+    def available_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs; with fitted sets also these."""
+        names = super().available_outputs()
+        sets = any(isinstance(each, AdaptiveSets) for each in self.calibrators)
+        return (*names, "prediction_set") if sets else names
 
     @property
     def label(self) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
-from typing import Any, ClassVar, Final, Self, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from mcdrop.calibration.fitted import Calibrator
 from mcdrop.errors import DomainError, InputError, NotFittedError, SamplesNotKeptError
 from mcdrop.extras import require
 from mcdrop.predictive.archive import as_array, write_archive
+from mcdrop.predictive.plotting import plot_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["ROWS_FIRST", "Predictive", "Sampled", "check_levels", "common_notes", "fitted", "is_number"]
 
@@ -207,6 +211,25 @@ class Predictive:
             single = flat.shape[1] == 1
             table |= {name if single else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
         return table
+
+    def plot(self, x: Tensor | NDArray[Any] | None = None, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw the predictive by matplotlib.
+
+        A regression is drawn over its inputs `x` as mean and bands of 50 % and 90 %, without them as rows in
+        the order of their mean; a classification as rows at their aleatoric and epistemic uncertainty.
+
+        Args:
+            x: (N,) or (N, 1) inputs of a regression on one number.
+            ax: Where to draw; new axes if not given.
+
+        Returns:
+            The axes, to be restyled; `axes.figure.savefig("figure.svg")` writes them.
+
+        Raises:
+            OptionError: If there are several outputs, or `x` does not fit.
+            SamplesNotKeptError: If the samples were dropped, and the intervals were not named in the call.
+        """
+        return plot_numbers(self, None if x is None else torch.as_tensor(x), ax)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to an `.npz` file, for `mcdrop.load_predictions`.

@@ -78,7 +78,9 @@ def test_networks_in_a_stack_do_not_see_each_other() -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_table_from_end_to_end(*, full: bool) -> None:
+def test_a_table_from_end_to_end(monkeypatch: pytest.MonkeyPatch, *, full: bool) -> None:
+    for name in ("SAMPLES", "FIT_SAMPLES", "CRPS_SAMPLES"):
+        monkeypatch.setattr(uci, name, 64)
     scores = uci.experiment_scores(line(), replace(SMALL, epochs=100 if full else 150), full=full, seed=0)
     found = uci.Outcome("yacht", scores, 0.0, 0.0)
     assert found.mean("rmse") < 1.0  # half the deviation of the target

@@ -19,6 +19,7 @@ def test_the_public_names_are_these_in_order() -> None:
         "MCDropout",
         "Predictive",
         "Report",
+        "calibrate",
         "evaluate",
         "inject",
         "injection",
@@ -26,6 +27,7 @@ def test_the_public_names_are_these_in_order() -> None:
         "load",
         "load_predictions",
         "nn",
+        "tune_rates",
         "with_rates",
     }
 

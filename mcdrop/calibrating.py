@@ -1,0 +1,222 @@
+"""`calibrate`: a calibrator by the name of its method, fitted on a prediction and its outcomes.
+
+Alphabet: S samples, N rows, C classes, ... further dimensions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor
+
+from mcdrop.calibration.fitted import Calibrator, SamplingSettings, data_digest
+from mcdrop.calibration.isotonic import fit_binary_isotonic, fit_class_isotonic
+from mcdrop.calibration.noise_precision import fit_noise_precision
+from mcdrop.calibration.platt import fit_platt_scaling
+from mcdrop.calibration.quantile_recalibration import fit_quantile_recalibration
+from mcdrop.calibration.std_scaling import fit_level_std_scaling, fit_std_scaling
+from mcdrop.calibration.temperature import fit_temperature
+from mcdrop.calibration.vector_scaling import fit_vector_scaling
+from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
+from mcdrop.conformal_quantiles import fit_conformal_quantiles
+from mcdrop.errors import OptionError, ShapeError
+from mcdrop.metrics.regression_calibration import pit_mixture, pit_samples
+from mcdrop.predictive import BinaryPredictive, ClassificationPredictive, Predictive, RegressionPredictive
+from mcdrop.predictive.calibrated import sampling_settings
+from mcdrop.predictive.entropies import LabelPredictive
+from mcdrop.selective import fit_selective_threshold
+from mcdrop.shapes import TensorLike, float64
+
+__all__ = ["METHODS", "Method", "calibrate"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a fit.
+
+    Attributes:
+        level: Promised coverage.
+        risk: Promised bound of the errors among the answers.
+        confidence: With which it holds.
+        settings: How the prediction was sampled.
+        digest: Of the rows.
+    """
+
+    level: float
+    risk: float
+    confidence: float
+    settings: SamplingSettings
+    digest: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to calibrate.
+
+    Attributes:
+        tasks: That it is for.
+        summary: What it does, in a few words.
+        fit: From a prediction, its outcomes in the shape that the task wants, and what is asked.
+        promises: Whether it adds a promise instead of correcting the law.
+    """
+
+    tasks: frozenset[str]
+    summary: str
+    fit: Callable[[Any, Tensor, Asked], Calibrator]
+    promises: bool = False
+
+
+def calibrate(
+    pred: Predictive,
+    y: TensorLike,
+    method: str,
+    *,
+    level: float = 0.9,
+    risk: float = 0.05,
+    confidence: float = 0.9,
+    digest: str | None = None,
+) -> Calibrator:
+    """A calibrator for predictions that are sampled like this one.
+
+    Args:
+        pred: Prediction of rows that the network was not trained on; most methods need its samples.
+        y: (N, ...) their outcomes.
+        method: `temperature`, `vector`, `platt`, `isotonic`, `tau`, `std`, `std-levels`, `quantiles`,
+            `conformal`, `conformal-quantiles`, `sets` or `selective`.
+        level: Coverage that `conformal`, `conformal-quantiles` and `sets` promise.
+        risk: Share of errors among the answers that `selective` promises not to exceed.
+        confidence: With which it promises that.
+        digest: Of the rows; made from the prediction's mean and `y` if it is not given.
+
+    Returns:
+        The calibrator, for `MCDropout.calibrated`; it records how the prediction was sampled.
+
+    Raises:
+        OptionError: If there is no such method for the task.
+        SamplesNotKeptError: If the samples are needed and were dropped.
+        TooFewRowsError: If there are too few rows; says how many are needed.
+        ShapeError: If the outcomes do not fit.
+        DomainError: If an outcome is none.
+    """
+    known = {name: each for name, each in METHODS.items() if pred.task in each.tasks}
+    if method not in known:
+        names = ", ".join(known) or "none"
+        raise OptionError(f"methods for the task {pred.task} are {names}; got {method!r}")
+    made = digest or data_digest(pred.mean, float64("y", y))
+    asked = Asked(level, risk, confidence, sampling_settings(pred.sampled), made)
+    return known[method].fit(pred, _fitting(pred, float64("y", y)), asked)
+
+
+def _fitting(pred: Predictive, y: Tensor) -> Tensor:
+    """(N,) outcomes for a mean of (N, 1)."""
+    y = y.to(pred.mean.device)
+    return y.unsqueeze(-1) if pred.mean.shape == (*y.shape, 1) else y
+
+
+def _temperature(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_temperature(_class_samples(pred), y, settings=asked.settings, digest=asked.digest)
+
+
+def _vector(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_vector_scaling(_class_samples(pred), y, settings=asked.settings, digest=asked.digest)
+
+
+def _platt(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_platt_scaling(pred.samples, y, settings=asked.settings, digest=asked.digest)
+
+
+def _isotonic(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    if isinstance(pred, ClassificationPredictive):
+        return fit_class_isotonic(_class_mean(pred), y, settings=asked.settings, digest=asked.digest)
+    return fit_binary_isotonic(pred.mean, y, settings=asked.settings, digest=asked.digest)
+
+
+def _tau(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    if pred.scale is not None:
+        raise OptionError("tau shapes the law that factors stretch: fit tau before std or std-levels")
+    return fit_noise_precision(pred.samples, y, settings=asked.settings, digest=asked.digest)
+
+
+def _std(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_std_scaling(pred.mean, pred.std, y, settings=asked.settings, digest=asked.digest)
+
+
+def _std_levels(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_level_std_scaling(pred.mean, pred.std, y, settings=asked.settings, digest=asked.digest)
+
+
+def _quantiles(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    noise, law = pred.noise_std, pred.samples
+    pit = pit_samples(law, y) if noise is None else pit_mixture(law, torch.as_tensor(noise), y)
+    return fit_quantile_recalibration(pit, settings=asked.settings, digest=asked.digest)
+
+
+def _conformal(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    return fit_conformal_intervals(
+        pred.mean, pred.std, y, level=asked.level, settings=asked.settings, digest=asked.digest
+    )
+
+
+def _conformal_quantiles(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    low, high = (pred.quantile(share) for share in ((1 - asked.level) / 2, (1 + asked.level) / 2))
+    return fit_conformal_quantiles(
+        low, high, y, level=asked.level, settings=asked.settings, digest=asked.digest
+    )
+
+
+def _sets(pred: ClassificationPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    """Not randomised: rows that are served one by one would all get the draw of row 0."""
+    probs, level = _class_mean(pred), asked.level
+    return fit_adaptive_sets(
+        probs, y, level=level, randomized=False, settings=asked.settings, digest=asked.digest
+    )
+
+
+def _selective(pred: ClassificationPredictive | BinaryPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    if pred.total_entropy.dim() != 1:
+        raise ShapeError(
+            f"selective prediction is for rows of one label, got labels {tuple(pred.total_entropy.shape)}"
+        )
+    return fit_selective_threshold(
+        pred.total_entropy,
+        (pred.label != y).to(torch.float64),
+        risk=asked.risk,
+        confidence=asked.confidence,
+        settings=asked.settings,
+        digest=asked.digest,
+    )
+
+
+def _class_samples(pred: LabelPredictive) -> Tensor:
+    """(S, N, ..., C)."""
+    axis = cast(ClassificationPredictive, pred).class_axis
+    return pred.samples.movedim(axis + 1 if axis >= 0 else axis, -1)
+
+
+def _class_mean(pred: LabelPredictive) -> Tensor:
+    """(N, ..., C)."""
+    return pred.mean.movedim(cast(ClassificationPredictive, pred).class_axis, -1)
+
+
+_CLASSES: Final = frozenset({"classification"})
+_EVENTS: Final = frozenset({"binary", "multilabel"})
+_NUMBERS: Final = frozenset({"regression"})
+
+METHODS: Final[dict[str, Method]] = {
+    "temperature": Method(_CLASSES, "one temperature, inside the average", _temperature),
+    "vector": Method(_CLASSES, "a slope and an offset for each class", _vector),
+    "platt": Method(_EVENTS, "a slope and an offset for the log odds", _platt),
+    "isotonic": Method(_CLASSES | _EVENTS, "a staircase", _isotonic),
+    "tau": Method(_NUMBERS, "the noise around the samples", _tau),
+    "std": Method(_NUMBERS, "one factor for the standard deviation", _std),
+    "std-levels": Method(_NUMBERS, "a factor for each level of it", _std_levels),
+    "quantiles": Method(_NUMBERS, "a map between levels of quantiles", _quantiles),
+    "conformal": Method(_NUMBERS, "intervals that hold, around the mean", _conformal, promises=True),
+    "conformal-quantiles": Method(
+        _NUMBERS, "intervals that hold, around two quantiles", _conformal_quantiles, promises=True
+    ),
+    "sets": Method(_CLASSES, "sets of classes that hold the label", _sets, promises=True),
+    "selective": Method(_CLASSES | {"binary"}, "answers with few errors", _selective, promises=True),
+}
+"""Every method by its name."""

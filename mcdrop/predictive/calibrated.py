@@ -1,0 +1,163 @@
+"""A task whose results are corrected by calibrators.
+
+What acts inside the average (temperature, vector and Platt scaling) corrects the law of every sample, so that
+moments and entropies are those of corrected samples. The others act on the result: isotonic maps on the mean,
+factors on the spread of a regression; promises (conformal intervals and sets, selective prediction) are
+further outputs of the predictive.
+
+Alphabet: s samples of some blocks, N rows, C classes, ... further dimensions.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.calibration.fitted import Calibrator, SamplingSettings
+from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
+from mcdrop.calibration.noise_precision import NoisePrecision
+from mcdrop.calibration.platt import PlattScaling
+from mcdrop.calibration.std_scaling import LevelStdScaling, StdScaling
+from mcdrop.calibration.stored import calibrator_from_dict
+from mcdrop.calibration.temperature import Temperature
+from mcdrop.calibration.vector_scaling import VectorScaling
+from mcdrop.conformal_quantiles import ConformalQuantiles
+from mcdrop.errors import CheckpointError
+from mcdrop.predictive.predictive import Predictive, Sampled
+from mcdrop.predictive.regression import RegressionPredictive
+from mcdrop.predictive.tasks import Task
+from mcdrop.uncertainty import epistemic_entropy
+
+__all__ = [
+    "CalibratedTask",
+    "fitted_tau",
+    "promised_levels",
+    "read_calibrators",
+    "sampling_settings",
+    "void_notes",
+]
+
+
+@dataclass(frozen=True)
+class CalibratedTask:
+    """A task, and what corrects its results.
+
+    Attributes:
+        task: What the outputs mean.
+        calibrators: In the order in which they were fitted.
+        class_axis: The axis of the classes in (N, C, ...), where there are classes.
+    """
+
+    task: Task
+    calibrators: tuple[Calibrator, ...]
+    class_axis: int
+
+    def law(self, raw: Tensor) -> Tensor:
+        """(s, N, ...) float64 laws of the samples, corrected."""
+        law = self.task.law(raw)
+        for each in self.calibrators:
+            if isinstance(each, Temperature | VectorScaling):
+                law = self._by_class(law, each.apply, samples=True)
+            elif isinstance(each, PlattScaling):
+                law = each.apply(law)
+        return law
+
+    def entropies(self, law: Tensor) -> Tensor | None:
+        """(s, N, ...) entropies of corrected laws, or None."""
+        return self.task.entropies(law)
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
+        """The result, corrected; it says so if the promises are void."""
+        settings = {
+            "calibrators": self.calibrators,
+            "notes": common["notes"] + void_notes(self.calibrators, common["sampled"]),
+        }
+        maps = [each for each in self.calibrators if isinstance(each, BinaryIsotonic | ClassIsotonic)]
+        if not maps or mean_entropy is None:
+            return self._stretched(self.task.predictive({**common, **settings}, mean, mean_entropy))
+        mapped, single = mean, common["deterministic"].to(torch.float64)
+        for each in maps:
+            mapped, single = self._mapped(each, mapped), self._mapped(each, single)
+        dtype = common["mean"].dtype
+        parts = {"mean": mapped.to(dtype), "deterministic": single.to(dtype)}
+        expected = self._expected_entropy(mean, mapped, mean_entropy)
+        return self.task.predictive({**common, **settings, **parts}, mapped, expected)
+
+    def _by_class(self, law: Tensor, change: Callable[[Tensor], Tensor], *, samples: bool) -> Tensor:
+        """Apply a change to laws whose classes it wants last."""
+        axis = self.class_axis + 1 if samples and self.class_axis >= 0 else self.class_axis
+        return change(law.movedim(axis, -1).contiguous()).movedim(-1, axis).contiguous()
+
+    def _mapped(self, isotonic: BinaryIsotonic | ClassIsotonic, mean: Tensor) -> Tensor:
+        if isinstance(isotonic, BinaryIsotonic):
+            return isotonic.apply(mean)
+        return self._by_class(mean, isotonic.apply, samples=False)
+
+    def _expected_entropy(self, mean: Tensor, mapped: Tensor, mean_entropy: Tensor) -> Tensor:
+        """A map of the mean leaves the samples: the mutual information stays, the rest is aleatoric."""
+        before, after = self._entropy(mean), self._entropy(mapped)
+        return epistemic_entropy(after, epistemic_entropy(before, mean_entropy))
+
+    def _entropy(self, mean: Tensor) -> Tensor:
+        found = self.task.entropies(mean.unsqueeze(0))
+        assert found is not None, "isotonic maps are for probabilities, which have entropies"  # noqa: S101
+        return found[0]
+
+    def _stretched(self, result: Predictive) -> Predictive:
+        if not isinstance(result, RegressionPredictive):
+            return result
+        before = after = result.std.to(torch.float64)
+        for each in self.calibrators:
+            if isinstance(each, StdScaling | LevelStdScaling):
+                after = each.apply(after)
+        scale = torch.where(before > 0, after / before, 1.0)
+        return result if after is before else replace(result, scale=scale)
+
+
+_MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def read_calibrators(data: Iterable[Mapping[str, Any]]) -> tuple[Calibrator, ...]:
+    """The calibrators that a checkpoint holds.
+
+    Raises:
+        CheckpointError: If one is of an unknown kind, or a value is missing or unknown.
+    """
+    try:
+        return tuple(calibrator_from_dict(dict(each)) for each in data)
+    except _MALFORMED as error:
+        raise CheckpointError(f"calibrators cannot be read: {error}") from error
+
+
+def fitted_tau(calibrators: Sequence[Calibrator], tau: float | None) -> float | None:
+    """The noise precision that was fitted last; `tau` if none was."""
+    found = [each.tau for each in calibrators if isinstance(each, NoisePrecision)]
+    return found[-1] if found else tau
+
+
+def promised_levels(calibrators: Sequence[Calibrator], levels: Sequence[float]) -> tuple[float, ...]:
+    """Quantile levels that a prediction must hold: those asked for, and those of promised intervals."""
+    promised = [
+        level
+        for each in calibrators
+        if isinstance(each, ConformalQuantiles)
+        for level in each.quantile_levels
+    ]
+    return tuple(dict.fromkeys([*levels, *promised]))
+
+
+def sampling_settings(sampled: Sampled) -> SamplingSettings:
+    """How predictions were sampled, as a calibrator records it."""
+    return SamplingSettings(sampled.n_samples, sampled.masks, sampled.seed, sampled.rng)
+
+
+def void_notes(calibrators: Sequence[Calibrator], sampled: Sampled) -> tuple[str, ...]:
+    """One note if predictions are sampled in another way than those that a calibrator was fitted on."""
+    settings = sampling_settings(sampled)
+    found = [each.fitted_with.differences(settings) for each in calibrators]
+    phrases = list(dict.fromkeys(phrase for each in found for phrase in each))
+    if calibrators and sampled.tolerance is not None:
+        phrases.append("rows stop at a tolerance, fitted with a number of samples")
+    return (f"calibration is void: {'; '.join(phrases)}",) if phrases else ()

@@ -1,0 +1,129 @@
+"""`mcdrop calibrate` writes a new version that predicts what was fitted, and says what changes."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mcdrop
+from mcdrop.calibration.std_scaling import StdScaling
+from mcdrop.checkpoint import resolve_version
+from tests.support.checkpoints import edit_manifest
+from tests.support.command_line import run_here
+from tests.support.tolerances import FLOAT32
+
+
+@pytest.fixture
+def spare(tmp_path: Path, regression: Path) -> Path:
+    """A copy of the regression's checkpoint."""
+    return Path(shutil.copytree(regression, tmp_path / "small"))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty rows for the regression, as `.npz`."""
+    path = tmp_path_factory.mktemp("held") / "rows.npz"
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(60, 10)).astype(np.float32)
+    np.savez(path, columns=x, y=generator.normal(size=60).astype(np.float32))
+    return path
+
+
+def test_a_new_version_lies_beside_the_old_and_applies_what_was_fitted(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
+) -> None:
+    finished = run_here(
+        capsys, "calibrate", spare, "--data", rows, "--method", "std", "--method", "conformal-quantiles"
+    )
+    assert finished.code == 0, finished.err
+    assert f"wrote {spare / '2'}: std, conformal-quantiles, fitted on 60 rows" in finished.out
+    assert "promised intervals: coverage" in finished.out
+    old, new = mcdrop.load(f"{spare}@1"), mcdrop.load(spare)
+    assert [each.kind for each in new.calibrators] == ["std_scaling", "conformal_quantiles"]
+    factor = new.calibrators[0]
+    assert isinstance(factor, StdScaling)
+    x = np.load(rows)["columns"]
+    before, after = old.predict(x), new.predict(x, keep_samples=False)
+    np.testing.assert_allclose(after.std, factor.factor * before.std, **FLOAT32)
+    assert after.numpy()["lower"].shape == before.mean.shape
+    assert after.notes == ()
+    assert new.predict(x[:2], n_samples=8).notes == ("calibration is void: n_samples is 8, fitted with 16",)
+    card = (spare / "2" / "README.md").read_text()
+    assert "## Calibration" in card
+    assert "| promised intervals: coverage |" in card
+
+
+def test_predict_and_report_use_it_and_say_when_it_is_void(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
+) -> None:
+    run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std")
+    report = run_here(capsys, "report", spare, "--data", rows, "--n-samples", "8")
+    assert "calibration is void: n_samples is 8, fitted with 16" in " ".join(report.out.split())
+    found = run_here(capsys, "predict", spare, rows, "--n-samples", "8")
+    assert "calibration is void: n_samples is 8, fitted with 16" in " ".join(found.out.split())
+    assert "void" not in run_here(capsys, "predict", spare, rows).out
+
+
+def test_a_third_version_starts_from_the_one_that_is_named(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
+) -> None:
+    run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std")
+    run_here(capsys, "calibrate", f"{spare}@1", "--data", rows, "--method", "tau", "--seed", "5")
+    newest = mcdrop.load(spare)
+    assert resolve_version(spare) == spare / "3"
+    assert [each.kind for each in newest.calibrators] == ["noise_precision"]
+    assert newest.seed == 5
+    assert newest.tau != mcdrop.load(f"{spare}@1").tau
+    on_top = run_here(capsys, "calibrate", spare / "3", "--data", rows, "--method", "std")
+    assert f"wrote {spare / '4'}" in on_top.out
+    assert [each.kind for each in mcdrop.load(spare).calibrators] == ["noise_precision", "std_scaling"]
+
+
+def test_classes_get_probabilities_sets_and_answers(
+    capsys: pytest.CaptureFixture[str], classifier: Path, tmp_path: Path
+) -> None:
+    spare = Path(shutil.copytree(classifier, tmp_path / "images"))
+    generator = np.random.default_rng(0)
+    pixels = generator.uniform(0, 16, size=(120, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=pixels, y=np.arange(120) % 10)
+    methods = ("--method", "temperature", "--method", "sets", "--method", "selective", "--risk", "0.5")
+    finished = run_here(capsys, "calibrate", spare, "--data", tmp_path / "rows.npz", *methods, "--folds", "2")
+    assert finished.code == 0, finished.err
+    assert "prediction sets: coverage" in finished.out
+    assert "answered: share of rows" in finished.out
+    pred = mcdrop.load(spare).predict(pixels[:3])
+    assert {"answered", "prediction_set"} <= set(pred.available_outputs())
+
+
+def test_the_rows_of_the_training_are_refused_unless_forced(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
+) -> None:
+    with np.load(rows) as arrays:
+        content = arrays["columns"].tobytes() + arrays["y"].tobytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    edit_manifest(spare, lambda document: document["training"].update({"digest": digest}))
+    refused = run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std")
+    assert refused.code == 2
+    assert "holds the rows that the network was trained on" in refused.err
+    assert run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std", "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--method", "magic"], "methods for the task regression are tau, std, .*; got 'magic'"),
+        (["--method", "sets"], "got 'sets'"),
+        (["--method", "std", "--folds", "40"], "40 folds need at least 80 rows, got 60"),
+        (["--method", "quantiles"], "quantile recalibration needs at least 50 rows, got 48"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path, options: list[str], words: str
+) -> None:
+    finished = run_here(capsys, "calibrate", spare, "--data", rows, *options)
+    assert finished.code == 2
+    assert re.search(words, finished.err)
+    assert not (spare / "2").exists()

@@ -1,0 +1,227 @@
+"""Calibrated tasks: what a prediction says equals what its calibrators say of the plain prediction."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcdrop.calibrating import METHODS, calibrate
+from mcdrop.calibration.fitted import Calibrator, FittedWith
+from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
+from mcdrop.calibration.platt import PlattScaling
+from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
+from mcdrop.calibration.std_scaling import LevelStdScaling, StdScaling
+from mcdrop.calibration.temperature import Temperature
+from mcdrop.calibration.vector_scaling import VectorScaling
+from mcdrop.conformal import AdaptiveSets, ConformalIntervals
+from mcdrop.conformal_quantiles import ConformalQuantiles
+from mcdrop.errors import CheckpointError, NotFittedError, OptionError, ShapeError
+from mcdrop.monotone import MonotoneMap
+from mcdrop.predictive import (
+    BinaryPredictive,
+    ClassificationPredictive,
+    Predictive,
+    RegressionPredictive,
+    Task,
+    load_predictions,
+    task_named,
+)
+from mcdrop.predictive.calibrated import CalibratedTask, promised_levels, read_calibrators
+from mcdrop.selective import SelectiveThreshold
+from tests.support.predictives import assert_same_rows, predictive_of, raw_outputs
+from tests.support.tolerances import FLOAT32
+
+RECORD = FittedWith(100, "sha256:0", 32, "consistent", 0, "philox-1")
+CURVE = MonotoneMap((0.0, 0.5, 1.0), (0.0, 0.2, 1.0))
+
+
+def of(raw: Tensor, task: Task, *calibrators: Calibrator, axis: int = 1) -> Predictive:
+    return predictive_of(raw, CalibratedTask(task, calibrators, axis))
+
+
+def classes(
+    *calibrators: Calibrator, axis: int = 1, shape: tuple[int, ...] = (32, 6, 4)
+) -> ClassificationPredictive:
+    task = task_named("classification", class_axis=axis)
+    found = of(2 * raw_outputs(*shape), task, *calibrators, axis=axis)
+    assert isinstance(found, ClassificationPredictive)
+    return found
+
+
+def events(*calibrators: Calibrator) -> BinaryPredictive:
+    found = of(2 * raw_outputs(32, 6), task_named("binary"), *calibrators)
+    assert isinstance(found, BinaryPredictive)
+    return found
+
+
+def numbers(*calibrators: Calibrator, tau: float | None = 0.5) -> RegressionPredictive:
+    found = of(raw_outputs(32, 6, 2), task_named("regression", tau=tau), *calibrators)
+    assert isinstance(found, RegressionPredictive)
+    return found
+
+
+def test_without_calibrators_nothing_changes() -> None:
+    plain = predictive_of(2 * raw_outputs(32, 6, 4), "classification")
+    assert_same_rows(classes(), plain)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(1, (32, 6, 4)), (1, (32, 6, 4, 3)), (-1, (32, 6, 3, 4))])
+@pytest.mark.parametrize(
+    "calibrator", [Temperature(RECORD, 2.5), VectorScaling(RECORD, (0.5, 1, 2, 1), (1, 0, 0, -1))]
+)
+def test_laws_are_corrected_inside_the_average(
+    axis: int, shape: tuple[int, ...], calibrator: Temperature | VectorScaling
+) -> None:
+    plain, found = classes(axis=axis, shape=shape), classes(calibrator, axis=axis, shape=shape)
+    last = plain.samples.movedim(axis + 1 if axis > 0 else axis, -1)
+    expected = calibrator.apply(last)
+    torch.testing.assert_close(found.mean.movedim(axis, -1).double(), expected.mean(0), **FLOAT32)
+    torch.testing.assert_close(found.std.movedim(axis, -1).double(), expected.std(0), **FLOAT32)
+    gap = found.predictive_entropy - found.expected_entropy - found.mutual_information
+    assert gap.abs().max() < 1e-5
+
+
+def test_platt_corrects_the_samples_of_an_event() -> None:
+    calibrator = PlattScaling(RECORD, 0.5, 1.0)
+    expected = calibrator.apply(events().samples)
+    torch.testing.assert_close(events(calibrator).mean.double(), expected.mean(0), **FLOAT32)
+
+
+def test_an_isotonic_map_corrects_the_mean_and_leaves_the_mutual_information() -> None:
+    plain, found = events(), events(BinaryIsotonic(RECORD, CURVE))
+    torch.testing.assert_close(found.mean.double(), CURVE(plain.mean.double()), **FLOAT32)
+    torch.testing.assert_close(found.deterministic.double(), CURVE(plain.deterministic.double()), **FLOAT32)
+    assert bool((found.mutual_information <= plain.mutual_information + 1e-6).all())
+    gap = found.predictive_entropy - found.expected_entropy - found.mutual_information
+    assert gap.abs().max() < 1e-5
+
+
+def test_isotonic_maps_of_classes_find_their_axis() -> None:
+    calibrator = ClassIsotonic(RECORD, (CURVE,) * 4)
+    plain, found = (classes(*each, shape=(32, 6, 4, 3)) for each in ((), (calibrator,)))
+    expected = calibrator.apply(plain.mean.movedim(1, -1)).movedim(-1, 1)
+    torch.testing.assert_close(found.mean.double(), expected, **FLOAT32)
+
+
+@pytest.mark.parametrize("tau", [None, 0.5])
+@pytest.mark.parametrize("calibrator", [StdScaling(RECORD, 1.5), LevelStdScaling(RECORD, (1.7,), (0.5, 2.0))])
+def test_factors_stretch_the_law_about_its_mean(
+    tau: float | None, calibrator: StdScaling | LevelStdScaling
+) -> None:
+    plain, found = numbers(tau=tau), numbers(calibrator, tau=tau)
+    torch.testing.assert_close(found.mean, plain.mean)
+    torch.testing.assert_close(found.std.double(), calibrator.apply(plain.std), **FLOAT32)
+    factor = found.std / plain.std
+    torch.testing.assert_close(found.epistemic_std, plain.epistemic_std * factor, **FLOAT32)
+    torch.testing.assert_close(found.samples - plain.mean, (plain.samples - plain.mean) * factor, **FLOAT32)
+    for end, before in zip(found.interval(0.8), plain.interval(0.8), strict=True):
+        torch.testing.assert_close(end - plain.mean, (before - plain.mean) * factor, rtol=1e-4, atol=1e-4)
+    if tau is not None:
+        torch.testing.assert_close(found.aleatoric_std, plain.aleatoric_std * factor, **FLOAT32)
+        assert isinstance(found.noise_std, Tensor)
+
+
+def test_recalibrated_quantiles_are_those_at_other_levels() -> None:
+    calibrator = QuantileRecalibration(RECORD, (0.0, 0.3, 1.0), (0.0, 0.5, 1.0))
+    torch.testing.assert_close(numbers(calibrator).quantile(0.5), numbers().quantile(0.3))
+    steep = QuantileRecalibration(RECORD, (0.0, 0.0, 1.0), (0.0, 0.9, 1.0))  # asks for the quantile at 0
+    assert bool(numbers(steep).quantile(0.5).isfinite().all())
+
+
+def test_promised_intervals_are_outputs_and_the_interval_of_their_level() -> None:
+    plain, found = numbers(), numbers(ConformalIntervals(RECORD, 0.9, 2.0))
+    torch.testing.assert_close(found.lower, plain.mean - 2 * plain.std)
+    torch.testing.assert_close(found.upper, plain.mean + 2 * plain.std)
+    torch.testing.assert_close(found.interval(0.9)[0], found.lower)
+    torch.testing.assert_close(found.interval(0.8)[0], plain.interval(0.8)[0])
+    assert found.available_outputs()[-2:] == ("lower", "upper")
+    assert found.numpy()["upper"].shape == (6, 2)
+
+
+def test_promised_quantiles_are_moved_by_the_bound() -> None:
+    calibrator = ConformalQuantiles(RECORD, 0.8, 0.25)
+    torch.testing.assert_close(numbers(calibrator).lower, numbers().quantile(0.1) - 0.25)
+    assert promised_levels([calibrator], (0.5, 0.1)) == pytest.approx((0.5, 0.1, 0.9))
+
+
+def test_sets_and_answers_are_outputs() -> None:
+    sets, threshold = AdaptiveSets(RECORD, 0.9, 0.6, False, 0), SelectiveThreshold(RECORD, 0.1, 0.9, 0.9, 0.5)
+    found = classes(sets, threshold)
+    assert found.available_outputs()[-2:] == ("answered", "prediction_set")
+    assert torch.equal(found.prediction_set, sets.apply(found.mean))
+    assert torch.equal(found.answered, found.total_entropy < 0.9)
+
+
+def test_what_was_not_promised_is_refused_with_the_method_that_would() -> None:
+    with pytest.raises(NotFittedError, match="fit one on held-out rows with mcdrop calibrate --method sets"):
+        _ = classes().prediction_set
+    with pytest.raises(NotFittedError, match="mcdrop calibrate --method selective"):
+        _ = classes().answered
+    with pytest.raises(NotFittedError, match="mcdrop calibrate --method conformal"):
+        _ = numbers().lower
+
+
+def test_other_settings_make_the_calibration_void_and_say_so() -> None:
+    assert classes(Temperature(RECORD, 2.0)).notes == ()
+    other = replace(RECORD, n_samples=100, seed=3)
+    found = classes(Temperature(other, 2.0), Temperature(other, 2.0))
+    assert found.notes == ("calibration is void: n_samples is 32, fitted with 100; seed is 0, fitted with 3",)
+
+
+def test_a_calibrated_prediction_is_saved_with_its_calibrators(tmp_path: Path) -> None:
+    found = numbers(StdScaling(RECORD, 1.5), ConformalIntervals(RECORD, 0.9, float("inf")))
+    found.save(tmp_path / "pred.npz")
+    loaded = load_predictions(tmp_path / "pred.npz")
+    assert_same_rows(loaded, found)
+    assert loaded.calibrators == found.calibrators
+    assert_same_rows(Predictive.concatenate([found[:2], found[2:]]), found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"kind": "magic"}, {"kind": "temperature"}, {"kind": "temperature", "fitted_with": 3, "temperature": 1}],
+)
+def test_calibrators_that_cannot_be_read_are_a_damaged_checkpoint(data: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match="calibrators cannot be read"):
+        read_calibrators([data])
+
+
+PLAIN = {
+    "classification": lambda: predictive_of(2 * raw_outputs(16, 200, 3), "classification"),
+    "binary": lambda: predictive_of(2 * raw_outputs(16, 200), "binary"),
+    "multilabel": lambda: predictive_of(2 * raw_outputs(16, 200, 3), "multilabel"),
+    "regression": lambda: predictive_of(raw_outputs(16, 200, 1), task_named("regression", tau=0.5)),
+}
+OUTCOMES = {
+    "classification": torch.arange(200) % 3,
+    "binary": torch.arange(200) % 2,
+    "multilabel": torch.arange(600).reshape(200, 3) % 2,
+    "regression": raw_outputs(200, seed=5),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "task"), [(name, task) for name, each in METHODS.items() for task in sorted(each.tasks)]
+)
+def test_every_method_fits_and_records_how_the_prediction_was_sampled(method: str, task: str) -> None:
+    found = calibrate(PLAIN[task](), OUTCOMES[task], method)
+    record = found.fitted_with
+    assert (record.n_rows, record.n_samples, record.seed) in {(200, 16, 0), (600, 16, 0)}
+    assert record.data_digest.startswith("sha256:")
+    named = calibrate(PLAIN[task](), OUTCOMES[task], method, digest="sha256:1")
+    assert named.fitted_with.data_digest == "sha256:1"
+
+
+def test_a_method_for_another_task_is_refused() -> None:
+    with pytest.raises(OptionError, match="the task binary are platt, isotonic, selective; got 'tau'"):
+        calibrate(PLAIN["binary"](), OUTCOMES["binary"], "tau")
+    pixels = predictive_of(raw_outputs(16, 60, 3, 2), "classification")
+    with pytest.raises(ShapeError, match="selective prediction is for rows of one label"):
+        calibrate(pixels, torch.zeros(60, 2), "selective")
+
+
+def test_tau_comes_before_factors() -> None:
+    with pytest.raises(OptionError, match="fit tau before std or std-levels"):
+        calibrate(numbers(StdScaling(RECORD, 2.0)), torch.zeros(6, 2), "tau")
