@@ -28,7 +28,16 @@ from mcdrop.errors import DataFileError
 from mcdrop.extras import require
 from mcdrop.predictive import Predictive
 
-__all__ = ["Array", "Data", "check_output", "read_data", "replacing", "write_predictions"]
+__all__ = [
+    "Array",
+    "Data",
+    "check_output",
+    "read_arrays",
+    "read_column",
+    "read_data",
+    "replacing",
+    "write_predictions",
+]
 
 Array = NDArray[Any]
 
@@ -82,6 +91,37 @@ def read_data(
     data_y = None if y is None else _finite(target, _numbers_or_names(y))
     _check_rows({**data, **({} if data_y is None else {target: data_y})})
     return Data(data, data_y)
+
+
+def read_arrays(path: str | PathLike[str]) -> dict[str, Array]:
+    """Every array or column of a data file, by name.
+
+    Args:
+        path: A file that ends in `.npz`, `.csv` or `.parquet`.
+
+    Raises:
+        DataFileError: If the file is missing, damaged or of another kind.
+        MissingExtraError: If it is a parquet file and pyarrow is not installed.
+    """
+    source = Path(path)
+    return _reader(source)(source)
+
+
+def read_column(path: str | PathLike[str], name: str) -> Array:
+    """One array or column of a data file: numbers where all its values are, else texts.
+
+    Args:
+        path: A file that ends in `.npz`, `.csv` or `.parquet`.
+        name: Of the column.
+
+    Raises:
+        DataFileError: If the file cannot be read, lacks the column, or has a number in it that is not finite.
+        MissingExtraError: If it is a parquet file and pyarrow is not installed.
+    """
+    arrays = read_arrays(path)
+    if name not in arrays:
+        raise DataFileError(f"the data lack {name!r}; they have {_listing(list(arrays)) or 'nothing'}")
+    return _finite(name, _numbers_or_names(arrays[name]))
 
 
 def write_predictions(predictive: Predictive, path: str | PathLike[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.assessment.diagrams import (
@@ -51,6 +52,7 @@ _FEW_IN_GROUP: Final = 30
 _FEW_ERRORS: Final = 10
 _FEW_IN_BIN: Final = 10
 _KEPT_ROWS: Final = 50_000
+_VOID: Final = "calibration is void"  # so begins the note of a prediction whose calibrators promise nothing
 
 
 def evaluate(
@@ -63,7 +65,7 @@ def evaluate(
     seed: int = 0,
     joint: bool = False,
     before: Prediction | None = None,
-    groups: Sequence[Any] | Tensor | None = None,
+    groups: Sequence[Any] | NDArray[Any] | Tensor | None = None,
     group_by: str | None = None,
     elsewhere: Prediction | None = None,
     classes: Sequence[str] | None = None,
@@ -109,7 +111,7 @@ class _Asked:
     options: ScoreOptions
     coverage_level: float
     before: Prediction | None
-    groups: Sequence[Any] | Tensor | None
+    groups: Sequence[Any] | NDArray[Any] | Tensor | None
     group_by: str | None
     elsewhere: Prediction | None
 
@@ -275,6 +277,7 @@ def _evidence(said: Testimony, asked: _Asked, parts: Mapping[str, Any]) -> Evide
         p_value=parts["calibration_p_value"],
         differences=parts["against_deterministic"],
         samples=parts["samples"],
+        void=tuple(note for note in getattr(said.pred, "notes", ()) if note.startswith(_VOID)),
         noise_known=said.noise_known,
     )
 

@@ -6,7 +6,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import TypeAdapter
 
@@ -26,10 +26,15 @@ from mcdrop.assessment.sections import (
     UncertaintyPart,
     WidthPoint,
 )
+from mcdrop.charts.listing import chart_named
 from mcdrop.errors import OptionError
+from mcdrop.figures import draw_chart
 from mcdrop.scoring import Score
 
-__all__ = ["SCHEMA_VERSION", "CurvePoint", "Report"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["SCHEMA_VERSION", "CurvePoint", "Report", "as_json"]
 
 SCHEMA_VERSION: Final = 1
 """Of the report as JSON; it grows when a reader of the old form would be misled."""
@@ -129,13 +134,32 @@ class Report:
         """The first and the further scores of the Monte Carlo prediction."""
         return self.scores + self.further
 
+    def plot(
+        self, name: str = "calibration", *, output: int | None = None, ax: "Axes | None" = None
+    ) -> "Axes":
+        """Draw one of the report's charts by matplotlib.
+
+        Args:
+            name: `calibration`, `confidence`, `pit`, `widths`, `spreads`, `risk`, `samples_nll`,
+                `samples_rmse` or `elsewhere`, as far as the report has them.
+            output: Which output, if there are several.
+            ax: Where to draw; new axes if not given.
+
+        Returns:
+            The axes, to be restyled; `axes.figure.savefig("chart.svg")` writes them.
+
+        Raises:
+            OptionError: If the report has no such chart; says which it has.
+        """
+        return draw_chart(chart_named(self, name, output=output), ax)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, with `schema_version`."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
     def to_json(self) -> str:
         """The report as JSON, which has no infinity: such a score is the string "Infinity" or "-Infinity"."""
-        return json.dumps(_finite_json(self.to_dict()), indent=1, allow_nan=False) + "\n"
+        return as_json(self.to_dict())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -149,6 +173,11 @@ class Report:
         if version != SCHEMA_VERSION:
             raise OptionError(f"a report must have schema_version {SCHEMA_VERSION}, got {version!r}")
         return TypeAdapter(cls).validate_python({k: v for k, v in data.items() if k != "schema_version"})
+
+
+def as_json(data: dict[str, Any]) -> str:
+    """Plain data as JSON text; the numbers that JSON has not are words."""
+    return json.dumps(_finite_json(data), indent=1, allow_nan=False) + "\n"
 
 
 def _finite_json(value: Any) -> Any:

@@ -181,7 +181,8 @@ def _redrawn_events(confidence: Tensor, index: Tensor, options: ScoreOptions) ->
         columns = torch.stack([confidence, confidence * (1 - confidence)])
         mean, variance = binned(columns, index, options.bins)
         noise = torch.randn(_REDRAWN, options.bins, dtype=torch.float64, generator=generator)
-        return mean + noise * variance.sqrt()
+        drawn_sums: Tensor = mean + noise * variance.sqrt()
+        return drawn_sums
     drawn = [
         binned(
             (torch.rand(size, len(confidence), dtype=torch.float64, generator=generator) < confidence).to(

@@ -7,7 +7,7 @@ Alphabet: P cases, K distinct uncertainties, R resamples.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from mcdrop.assessment.sections import RiskPoint, ThresholdChoice
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.ranking import (
+    RiskCoverage,
     area_under_generalized_risk_coverage,
     area_under_risk_coverage,
     auroc,
@@ -89,7 +90,7 @@ def threshold_choices(
 
 
 def _choice(
-    curve: NamedTuple, k: int, uncertainty: Tensor, loss: Tensor, options: ScoreOptions, *, events: bool
+    curve: RiskCoverage, k: int, uncertainty: Tensor, loss: Tensor, options: ScoreOptions, *, events: bool
 ) -> ThresholdChoice:
     threshold, coverage, risk = (part[k].item() for part in curve)
     answered = loss[uncertainty.to(torch.float64) <= threshold]
@@ -100,13 +101,6 @@ def _choice(
     elif count > 1:
         interval = mean_interval(answered, level=options.level, resamples=_RESAMPLES, seed=options.seed)
     return ThresholdChoice(threshold, coverage, count, risk, interval)
-
-
-class _Steps(NamedTuple):
-    """(R, K) cases and losses at each distinct uncertainty, from the least uncertain on."""
-
-    count: Tensor
-    loss: Tensor
 
 
 def _resampled(uncertainty: Tensor, loss: Tensor, seed: int) -> dict[str, Tensor]:
@@ -121,12 +115,13 @@ def _resampled(uncertainty: Tensor, loss: Tensor, seed: int) -> dict[str, Tensor
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _steps(weights: Tensor, inverse: Tensor, loss: Tensor) -> _Steps:
+def _steps(weights: Tensor, inverse: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """(R, K) cases and losses at each distinct uncertainty, from the least uncertain on."""
     empty = torch.zeros(len(weights), int(inverse.max()) + 1, dtype=torch.float64)
-    return _Steps(empty.index_add(1, inverse, weights), empty.index_add(1, inverse, weights * loss))
+    return empty.index_add(1, inverse, weights), empty.index_add(1, inverse, weights * loss)
 
 
-def _areas(steps: _Steps) -> dict[str, Tensor]:
+def _areas(steps: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """(R,) of each score; NaN where a resample has no errors, or nothing else."""
     count, loss = steps
     total = count.sum(1, keepdim=True)

@@ -4,6 +4,7 @@ Alphabet: S samples, N rows, C classes, D outputs, k cases of a row (pixels, tok
 cases in all, ... further dimensions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -116,6 +117,7 @@ def regression_readings(
     std: Tensor | None,
     interval: tuple[Tensor, Tensor] | None,
     joint: bool,
+    recalibrate: Callable[[Tensor], Tensor] = lambda pit: pit,
 ) -> Readings:
     """Of means (N, ...) and outcomes, with what else is known.
 
@@ -126,6 +128,7 @@ def regression_readings(
         std: (N, ...) standard deviations.
         interval: Ends of the central intervals.
         joint: Whether the outputs are averaged.
+        recalibrate: What a fitted map of the levels makes of PIT values.
 
     Raises:
         ShapeError: If the shapes differ.
@@ -140,7 +143,7 @@ def regression_readings(
         _on_one_scale(spread),
         _on_one_scale(error.abs()),
         events=False,
-        pit=None if law is None else _by_row(pit_of(law, y)),
+        pit=None if law is None else _by_row(recalibrate(pit_of(law, y))),
         std=None if std is None else spread,
         error=error,
     )

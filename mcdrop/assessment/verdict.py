@@ -32,6 +32,7 @@ class Evidence:
         p_value: Of the test of calibration, if there is one.
         differences: To the deterministic pass.
         samples: Scores against the number of samples.
+        void: Why the promises of calibrators do not hold, if so.
         noise_known: Whether the law of a regression holds its noise; True for a classification.
     """
 
@@ -43,12 +44,14 @@ class Evidence:
     p_value: float | None
     differences: tuple[Difference, ...]
     samples: tuple[SamplesPoint, ...]
+    void: tuple[str, ...] = ()
     noise_known: bool = True
 
 
 def verdict(evidence: Evidence) -> tuple[Finding, ...]:
     """The sentences, in the order of the questions; what nothing is known about is left out."""
     return (
+        *(Finding("calibration", "bad", f"{each[:1].upper()}{each[1:]}.") for each in evidence.void),
         *_calibration(evidence),
         *_confidence(evidence),
         *_deterministic(evidence),
@@ -65,6 +68,9 @@ def _calibration(evidence: Evidence) -> Iterator[Finding]:
     apart = f"{what}{_of_output(worst)} lie {_number(worst.value)} apart on average {_ends(worst.interval)}"
     if _speaks_against(evidence, worst):
         yield Finding("calibration", "bad", f"Not calibrated{_p(evidence)}: {apart}.")
+    elif any(each.status == "bad" for each in _confidence(evidence)):
+        shown = f"the test of the whole shows nothing{_p(evidence)}, the next line does"
+        yield Finding("calibration", "open", f"Not settled: {shown}; {apart}.")
     else:
         yield Finding(
             "calibration",
@@ -115,7 +121,7 @@ def _deterministic(evidence: Evidence) -> Iterator[Finding]:
     known = {
         (each.name, each.output): (each, each.interval) for each in evidence.differences if each.interval
     }
-    outputs = sorted({output for _, output in known if output is not None}) or [None]
+    outputs: list[int | None] = [*dict.fromkeys(output for _, output in known)]
     for output in outputs[:_LARGEST_OUTPUTS]:
         name = next((name for name in _COMPARED if (name, output) in known), None)
         if name is not None:

@@ -54,6 +54,14 @@ class CalibratedTask:
     calibrators: tuple[Calibrator, ...]
     class_axis: int
 
+    def pick(self, outputs: Any) -> Tensor:
+        """(s, N, ...) the raw outputs that count."""
+        return self.task.pick(outputs)
+
+    def of_mean(self, values: Tensor) -> Tensor:
+        """(N, ...) the part of the law's moments that is about the mean."""
+        return self.task.of_mean(values)
+
     def law(self, raw: Tensor) -> Tensor:
         """(s, N, ...) float64 laws of the samples, corrected."""
         law = self.task.law(raw)

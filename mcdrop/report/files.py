@@ -1,21 +1,50 @@
-"""Reports on disk: JSON with a versioned schema."""
+"""Reports on disk: JSON with a versioned schema, the page, and Markdown."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
+from pydantic import TypeAdapter
+
+from mcdrop.comparison import Comparison
+from mcdrop.datafiles import replacing
 from mcdrop.errors import DataFileError, OptionError
-from mcdrop.scorecard import Report
+from mcdrop.report.documents import Document
+from mcdrop.report.markdown import render_markdown
+from mcdrop.report.page import render_page
+from mcdrop.scorecard import SCHEMA_VERSION, Report
 
-__all__ = ["read_json", "write_json"]
+__all__ = ["read_json", "report_schema", "write_html", "write_json", "write_markdown"]
+
+_NUMBER: Final = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]}
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Write the report as JSON; an existing file is replaced.
+def write_json(report: Report | Comparison, path: Path) -> None:
+    """Write a report, or a comparison of two, as JSON, whole or not at all; an existing file is replaced.
 
     Raises:
-        OSError: If the file cannot be written.
+        DataFileError: If the file cannot be written.
     """
-    path.write_text(report.to_json(), encoding="utf-8")
+    _write(report.to_json, path)
+
+
+def write_html(document: Document, path: Path) -> None:
+    """Write a document as one page, whole or not at all; an existing file is replaced.
+
+    Raises:
+        DataFileError: If the file cannot be written.
+    """
+    _write(lambda: render_page(document), path)
+
+
+def write_markdown(document: Document, path: Path) -> None:
+    """Write a document as Markdown, whole or not at all; an existing file is replaced.
+
+    Raises:
+        DataFileError: If the file cannot be written.
+    """
+    _write(lambda: render_markdown(document), path)
 
 
 def read_json(path: Path) -> Report:
@@ -28,5 +57,31 @@ def read_json(path: Path) -> Report:
         return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise DataFileError(f"no report at {path}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OptionError) as error:
-        raise DataFileError(f"{path} must be a report that mcdrop wrote as JSON, got {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OptionError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataFileError(f"{path} must be a report that mcdrop wrote as JSON, got {reason}") from error
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema of a report as JSON."""
+    schema = _with_infinities(TypeAdapter(Report).json_schema())
+    schema["properties"] = {"schema_version": {"const": SCHEMA_VERSION}, **schema["properties"]}
+    schema["required"] = ["schema_version", *schema["required"]]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _write(render: Callable[[], str], path: Path) -> None:
+    with replacing(path) as partial:
+        partial.write_text(render(), encoding="utf-8")
+
+
+def _with_infinities(schema: Any) -> Any:
+    """The same, where a number may also be one of the words that stand for those that JSON has not."""
+    if isinstance(schema, list):
+        return [_with_infinities(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {key: _with_infinities(each) for key, each in schema.items()}
+    if changed.get("type") == "number":
+        return {**{key: each for key, each in changed.items() if key != "type"}, **_NUMBER}
+    return changed

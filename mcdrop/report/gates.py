@@ -17,13 +17,18 @@ __all__ = ["GATED_SCORES", "Gate", "check_gates", "gates_from_options"]
 
 GATED_SCORES: Final = (
     "accuracy",
+    "aurc",
     "brier",
     "coverage",
     "crps",
     "ece",
     "ece_l2",
+    "ece_smooth",
+    "ence",
+    "error_auroc",
     "mae",
     "nll",
+    "overconfidence",
     "qce",
     "rmse",
     "width",
@@ -86,9 +91,9 @@ def _gate(name: str, bound: float) -> Gate:
 
 
 def _failures(report: Report, gate: Gate, *, strict: bool) -> list[str]:
-    scores = [score for score in report.scores if score.name == gate.score]
+    scores = [score for score in report.all_scores() if score.name == gate.score]
     if not scores:
-        known = ", ".join(dict.fromkeys(score.name for score in report.scores))
+        known = ", ".join(dict.fromkeys(score.name for score in report.all_scores()))
         raise OptionError(f"the gate {gate} wants a score that a report of {report.task} has: {known}")
     return [_sentence(gate, score, strict=strict) for score in scores if not _met(gate, score, strict=strict)]
 

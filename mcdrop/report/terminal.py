@@ -7,11 +7,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mcdrop.report.wording import TITLES, arrow, ends, number, score_title
+from mcdrop.comparison import Comparison
+from mcdrop.report.wording import TITLES, arrow, ends, number, score_title, titled
 from mcdrop.scorecard import Report
 from mcdrop.scoring import Score
 
-__all__ = ["render"]
+__all__ = ["render", "render_comparison"]
 
 _STYLES: Final = {"good": "green", "bad": "yellow", "open": ""}
 _MARKS: Final = {"good": "✓", "bad": "✗", "open": "?"}
@@ -30,6 +31,26 @@ def render(report: Report) -> RenderableType:
     return Group(_facts(report), *_verdict(report), _table(report), *_groups(report), *_notes(report))
 
 
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """Two reports side by side, for a rich console."""
+    first, second = comparison.names
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("score", no_wrap=True)
+    table.add_column("")
+    for title in (first, second, "difference", f"{comparison.level:.0%} interval"):
+        table.add_column(Text(title), justify="right")
+    for each in comparison.scores:
+        name = titled(each.first.name, each.first.output, comparison.coverage_level)
+        gap = each.second.value - each.first.value if each.difference is None else each.difference.value
+        interval = "" if each.difference is None else ends(each.difference.interval)
+        values = (number(each.first.value), number(each.second.value), number(gap), interval)
+        table.add_row(name, arrow(each.first.name), *values)
+    same = "the same rows" if comparison.paired else "different rows"
+    counts = comparison.n_rows[0] if comparison.paired else " and ".join(map(str, comparison.n_rows))
+    facts = Text(f"{comparison.task}: n = {counts}, {same}; differences are second minus first", style="bold")
+    return Group(facts, table, *(Text(f"note: {note}", style="dim") for note in comparison.notes))
+
+
 def _facts(report: Report) -> Text:
     sampled = f"{report.n_samples} samples, seed {report.seed}" if report.n_samples else "no samples"
     return Text(f"{report.task}: n = {report.n_rows} rows, {sampled}", style="bold")
@@ -43,7 +64,7 @@ def _table(report: Report) -> Table:
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     table.add_column("score")
     table.add_column("")
-    table.add_column("MC dropout", justify="right")
+    table.add_column("MC dropout" if report.n_samples else "prediction", justify="right")
     table.add_column(f"{report.level:.0%} interval", justify="right")
     for others, title in ((report.deterministic, "deterministic"), (report.before, "before")):
         if others:
@@ -76,14 +97,14 @@ def _groups(report: Report) -> list[RenderableType]:
     if not report.groups:
         return []
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    table.add_column(report.group_by or "group")
+    table.add_column(Text(report.group_by or "group"))
     table.add_column("rows", justify="right")
     names = [(each.name, each.output) for each in report.groups[0].scores]
     for name, output in names:
         table.add_column(TITLES[name] if output is None else f"{TITLES[name]} [{output}]", justify="right")
     for group in report.groups:
         values = {(each.name, each.output): each.value for each in group.scores}
-        table.add_row(group.group, str(group.n_rows), *(number(values.get(key)) for key in names))
+        table.add_row(Text(group.group), str(group.n_rows), *(number(values.get(key)) for key in names))
     return [Text(), table]
 
 

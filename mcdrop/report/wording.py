@@ -16,7 +16,9 @@ __all__ = [
     "ends",
     "number",
     "percent",
+    "percents",
     "score_title",
+    "titled",
 ]
 
 TITLES: Final = {
@@ -72,15 +74,21 @@ PART_TITLES: Final = {
     "max_probability": "1 − largest probability, one pass",
 }
 
+_NOTHING: Final = 1e-12  # what rounding leaves of 0
 _NEITHER: Final = frozenset({"coverage", "overconfidence"})
 
 
-def score_title(report: Report, score: Score) -> str:
+def titled(name: str, output: int | None, coverage_level: float) -> str:
     """What a score is called, with its level and its output."""
-    title = TITLES[score.name]
-    if score.name in {"coverage", "width"}:
-        title = f"{title} at {report.coverage_level:.0%}"
-    return title if score.output is None else f"{title} [{score.output}]"
+    title = TITLES[name]
+    if name in {"coverage", "width"}:
+        title = f"{title} at {coverage_level:.0%}"
+    return title if output is None else f"{title} [{output}]"
+
+
+def score_title(report: Report, score: Score) -> str:
+    """What a score of a report is called."""
+    return titled(score.name, score.output, report.coverage_level)
 
 
 def difference_title(difference: Difference) -> str:
@@ -98,12 +106,19 @@ def arrow(name: str) -> str:
 
 def number(value: float | None) -> str:
     """Four digits; nothing for what is not known."""
-    return "" if value is None else f"{value:.4g}"
+    if value is None:
+        return ""
+    return "0" if abs(value) < _NOTHING else f"{value:.4g}"
 
 
 def percent(value: float) -> str:
     """Of a share, with one decimal."""
     return f"{value:.1%}"
+
+
+def percents(interval: Interval | None) -> str:
+    """Both ends of an interval of a share; nothing if there is none."""
+    return "" if interval is None else f"{percent(interval.lower)} to {percent(interval.upper)}"
 
 
 def ends(interval: Interval | None) -> str:

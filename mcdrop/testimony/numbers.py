@@ -14,8 +14,8 @@ from mcdrop.assessment.diagrams import thinned
 from mcdrop.assessment.readings import Readings, regression_readings
 from mcdrop.assessment.samples import fitting_rows
 from mcdrop.assessment.splits import Described
+from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
 from mcdrop.errors import NotFittedError, SamplesNotKeptError
-from mcdrop.mixture import mixture_quantile
 from mcdrop.rowscores import GaussianMixture
 from mcdrop.testimony.protocols import (
     Prediction,
@@ -43,7 +43,15 @@ def regression_testimony(pred: Prediction, y: Tensor, wanted: Wanted) -> Testimo
     law, ends = law_of(pred), _known_interval(pred, wanted.coverage_level)
     parts = regression_parts(pred, law)
     std = parts.get("total")
-    readings = regression_readings(pred.mean, y, law=law, std=std, interval=ends, joint=wanted.joint)
+    readings = regression_readings(
+        pred.mean,
+        y,
+        law=law,
+        std=std,
+        interval=ends,
+        joint=wanted.joint,
+        recalibrate=lambda pit: _recalibrated(pred, pit),
+    )
     return Testimony(
         pred,
         y,
@@ -53,7 +61,7 @@ def regression_testimony(pred: Prediction, y: Tensor, wanted: Wanted) -> Testimo
         None,
         _described_numbers(pred.mean, y, readings, parts),
         _regression_terms(law, y),
-        None if law is None else lambda level: _intervals_of(law, level),
+        None if law is None or _level_maps(pred) else lambda level: _intervals_of(law, level),
         law is None or law.noise_std is not None,
         tuple(_regression_notes(pred, law)),
     )
@@ -70,6 +78,16 @@ def law_of(pred: RegressionPrediction) -> GaussianMixture | None:
     return GaussianMixture(samples.to(torch.float64), noise)
 
 
+def _level_maps(pred: Prediction) -> list[QuantileRecalibration]:
+    return [each for each in getattr(pred, "calibrators", ()) if isinstance(each, QuantileRecalibration)]
+
+
+def _recalibrated(pred: Prediction, pit: Tensor) -> Tensor:
+    for each in _level_maps(pred):
+        pit = each.recalibrated(pit)
+    return pit
+
+
 def _known_interval(pred: RegressionPrediction, level: float) -> tuple[Tensor, Tensor] | None:
     try:
         return pred.interval(level)
@@ -80,10 +98,8 @@ def _known_interval(pred: RegressionPrediction, level: float) -> tuple[Tensor, T
 def _intervals_of(law: GaussianMixture, level: float) -> tuple[Tensor, Tensor]:
     """Ends of the central intervals of some rows."""
     rows = thinned(law.samples.shape[1])
-    samples = law.samples[:, rows]
-    noise = torch.zeros_like(samples) if law.noise_std is None else _noise(law)[:, rows]
-    lower, upper = (mixture_quantile(samples, noise, share) for share in ((1 - level) / 2, (1 + level) / 2))
-    return lower, upper
+    noise = None if law.noise_std is None else _noise(law)[:, rows]
+    return GaussianMixture(law.samples[:, rows], noise).interval(level)
 
 
 def regression_parts(pred: RegressionPrediction, law: GaussianMixture | None) -> dict[str, Tensor]:
@@ -100,12 +116,13 @@ def regression_parts(pred: RegressionPrediction, law: GaussianMixture | None) ->
 
 
 def _parts_of_law(law: GaussianMixture | None) -> dict[str, Tensor]:
-    parts: dict[str, Tensor] = {}
-    if law is not None and len(law.samples) > 1:
-        parts["epistemic"] = _columns(law.samples.std(0))
-    if law is not None and law.noise_std is not None:
-        parts["aleatoric"] = _columns(_noise(law).square().mean(0).sqrt())
-    return parts
+    if law is None:
+        return {}
+    noise = None if law.noise_std is None else _columns(_noise(law).square().mean(0).sqrt())
+    if len(law.samples) < 2:  # a Gaussian from elsewhere, whose parts are not known
+        return {} if noise is None else {"total": noise}
+    parts = {"epistemic": _columns(law.samples.std(0))}
+    return parts if noise is None else {**parts, "aleatoric": noise}
 
 
 def _parts_of_prediction(pred: RegressionPrediction) -> dict[str, Tensor]:
@@ -130,7 +147,7 @@ def _regression_terms(
     rows = fitting_rows(law.samples)
     samples, outcomes = law.samples[:, rows], y[rows]
     errors = samples - outcomes
-    found = {"rmse": (errors, _root_mean_square)}
+    found: dict[str, tuple[Tensor, Callable[[Tensor], float]]] = {"rmse": (errors, _root_mean_square)}
     if law.noise_std is not None:
         noise = _noise(law)[:, rows]
         logs = -0.5 * (errors / noise).square() - noise.log() - 0.5 * math.log(2 * math.pi)
@@ -188,5 +205,7 @@ def _regression_notes(pred: RegressionPrediction, law: GaussianMixture | None) -
         yield "the samples were not kept: there is no CRPS, log likelihood or quantile calibration"
     elif law.noise_std is None and pred.n_samples < _WHOLE_BLOCKS:
         yield f"the CRPS is approximate: {pred.n_samples} samples, fewer than two blocks of 16"
+    if law is not None and _level_maps(pred):
+        yield "log likelihood and CRPS are of the law before its quantiles were recalibrated"
     if pred.mean.numel() > len(pred.mean):
         yield "several outputs: rows are ranked by std and error, each divided by its mean over the rows"

@@ -1,6 +1,6 @@
 """A prediction and its outcomes, read by the rules of the task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 from torch import Tensor
@@ -42,12 +42,16 @@ def elsewhere_measures(pred: Prediction) -> dict[str, Tensor]:
     if pred.task in {"regression", "heteroscedastic"}:
         numbers = cast(RegressionPrediction, pred)
         parts = regression_parts(numbers, law_of(numbers))
-        return {name: row_mean(parts[name]) for name in ("total", "epistemic") if name in parts}
+        return _measured(parts)
     parts = class_parts(pred)
-    measures = {name: row_mean(parts[name]) for name in ("total", "epistemic") if name in parts}
+    measures = _measured(parts)
     if pred.deterministic is not None:
         measures["max_probability"] = row_mean(1 - largest_probability(pred, pred.deterministic))
     return measures
+
+
+def _measured(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: row_mean(values) for name, values in parts.items() if name in {"total", "epistemic"}}
 
 
 _TASKS: Final[dict[str, Callable[[Prediction, Tensor, Wanted], Testimony]]] = {

@@ -1,0 +1,239 @@
+"""What `mcdrop report` scores: a checkpoint or a factory's model with data, or saved predictions."""
+
+import hashlib
+import inspect
+import platform
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from inspect import Parameter
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from mcdrop import __version__
+from mcdrop.checkpoint import Architecture, Checkpoint, build
+from mcdrop.cli.loading import loaded_model, manifest_of, model_data, targets
+from mcdrop.cli.steps import Sampling, predictions
+from mcdrop.datafiles import Array, Data, read_arrays, read_column, read_data
+from mcdrop.errors import DataFileError, OptionError
+from mcdrop.evaluation import Prediction
+from mcdrop.mcdropout import MCDropout
+from mcdrop.predictive import load_predictions
+from mcdrop.tabulated import tabulated
+
+__all__ = ["Judged", "Source", "judged"]
+
+_SAVED_BY_US: Final = "facts"  # the array in which `Predictive.save` says what it wrote
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the options say.
+
+    Attributes:
+        name: Checkpoint, `module:factory`, or an `.npz` file of predictions.
+        data: Rows with outcomes.
+        target: Name of the outcomes.
+        elsewhere: Rows from another distribution.
+        task: Of a factory's model, or of predictions from elsewhere.
+        sampling: How to sample.
+        device: Where to run.
+        allow: Packages whose factories may build a model.
+    """
+
+    name: str
+    data: Path | None
+    target: str
+    elsewhere: Path | None
+    task: str | None
+    sampling: Sampling
+    device: str | None
+    allow: Collection[str] | None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of predictions."""
+        return self.name.endswith(".npz")
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether it is `module:factory`."""
+        return not self.is_file and ":" in self.name and not Path(self.name.partition("@")[0]).exists()
+
+    def rows_file(self) -> Path:
+        """Where columns of the rows are: the data, or the file of predictions."""
+        return Path(self.name) if self.data is None else self.data
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions beside their outcomes.
+
+    Attributes:
+        pred: Of all rows.
+        y: Outcomes.
+        before: The same without calibration, if there is any.
+        elsewhere: Of the rows from another distribution, if there are any.
+        classes: Their names.
+        facts: About data and model.
+    """
+
+    pred: Prediction
+    y: Array
+    before: Prediction | None
+    elsewhere: Prediction | None
+    classes: Sequence[str] | None
+    facts: dict[str, str]
+
+
+def judged(source: Source) -> Judged:
+    """Predictions, made or read, and what is known about them.
+
+    Raises:
+        OptionError: If options do not go together.
+        CheckpointError: If a model cannot be loaded, or its code is not allowed.
+        DataFileError: If a file cannot be read or does not fit.
+    """
+    if source.is_file:
+        return _of_file(source)
+    if source.data is None:
+        raise OptionError(
+            f"{source.name} needs rows with outcomes to be scored on; give them with --data FILE"
+        )
+    return _of_factory(source, source.data) if source.is_factory else _of_checkpoint(source, source.data)
+
+
+def _of_checkpoint(source: Source, data: Path) -> Judged:
+    if source.task is not None:
+        raise OptionError("a checkpoint has a task of its own; --task is for module:factory and predictions")
+    mc = loaded_model(source.name, device=source.device, allow=source.allow)
+    manifest = manifest_of(mc)
+    rows = model_data(manifest, data, target=source.target)
+    foreign = None
+    if source.elsewhere is not None:
+        foreign = _predicted(mc, model_data(manifest, source.elsewhere, target=source.target), source)
+    bare = _uncalibrated(mc)
+    facts = {
+        "model": manifest.name,
+        "checkpoint": f"{source.name}, version {manifest.version}",
+        "digest of the checkpoint": mc.digest or "",
+        **_data_facts(source),
+        **_calibrator_facts(mc),
+        **_sampling_facts(mc),
+        **_environment(),
+        "fingerprint": mc.fingerprint_id(),
+    }
+    return Judged(
+        _predicted(mc, rows, source),
+        targets(manifest, rows, target=source.target),
+        None if bare is None else _predicted(bare, rows, source),
+        foreign,
+        manifest.classes,
+        facts,
+    )
+
+
+def _of_factory(source: Source, data: Path) -> Judged:
+    if source.task is None:
+        raise OptionError(f"{source.name} says nothing of its task; give it with --task")
+    mc = MCDropout(_made(source), task=source.task)
+    names = _input_names(mc.model)
+    rows = read_data(data, names, target=source.target)
+    if rows.y is None:
+        raise DataFileError(f"the data have no outcomes named {source.target!r}; name them with --target")
+    foreign = None
+    if source.elsewhere is not None:
+        foreign = _predicted(mc, read_data(source.elsewhere, names, target=source.target), source)
+    facts = {"model": source.name, **_data_facts(source), **_sampling_facts(mc), **_environment()}
+    return Judged(_predicted(mc, rows, source), rows.y, None, foreign, None, facts)
+
+
+def _of_file(source: Source) -> Judged:
+    path = Path(source.name)
+    pred, found = _read(path, source.task)
+    if source.data is not None:
+        y = read_column(source.data, source.target)
+    elif source.target in found:
+        y = found[source.target]
+    else:
+        raise DataFileError(
+            f"{path} holds no outcomes named {source.target!r}; put them there, or give them with --data FILE"
+        )
+    if y.dtype.kind not in "biuf":
+        raise DataFileError(
+            f"{source.target} must be numbers beside saved predictions, got {str(y.ravel()[0])!r}"
+        )
+    foreign = None if source.elsewhere is None else _read(source.elsewhere, source.task)[0]
+    facts = {
+        "model": f"predictions in {path.name}",
+        "predictions": str(path),
+        "digest of the predictions": _digest(path),
+        **_data_facts(source),
+        **_environment(),
+    }
+    return Judged(pred, y, None, foreign, None, facts)
+
+
+def _read(path: Path, task: str | None) -> tuple[Prediction, dict[str, Array]]:
+    arrays = read_arrays(path)
+    if _SAVED_BY_US in arrays:
+        return load_predictions(path), arrays
+    return tabulated(arrays, task=task), arrays
+
+
+def _predicted(mc: MCDropout, rows: Data, source: Source) -> Prediction:
+    keep = True if mc.task == "regression" else source.sampling.keep_samples
+    return predictions(mc, rows, replace(source.sampling, keep_samples=keep))
+
+
+def _uncalibrated(mc: MCDropout) -> MCDropout | None:
+    """The same model without its calibrators; None if it has none."""
+    if not mc.calibrators or mc.manifest is None or mc.digest is None:
+        return None
+    bare = mc.manifest.model_copy(update={"calibrators": []})
+    return MCDropout.of_checkpoint(Checkpoint(Path(), bare, mc.digest, mc.model))
+
+
+def _calibrator_facts(mc: MCDropout) -> dict[str, str]:
+    told = [f"{each.kind}, fitted on {each.fitted_with.n_rows} rows" for each in mc.calibrators]
+    return {"calibrators": "; ".join(told)} if told else {}
+
+
+def _made(source: Source) -> nn.Module:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # behind all that is installed
+    architecture = Architecture(source="factory", name=source.name)
+    return build(architecture, allow=source.allow or ()).to(torch.device(source.device or "cpu")).eval()
+
+
+def _input_names(model: nn.Module) -> list[str]:
+    """The arguments of forward that have to be given."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each.name for each in parameters if each.kind in kinds and each.default is Parameter.empty]
+    return needed or ["x"]
+
+
+def _data_facts(source: Source) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for name, path in (("data", source.data), ("rows from elsewhere", source.elsewhere)):
+        if path is not None:
+            facts |= {name: str(path), f"digest of the {name}": _digest(path)}
+    return facts
+
+
+def _sampling_facts(mc: MCDropout) -> dict[str, str]:
+    return {"masks": mc.masks, "generator": mc.rng}
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "versions": f"mcdrop {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    }
+
+
+def _digest(path: Path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()

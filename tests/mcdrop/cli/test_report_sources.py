@@ -1,0 +1,204 @@
+"""What `mcdrop report` takes: checkpoints, factories, saved predictions; and what it writes."""
+
+import json
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mcdrop
+from mcdrop.report.files import read_json
+from tests.support.command_line import run_here
+from tests.support.tolerances import FLOAT32
+
+FACTORY = """
+import torch
+from torch import nn
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
+"""
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> dict[str, Path]:
+    """Rows for the regression with a column of groups, rows from elsewhere, and rows of one site only."""
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(60, 10)), generator.normal(size=60)
+    np.savez(tmp_path / "rows.npz", x=x, y=y, site=np.array(["north", "south"])[np.arange(60) % 2])
+    np.savez(tmp_path / "far.npz", x=10 * x[:20])
+    return {"rows": tmp_path / "rows.npz", "far": tmp_path / "far.npz"}
+
+
+def test_it_writes_a_page_markdown_and_json(
+    capsys: pytest.CaptureFixture[str], regression: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    files = {name: tmp_path / f"report.{name}" for name in ("html", "markdown", "json")}
+    options = [word for name, path in files.items() for word in (f"--{name}", path)]
+    finished = run_here(
+        capsys,
+        "report",
+        regression,
+        "--data",
+        tables["rows"],
+        "--group-by",
+        "site",
+        "--ood",
+        tables["far"],
+        *options,
+    )
+    assert finished.code == 0, finished.err
+    HTMLParser().feed(files["html"].read_text())
+    report = read_json(files["json"])
+    assert [group.group for group in report.groups] == ["north", "south"]
+    assert [score.measure for score in report.elsewhere] == ["total", "epistemic"]
+    for text in (files["html"].read_text(), files["markdown"].read_text()):
+        assert "By site" in text
+        assert "Rows from elsewhere" in text
+        assert str(report.outcomes_digest) in text
+    assert report.facts["digest of the checkpoint"].startswith("sha256:")
+    assert report.facts["digest of the data"].startswith("sha256:")
+
+
+def test_the_command_in_the_report_makes_the_same_report(
+    capsys: pytest.CaptureFixture[str],
+    regression: Path,
+    tables: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = tmp_path / "first.json"
+    run_here(
+        capsys,
+        "report",
+        regression,
+        "--data",
+        tables["rows"],
+        "--seed",
+        "3",
+        "--level",
+        "0.8",
+        "--json",
+        first,
+    )
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(read_json(first).facts["command"])
+    assert words[:2] == ["mcdrop", "report"]
+    second = tmp_path / "second.json"
+    assert run_here(capsys, *words[1:], "--json", second).code == 0
+    assert (tmp_path / "report.html").exists()
+    assert first.read_text() == second.read_text()
+
+
+def test_predictions_that_were_saved_need_no_model(
+    capsys: pytest.CaptureFixture[str], regression: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = np.load(tables["rows"])
+    pred = mcdrop.load(regression).predict(rows["x"], keep_samples=True)
+    pred.save(tmp_path / "pred.npz")
+    out = tmp_path / "r.json"
+    finished = run_here(
+        capsys, "report", tmp_path / "pred.npz", "--data", tables["rows"], "--group-by", "site", "--json", out
+    )
+    assert finished.code == 0, finished.err
+    expected = mcdrop.evaluate(pred, rows["y"])
+    for score in read_json(out).scores:
+        np.testing.assert_allclose(score.value, expected.score(score.name).value, **FLOAT32)
+
+
+def test_predictions_of_other_tools_are_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    probs, y = generator.dirichlet([1, 1, 1], 80), generator.integers(0, 3, 80)
+    np.savez(tmp_path / "probs.npz", probabilities=probs, y=y)
+    finished = run_here(capsys, "report", tmp_path / "probs.npz", "--json", tmp_path / "r.json")
+    assert finished.code == 0, finished.err
+    assert "classification: n = 80 rows, no samples" in finished.out
+    assert read_json(tmp_path / "r.json").score("accuracy").value == (probs.argmax(1) == y).mean()
+
+
+def test_a_factory_must_be_allowed_and_have_a_task(
+    capsys: pytest.CaptureFixture[str],
+    tables: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "reported_networks.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = ("report", "reported_networks:network", "--data", tables["rows"])
+    refused = run_here(capsys, *arguments, "--task", "regression")
+    assert refused.code == 2
+    assert "allow 'reported_networks' if you trust it" in refused.err
+    unsaid = run_here(capsys, *arguments, "--allow-package", "reported_networks")
+    assert unsaid.code == 2
+    assert "says nothing of its task" in unsaid.err
+    finished = run_here(
+        capsys,
+        *arguments,
+        "--task",
+        "regression",
+        "--allow-package",
+        "reported_networks",
+        "--n-samples",
+        "32",
+    )
+    assert finished.code == 0, finished.err
+    assert "regression: n = 60 rows, 32 samples" in finished.out
+
+
+def test_two_reports_are_compared_on_the_same_rows(
+    capsys: pytest.CaptureFixture[str], regression: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, samples in (("a.json", "4"), ("b.json", "64")):
+        run_here(
+            capsys,
+            "report",
+            regression,
+            "--data",
+            tables["rows"],
+            "--n-samples",
+            samples,
+            "--json",
+            tmp_path / name,
+        )
+    page, out = tmp_path / "c.html", tmp_path / "c.json"
+    finished = run_here(
+        capsys, "report", "--compare", tmp_path / "a.json", tmp_path / "b.json", "--html", page, "--json", out
+    )
+    assert finished.code == 0, finished.err
+    assert "the same rows; differences are second minus first" in finished.out
+    assert "b.json against a.json" in page.read_text()
+    nll = next(each for each in json.loads(out.read_text())["scores"] if each["first"]["name"] == "nll")
+    assert nll["difference"]["interval"]["lower"] <= nll["difference"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "needs a SOURCE, or two reports"),
+        (["CHECKPOINT"], "needs rows with outcomes"),
+        (["CHECKPOINT", "--data", "ROWS", "--task", "raw"], "has a task of its own"),
+        (["CHECKPOINT", "--data", "ROWS", "--group-by", "colour"], "the data lack 'colour'"),
+        (["--compare", "ROWS", "ROWS", "--max-ece", "1"], "no SOURCE or limits"),
+        (["--compare", "ROWS", "ROWS"], "must be a report that mcdrop wrote"),
+        (["ROWS"], "need samples, mean and std, or probabilities"),
+        (["no.npz"], "there is no file"),
+        (["CHECKPOINT", "--data", "ROWS", "--html", "ROWS"], "is the file that is read"),
+        (["CHECKPOINT", "--data", "ROWS", "--ood", "FAR", "--json", "FAR"], "is the file that is read"),
+    ],
+)
+def test_what_does_not_go_together_is_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+    regression: Path,
+    tables: dict[str, Path],
+    arguments: list[str],
+    problem: str,
+) -> None:
+    known = {"CHECKPOINT": regression, "ROWS": tables["rows"], "FAR": tables["far"]}
+    finished = run_here(capsys, "report", *(known.get(word, word) for word in arguments))
+    assert finished.code == 2
+    assert problem in finished.err.replace("\n", " ")
