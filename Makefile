@@ -106,6 +106,16 @@ image: ## Build the container image mcdrop
 bench: $(VENV)/.dev ## Run every benchmark; each prints a table
 	for benchmark in $(filter-out benchmarks/uci.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
 
+.venv-peers/.installed: pyproject.toml constraints.txt benchmarks/rivals/constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/$(INSTALL_HERE) . --constraint benchmarks/rivals/constraints.txt transformers lightning torchmetrics einops seaborn structlog h5py
+	.venv-peers/bin/pip install --constraint benchmarks/rivals/constraints.txt --no-deps torchvision torch-uncertainty baal
+	@touch $@
+
+.PHONY: bench-engine
+bench-engine: .venv-peers/.installed ## Time the engine beside torch-uncertainty and baal, in an environment of its own
+	.venv-peers/bin/python benchmarks/engine.py
+
 .PHONY: uci
 uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci DATA=DIR
 	@test -n "$(DATA)" || { echo "say where the tables are: make uci DATA=DIR"; exit 2; }
@@ -124,8 +134,9 @@ zoo: .venv-zoo/.installed ## Judge models of torchvision, timm and transformers,
 .PHONY: docs-figures
 docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 	$(BIN)/python docs/figures/toy.py
+	$(BIN)/python docs/figures/cost.py
 	for figure in regularizers placement rates ensemble redundancy adaptive_l2; do $(BIN)/python -m docs.figures.$$figure; done
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-install .venv-peers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

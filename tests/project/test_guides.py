@@ -11,7 +11,10 @@ import torch
 from tests.support.markdown import blocks, same_text
 from tests.support.repository import ROOT
 
-GUIDES = [ROOT / "docs" / name for name in ("calibration.md", "doctor.md", "injection.md", "layers.md")]
+GUIDES = [
+    ROOT / "docs" / name
+    for name in ("calibration.md", "doctor.md", "injection.md", "layers.md", "regularization.md")
+]
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
