@@ -6,5 +6,12 @@ Rooms, each with plain data at its doors:
     scheduler    requests -> blocks of work (knows neither torch nor HTTP)
     execution    blocks of work -> predictions: the one place that owns torch
     encoding     a prediction -> bytes
+    telemetry    metrics, statistics and logs (knows neither torch nor HTTP)
     web          routes, middleware, the server process
 """
+
+from typing import Final
+
+__all__ = ["__version__"]
+
+__version__: Final = "0.1.0"

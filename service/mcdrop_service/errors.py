@@ -2,6 +2,7 @@
 
 ServiceError
 ├── BadRequestError            400  the request is not what was wanted
+├── UnauthorizedError          401  no key, or an unknown one
 ├── NotFoundError              404  no such model or page
 ├── BodyTimeoutError           408  the body came too slowly
 ├── TooLargeError              413  the request is over a limit
@@ -10,6 +11,8 @@ ServiceError
 ├── ModelFaultError            500  the model failed, or gave a number that is not finite
 ├── NotReadyError              503  still starting, or stopping
 └── DeadlineError              504  the answer would come too late
+
+`NotBitwiseError` is for the operator: a model is refused when it is loaded.
 """
 
 from typing import ClassVar
@@ -19,11 +22,13 @@ __all__ = [
     "BodyTimeoutError",
     "DeadlineError",
     "ModelFaultError",
+    "NotBitwiseError",
     "NotFoundError",
     "NotReadyError",
     "QueueFullError",
     "ServiceError",
     "TooLargeError",
+    "UnauthorizedError",
     "UnsupportedMediaTypeError",
     "shown",
 ]
@@ -51,6 +56,12 @@ class BadRequestError(ServiceError):
     """The request is not what was wanted."""
 
     status = 400
+
+
+class UnauthorizedError(ServiceError):
+    """There is no key, or an unknown one."""
+
+    status = 401
 
 
 class NotFoundError(ServiceError):
@@ -99,6 +110,10 @@ class DeadlineError(ServiceError):
     """The answer did not come before its deadline."""
 
     status = 504
+
+
+class NotBitwiseError(ValueError):
+    """A model cannot be served under the promise that was demanded; never sent to a client."""
 
 
 def shown(value: object) -> str:

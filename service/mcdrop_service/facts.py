@@ -2,13 +2,42 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "InputFacts", "ModelFacts", "PredictionAnswer", "PredictionRequest"]
+__all__ = [
+    "DATATYPES",
+    "Array",
+    "InferenceRequest",
+    "InputFacts",
+    "ModelFacts",
+    "OutputFacts",
+    "PredictionAnswer",
+    "PredictionRequest",
+]
 
 Array = NDArray[np.generic]
+
+DATATYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bool": "BOOL",
+        "uint8": "UINT8",
+        "uint16": "UINT16",
+        "uint32": "UINT32",
+        "uint64": "UINT64",
+        "int8": "INT8",
+        "int16": "INT16",
+        "int32": "INT32",
+        "int64": "INT64",
+        "float16": "FP16",
+        "float32": "FP32",
+        "float64": "FP64",
+    }
+)
+"""What the Open Inference Protocol calls NumPy's dtypes."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +48,21 @@ class InputFacts:
         name: Its name.
         dtype: NumPy's name of its dtype, such as `float32`.
         shape: Its shape without the row axis; -1 where any length will do.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """One output of a model.
+
+    Attributes:
+        name: The attribute of the predictive.
+        dtype: NumPy's name of its dtype.
+        shape: Its shape without the row axis; -1 where the length can vary with that of the inputs.
     """
 
     name: str
@@ -41,6 +85,9 @@ class ModelFacts:
         default_outputs: Those that are given when a request names none.
         n_samples: Samples where a request does not say.
         seed: Seed where a request does not say.
+        tensors: The outputs with their dtypes and shapes.
+        batch_invariance: `bitwise`: the same bits alone and in company. `tolerance`: up to rounding only.
+        properties: What else the metadata of the Open Inference Protocol tells, as texts.
         description: What else `GET /v1/models/{name}` tells, ready for JSON.
     """
 
@@ -54,6 +101,9 @@ class ModelFacts:
     default_outputs: tuple[str, ...]
     n_samples: int
     seed: int
+    tensors: tuple[OutputFacts, ...] = ()
+    batch_invariance: str = "bitwise"
+    properties: Mapping[str, str] = field(default_factory=dict)
     description: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -66,7 +116,7 @@ class PredictionRequest:
         rows: N.
         n_samples: S, between 2 and the cap.
         seed: Between 0 and 2^63 - 1.
-        outputs: Attributes of the predictive, in the order asked, without repeats.
+        outputs: Attributes of the predictive, in the order asked, without repeats; also `samples`.
         quantiles: Q levels in (0, 1), in the order asked; empty when none were.
     """
 
@@ -79,6 +129,23 @@ class PredictionRequest:
 
 
 @dataclass(frozen=True)
+class InferenceRequest:
+    """A request of the Open Inference Protocol: the prediction that it asks for, and how to answer.
+
+    Attributes:
+        prediction: What is asked.
+        id: To be repeated in the answer; None if there was none.
+        binary: Names of the outputs that are sent as raw bytes behind the JSON.
+        timeout_s: After which the answer is worth nothing to the client; None if it did not say.
+    """
+
+    prediction: PredictionRequest
+    id: str | None
+    binary: frozenset[str]
+    timeout_s: float | None
+
+
+@dataclass(frozen=True)
 class PredictionAnswer:
     """What came out, as arrays in the output's own dtype.
 
@@ -86,10 +153,13 @@ class PredictionAnswer:
         facts: The model that answered.
         n_samples: Samples that were taken.
         seed: The seed that replays them.
-        outputs: (N, ...) array by output name, and `quantiles` (Q, N, ...) where they were asked.
+        outputs: (N, ...) array by output name; where they were asked, `samples` (S, N, ...) and `quantiles`
+            (Q, N, ...).
+        notes: What the reader must know, such as that a calibration is void under these settings.
     """
 
     facts: ModelFacts
     n_samples: int
     seed: int
     outputs: Mapping[str, Array]
+    notes: tuple[str, ...] = ()

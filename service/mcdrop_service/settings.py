@@ -1,13 +1,19 @@
-"""Limits and addresses of the service: by flag, or by environment variable `MCDROP_...`."""
+"""What an operator can set: by flag, by environment variable `MCDROP_...`, or in a file, in this order."""
 
+import json
 import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings", "default_threads"]
+__all__ = ["Settings", "as_toml", "default_threads", "read_settings"]
 
-MEBIBYTE = 1024 * 1024
+MEBIBYTE: Final = 1024 * 1024
+PREFIX: Final = "MCDROP_"
 
 
 def default_threads() -> int:
@@ -23,46 +29,130 @@ def default_threads() -> int:
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set; each field is also read from `MCDROP_` and its name.
+    """Addresses, limits and keys; the text under each field is also its help on the command line."""
 
-    Attributes:
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        torch_threads: Threads of one forward pass. It is part of the fingerprint.
-        max_body_bytes: Longest request body that is read.
-        max_body_bytes_in_flight: Bytes of all bodies that may be held at once.
-        max_n_samples: Most samples that a request may ask for.
-        max_request_units: Most units (a row times a block of 16 samples) in one request.
-        max_queue_units: Most units that wait at once.
-        max_queue_bytes: Memory of all requests that wait or run.
-        max_quantiles: Most quantile levels in one request.
-        max_connections: Open connections beyond which new ones are turned away.
-        request_timeout_ms: Time from arrival to answer, after which a request is given up.
-        header_timeout_ms: Time in which the head of a request must have arrived.
-        body_timeout_ms: Time in which the body must have arrived.
-        write_timeout_ms: Time in which a client must have read its answer.
-        keep_alive_ms: Time that an idle connection is kept open.
-        drain_delay_ms: Time from SIGTERM, with `/readyz` off, until the port is closed.
-        drain_timeout_ms: Time after which a stop no longer waits for running requests.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="MCDROP_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
+
     port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
     torch_threads: int = Field(default_factory=default_threads, ge=1)
+    """Threads of one forward pass. It is part of the fingerprint."""
+
+    batch_invariance: Literal["any", "bitwise"] = "any"
+    """`bitwise` refuses a model whose answers have not the same bits alone and in company."""
+
     max_body_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
+    """Longest request body that is read, also after unpacking."""
+
     max_body_bytes_in_flight: int = Field(default=256 * MEBIBYTE, ge=1)
+    """Bytes of all bodies that may be held at once."""
+
     max_n_samples: int = Field(default=1000, ge=2)
+    """Most samples that a request may ask for."""
+
     max_request_units: int = Field(default=16384, ge=1)
+    """Most units (a row times a block of 16 samples) in one request."""
+
     max_queue_units: int = Field(default=32768, ge=1)
+    """Most units that wait at once."""
+
     max_queue_bytes: int = Field(default=512 * MEBIBYTE, ge=1)
+    """Memory of all requests that wait or run."""
+
     max_quantiles: int = Field(default=100, ge=1)
+    """Most quantile levels in one request."""
+
     max_connections: int = Field(default=1000, ge=1)
+    """Open connections beyond which new ones are turned away."""
+
     request_timeout_ms: int = Field(default=30_000, ge=1)
+    """Time from arrival to answer, after which a request is given up."""
+
     header_timeout_ms: int = Field(default=10_000, ge=1)
+    """Time in which the head of a request must have arrived."""
+
     body_timeout_ms: int = Field(default=30_000, ge=1)
+    """Time in which the body must have arrived."""
+
     write_timeout_ms: int = Field(default=30_000, ge=1)
+    """Time in which a client must have read its answer."""
+
     keep_alive_ms: int = Field(default=5_000, ge=1)
+    """Time that an idle connection is kept open."""
+
     drain_delay_ms: int = Field(default=5_000, ge=0)
+    """Time from SIGTERM, with `/readyz` off, until the port is closed."""
+
     drain_timeout_ms: int = Field(default=30_000, ge=0)
+    """Time after which a stop no longer waits for running requests."""
+
+    root_path: str = ""
+    """Path under which a proxy offers the service, such as `/uncertainty`."""
+
+    api_keys_file: Path | None = None
+    """File of hashed API keys, a line `NAME:SHA256` each; without it no key is asked for."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose web pages may ask, with commas between; none by default."""
+
+    management_host: str = "127.0.0.1"
+    """Address of the management port."""
+
+    management_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on which models can be loaded and unloaded; off by default, 0 takes a free one."""
+
+    management_token_file: Path | None = None
+    """File whose one line is the token of the management port."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is less is not logged; at `info` each request is one line of JSON on stderr."""
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _management_has_a_token(self) -> Self:
+        if self.management_port is not None and self.management_token_file is None:
+            raise ValueError("management_port needs management_token_file, a file that holds a token")
+        return self
+
+
+def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """The settings of a process.
+
+    Args:
+        flags: From the command line, by name; they win. Those that are None were not given.
+        file: TOML with settings by name; environment variables win over it.
+
+    Raises:
+        pydantic.ValidationError: If a name is unknown, or a value out of its range.
+        OSError: If the file cannot be read.
+        tomllib.TOMLDecodeError: If it is not TOML.
+    """
+    in_file = {} if file is None else tomllib.loads(file.read_text(encoding="utf-8"))
+    in_environment = {name.upper() for name in os.environ}
+    below = {name: value for name, value in in_file.items() if (PREFIX + name).upper() not in in_environment}
+    given = {name: value for name, value in flags.items() if value is not None}
+    return Settings(**{**below, **given})
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings as a file that `read_settings` takes; what is not set is a comment.
+
+    Args:
+        settings: Of any origin.
+    """
+    lines: list[str] = []
+    for name, value in settings.model_dump(mode="json").items():
+        about = Settings.model_fields[name].description
+        text = f"# {name} = " if value is None else f"{name} = {json.dumps(value)}"
+        lines.append(f"# {about}\n{text}\n")
+    return "\n".join(lines)

@@ -76,3 +76,17 @@ def test_a_model_that_is_not_there_is_refused_by_name(models: Path) -> None:
 def test_a_port_that_is_taken_is_refused(models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "in use" in refused(models, "--models", "diabetes", "--port", str(taken.getsockname()[1]))
+
+
+def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -> None:
+    first = serve("--max-queue-units", "77", "--print-config")
+    (tmp_path / "settings.toml").write_text(first.stdout)
+    second = serve("--config", tmp_path / "settings.toml", "--print-config")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "max_queue_units = 77" in second.stdout
+    assert first.stdout == second.stdout
+
+
+def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:
+    assert "max_n_samples: Input should be" in refused(models, "--max-n-samples", "one")
+    assert "wanted DIR" in refused()

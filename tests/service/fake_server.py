@@ -13,7 +13,8 @@ from mcdrop_service.execution import Lane, Task
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import Unit
 from mcdrop_service.settings import Settings
-from mcdrop_service.web import Service, create_app, listening_socket, serve_until_stopped, url_of
+from mcdrop_service.telemetry import log_as_json
+from mcdrop_service.web import Service, create_app, listening_socket, read_keys, serve_until_stopped, url_of
 
 from tests.service.models import facts
 
@@ -61,12 +62,15 @@ class FakeModel:
 
 
 def main() -> None:
-    """Serve until a signal comes; with the argument `broken`, a model that fails its warm-up."""
+    """Serve until a signal comes; `broken`: a model that fails its warm-up; `logging`: with the log."""
     settings = Settings(port=0)
+    if "logging" in sys.argv:
+        log_as_json(settings.log_level)
     listener = listening_socket(settings.host, settings.port)
-    service = Service.of({"toy": FakeModel(broken="broken" in sys.argv)}, settings)
+    models = {"toy": [FakeModel(broken="broken" in sys.argv)]}
+    service = Service.of(models, settings, keys=read_keys(settings.api_keys_file))
     app = create_app(service, on_ready=lambda: print(url_of(listener), "\n", flush=True))  # noqa: T201
-    sys.exit(serve_until_stopped(app, lifecycle=service.lifecycle, settings=settings, listener=listener))
+    sys.exit(serve_until_stopped(app, service=service, listener=listener))
 
 
 if __name__ == "__main__":

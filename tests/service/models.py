@@ -2,7 +2,7 @@
 
 import sys
 
-from mcdrop_service.facts import InputFacts, ModelFacts
+from mcdrop_service.facts import InputFacts, ModelFacts, OutputFacts
 
 __all__ = ["FAKE_SERVER", "PIXELS", "TABLE", "TWO_INPUTS", "facts"]
 
@@ -25,4 +25,5 @@ def facts(*inputs: InputFacts, name: str = "toy") -> ModelFacts:
         default_outputs=("mean", "std"),
         n_samples=32,
         seed=5,
+        tensors=tuple(OutputFacts(each, "float32", (3,)) for each in ("mean", "std", "standard_error")),
     )

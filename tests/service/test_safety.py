@@ -27,6 +27,7 @@ ROOMS = {
     "scheduler": {"torch", "numpy", "mcdrop"} | WEB,
     "parsing": {"torch", "mcdrop"} | WEB,
     "encoding": {"torch", "mcdrop"} | WEB,
+    "telemetry": {"torch", "mcdrop"} | WEB,
     "execution": WEB,
     "web": {"torch", "mcdrop", "numpy"},
 }

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["Answer", "Server", "connected", "exchange", "get", "post", "read_answer", "running"]
 
@@ -50,11 +50,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], **environment: str) -> Iterator[Server]:
+def running(
+    command: Sequence[str], stderr: int | IO[str] | None = None, /, **environment: str
+) -> Iterator[Server]:
     """A server in a process of its own; its greeting ends with a blank line and names its URL."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         env={**os.environ, **environment},
         text=True,
     )
@@ -78,23 +81,24 @@ def _ended(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def get(server: Server, path: str) -> Answer:
-    """One GET request."""
-    return _request(server, "GET", path, None)
+def get(server: Server, path: str, **headers: str) -> Answer:
+    """One GET request; an underscore in the name of a header stands for a hyphen."""
+    return _request(server, "GET", path, None, headers)
 
 
-def post(server: Server, path: str, document: object) -> Answer:
+def post(server: Server, path: str, document: object, **headers: str) -> Answer:
     """One POST request: bytes as they are, anything else as JSON."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return _request(server, "POST", path, body)
+    return _request(server, "POST", path, body, {"content_type": "application/json", **headers})
 
 
-def _request(server: Server, method: str, path: str, body: bytes | None) -> Answer:
+def _request(
+    server: Server, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     with contextlib.closing(connection):
-        connection.request(
-            method, path, body, {"content-type": "application/json"} if body is not None else {}
-        )
+        connection.request(method, path, body, named)
         return _answer(connection.getresponse())
 
 

@@ -1,6 +1,6 @@
 """Answers as JSON: each number is the shortest decimal that reads back to the same value in its dtype."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -8,7 +8,7 @@ import orjson
 from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import Array, PredictionAnswer
 
-__all__ = ["encode_answer", "encode_document", "encode_error"]
+__all__ = ["encode_answer", "encode_document", "encode_error", "finite"]
 
 
 def encode_answer(answer: PredictionAnswer) -> bytes:
@@ -30,20 +30,33 @@ def encode_answer(answer: PredictionAnswer) -> bytes:
         "fingerprint": answer.facts.fingerprint,
         "n_samples": answer.n_samples,
         "seed": answer.seed,
-        "outputs": {name: _encodable(name, array) for name, array in answer.outputs.items()},
+        "notes": list(answer.notes),
+        "outputs": {name: finite(name, array) for name, array in answer.outputs.items()},
     }
     # orjson writes NumPy's floats as the shortest decimals of their own width: 0.1 stays 0.1 in float32
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _encodable(name: str, array: Array) -> Array:
+def finite(name: str, array: Array) -> Array:
+    """An array as JSON can hold it.
+
+    Args:
+        name: Of the output.
+        array: In any layout.
+
+    Returns:
+        The same in row-major order.
+
+    Raises:
+        ModelFaultError: If a number is not finite.
+    """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         strange = int(array.size - np.isfinite(array).sum())
         raise ModelFaultError(f"the model's {name} is not finite in {strange} of {array.size} numbers")
     return np.ascontiguousarray(array)
 
 
-def encode_document(document: Mapping[str, object]) -> bytes:
+def encode_document(document: Mapping[str, object] | Sequence[object]) -> bytes:
     """Plain JSON, for everything that is not a prediction.
 
     Args:

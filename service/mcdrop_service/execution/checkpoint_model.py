@@ -1,10 +1,12 @@
 """A loaded checkpoint as the service sees it."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import mcdrop
@@ -13,14 +15,29 @@ from mcdrop.checkpoint import InputSpec, Manifest
 from mcdrop.errors import CheckpointError, NotFittedError
 from mcdrop.inputs import Call
 from mcdrop.masks import BlockKey
+from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive
+from mcdrop.predictive.calibrated import promised_levels, void_notes
+from mcdrop.sites import Site
 from mcdrop_service.execution.servable import Lane, Task
-from mcdrop_service.facts import Array, InputFacts, ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.facts import (
+    Array,
+    InputFacts,
+    ModelFacts,
+    OutputFacts,
+    PredictionAnswer,
+    PredictionRequest,
+)
 from mcdrop_service.scheduler import Unit
 
 __all__ = ["CheckpointModel"]
 
 ANY_LENGTH = 8
+MOST_NAMED = 50
+
+# what is kept whole, and sets, whose draws are by the row's place in its own request
+APART = frozenset({"deterministic", "samples", "prediction_set"})
+ROWS_SECOND = ("quantiles", "samples")
 
 MOST_SIGNATURES = 256
 
@@ -94,10 +111,12 @@ class CheckpointModel:
             fingerprint=self._mc.fingerprint_id(),
             task=self._manifest.task,
             inputs=inputs,
-            outputs=tuple(name for name in predictive.outputs if _is_known(predictive, name)),
+            outputs=tuple(_known_outputs(predictive)),
             default_outputs=tuple(predictive.default_outputs),
             n_samples=self._mc.n_samples,
             seed=self._mc.seed,
+            tensors=tuple(_output_facts(predictive, inputs)),
+            properties=_properties(self._mc.sites),
             description=_description(self._manifest, self._mc.fingerprint()),
         )
 
@@ -145,7 +164,8 @@ class CheckpointModel:
         """
         companies: dict[Hashable, list[int]] = {}
         for index, task in enumerate(tasks):
-            companies.setdefault(_company(task.request) or ("alone", index), []).append(index)
+            company = self._company(task.request)
+            companies.setdefault(("alone", index) if company is None else company, []).append(index)
         answers: dict[int, PredictionAnswer] = {}
         for members in companies.values():
             answers |= zip(
@@ -164,17 +184,19 @@ class CheckpointModel:
         first = 0
         for task in tasks:
             rows = slice(first, first + task.request.rows)
-            found = {name: arrays[name][rows] for name in task.request.outputs}
-            if task.request.quantiles:
-                found["quantiles"] = arrays["quantiles"][:, rows]
-            yield PredictionAnswer(task.facts, task.request.n_samples, task.request.seed, found)
+            names = (*task.request.outputs, *(("quantiles",) if task.request.quantiles else ()))
+            found = {
+                name: arrays[name][:, rows] if name in ROWS_SECOND else arrays[name][rows] for name in names
+            }
+            notes = void_notes(self._mc.calibrators, self._wanted(task.request).sampled)
+            yield PredictionAnswer(task.facts, task.request.n_samples, task.request.seed, found, notes)
             first = rows.stop
 
     def _predictive(self, task: Task, blocks: Sequence[Sequence[CellResult]]) -> Predictive:
         """Of the rows of some requests; in tiles where a request is alone with what it wants."""
         request, prepared = task.request, self._prepared_once(task)
-        wanted = self._mc.wanted(request.n_samples, request.seed, quantiles=request.quantiles)
-        if _company(request) is not None:
+        wanted = self._wanted(request)
+        if self._company(request) is not None:
             return prepared.blocks.assemble(blocks, wanted)
         parts = [
             prepared.blocks.assemble(
@@ -185,6 +207,20 @@ class CheckpointModel:
             for rows in _tiles(request.rows, prepared.blocks.rows)
         ]
         return type(parts[0]).concatenate(parts)
+
+    def _wanted(self, request: PredictionRequest) -> Wanted:
+        """What the predictive of a request holds, with what the calibrators need."""
+        return self._mc.wanted(
+            request.n_samples,
+            request.seed,
+            quantiles=promised_levels(self._mc.calibrators, request.quantiles),
+            keep_samples="samples" in request.outputs,
+        )
+
+    def _company(self, request: PredictionRequest) -> Hashable | None:
+        """Requests of equal company are reduced together; None for one whose bits need tiles of their own."""
+        levels = promised_levels(self._mc.calibrators, request.quantiles)
+        return None if levels or not APART.isdisjoint(request.outputs) else ("samples", request.n_samples)
 
     def _planned(self, request: PredictionRequest) -> ExactBlocks:
         """The blocks of this signature; planned on zeros where the model fails on what came.
@@ -225,12 +261,6 @@ class CheckpointModel:
         return self._signatures[key]
 
 
-def _company(request: PredictionRequest) -> Hashable | None:
-    """Requests of equal company are reduced together; None for one whose bits need tiles of their own."""
-    apart = bool(request.quantiles) or "deterministic" in request.outputs
-    return None if apart else ("samples", request.n_samples)
-
-
 def _by_block(tasks: Sequence[Task], results: Sequence[Sequence[CellResult]]) -> list[list[CellResult]]:
     """For each block the results of the rows of all requests, one request after the other."""
     pairs = [(task.request.rows, its) for task, its in zip(tasks, results, strict=True)]
@@ -269,22 +299,43 @@ def _deterministic(prepared: Prepared, rows: slice, request: PredictionRequest) 
     return prepared.blocks.deterministic(prepared.call.take(rows))
 
 
-def _is_known(predictive: Predictive, name: str) -> bool:
-    """Whether an output can be had: some need a noise precision that was never fitted."""
-    try:
-        getattr(predictive, name)
-    except NotFittedError:
-        return False
-    return True
+def _known_outputs(predictive: Predictive) -> Iterator[str]:
+    """Names of the outputs that can be had: some need a noise precision that was never fitted."""
+    for name in predictive.available_outputs():
+        with suppress(NotFittedError):
+            getattr(predictive, name)
+            yield name
 
 
 def _outputs(predictive: Predictive, tasks: Sequence[Task]) -> dict[str, Array]:
     """What any of the requests wants of their common predictive, by name."""
     names = dict.fromkeys(name for task in tasks for name in task.request.outputs)
-    found = {name: getattr(predictive, name).numpy(force=True) for name in names}
+    found = {name: _array(getattr(predictive, name)) for name in names}
     if tasks[0].request.quantiles:
-        found["quantiles"] = predictive.quantile(tasks[0].request.quantiles).numpy(force=True)
+        found["quantiles"] = _array(predictive.quantile(tasks[0].request.quantiles))
     return found
+
+
+def _properties(sites: Sequence[Site]) -> dict[str, str]:
+    """What is random, in words: the first sites, and how many there are."""
+    named = [site.name if site.p is None else f"{site.name} p={site.p:g}" for site in sites[:MOST_NAMED]]
+    more = [f"and {len(sites) - MOST_NAMED} more"] if len(sites) > MOST_NAMED else []
+    return {"dropout_sites": ", ".join([*named, *more])}
+
+
+def _array(tensor: Tensor) -> Array:
+    """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
+    array: Array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy(force=True)
+    return array
+
+
+def _output_facts(predictive: Predictive, inputs: Sequence[InputFacts]) -> Iterator[OutputFacts]:
+    """Dtype and shape of each output; a length that may be that of the inputs counts as one that varies."""
+    varies = any(-1 in wanted.shape for wanted in inputs)
+    for name in _known_outputs(predictive):
+        array = _array(getattr(predictive, name))
+        sizes = (-1 if varies and size == ANY_LENGTH else size for size in array.shape[1:])
+        yield OutputFacts(name, array.dtype.name, tuple(sizes))
 
 
 def _description(manifest: Manifest, fingerprint: Mapping[str, object]) -> dict[str, object]:

@@ -2,27 +2,33 @@
 
 import logging
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from mcdrop_service.errors import (
     BadRequestError,
     DeadlineError,
     ModelFaultError,
+    NotBitwiseError,
     NotFoundError,
     NotReadyError,
     QueueFullError,
     ServiceError,
     shown,
 )
+from mcdrop_service.execution.catalogue import Catalogue, Served
 from mcdrop_service.execution.dispatcher import Dispatcher
+from mcdrop_service.execution.runner import OnBatch, Runner
 from mcdrop_service.execution.servable import Lane, Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, RefusedError, Unit
+from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, RefusedError
+from mcdrop_service.telemetry import Notes
 
 __all__ = ["Engine"]
 
 logger = logging.getLogger("mcdrop_service")
+
+T = TypeVar("T")
 
 BLOCK = 16
 
@@ -34,30 +40,50 @@ class Engine:
     """The models, and the thread that runs them.
 
     Args:
-        models: What to serve, by name.
+        models: What to serve: the versions of each model, by its name.
         limits: What may wait at once.
+        on_batch: Told of every batch, in the worker thread.
+        bitwise: Whether to refuse a model whose answers have not the same bits alone and in company.
     """
 
-    def __init__(self, models: Mapping[str, Servable], limits: QueueLimits) -> None:
-        self._models = dict(models)
-        self._facts: dict[str, ModelFacts] = {}
-        self._lanes: dict[Hashable, Lane] = {}
-        self._dispatcher = Dispatcher(_Runner(self._models), limits)
+    def __init__(
+        self,
+        models: Mapping[str, Sequence[Servable]],
+        limits: QueueLimits,
+        on_batch: OnBatch,
+        *,
+        bitwise: bool = False,
+    ) -> None:
+        self._bitwise = bitwise
+        self._first = dict(models)
+        self._catalogue = Catalogue()
+        self._started = False
+        self._dispatcher = Dispatcher(Runner(on_batch), limits)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every model's name, ready or not."""
-        return tuple(self._models)
+        return self._catalogue.names if self._started else tuple(self._first)
 
     @property
     def ready(self) -> bool:
-        """Whether every model has answered its warm-up, and the worker lives."""
-        return len(self._facts) == len(self._models) and self._dispatcher.alive
+        """Whether every model has answered its warm-up, one is served, and the worker lives."""
+        return self._started and bool(self._catalogue.names) and self._dispatcher.alive
+
+    @property
+    def served(self) -> tuple[ModelFacts, ...]:
+        """Every version of every model that answers."""
+        return tuple(each.facts for each in self._catalogue.all)
 
     @property
     def ledger(self) -> Ledger:
         """How many requests were accepted, and how they ended."""
         return self._dispatcher.ledger
+
+    @property
+    def waiting_units(self) -> int:
+        """Units of work that wait."""
+        return self._dispatcher.waiting_units
 
     async def start(self) -> None:
         """Start the thread and warm every model up.
@@ -66,41 +92,80 @@ class Engine:
             McdropError: If a model cannot be sampled.
         """
         self._dispatcher.start()
-        for name, model in self._models.items():
-            self._facts[name] = await self._dispatcher.call(model.warm_up)
+        for name, models in self._first.items():
+            await self.exchange(name, models)
+        self._started = True
+        self._first.clear()
 
     def stop(self) -> None:
         """Let the thread end."""
         self._dispatcher.stop()
 
-    def facts(self, name: str) -> ModelFacts:
-        """What is known about a model.
+    async def exchange(self, name: str, models: Sequence[Servable]) -> None:
+        """Warm models up, and put them in the place of all versions that were served under a name.
+
+        Until every one of them has answered, and if one cannot, the old ones stay. What they were asked
+        before is still answered by them.
 
         Args:
-            name: Its name in the URL.
+            name: In the URL.
+            models: All versions; none to serve the model no longer.
 
-        Returns:
-            Its facts.
+        Raises:
+            McdropError: If one cannot be sampled.
+            NotBitwiseError: If one is not bitwise and that was demanded.
+        """
+        served = [Served(each, await self._dispatcher.call(each.warm_up)) for each in models]
+        for each in served:
+            self._check_invariance(each.facts)
+        self._catalogue.exchange(name, served)
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """What a function gives that must run where torch runs.
+
+        Args:
+            function: Called in the worker thread, between two batches.
+        """
+        return await self._dispatcher.call(function)
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """The versions of a model, the lowest first.
 
         Raises:
             NotFoundError: If there is no such model.
             NotReadyError: If not every model has answered its warm-up yet.
         """
-        if name not in self._models:
-            raise NotFoundError(f"unknown model {shown(name)}; this service has {', '.join(self._models)}")
-        if not self.ready:
-            raise NotReadyError("the models are still starting", retry_after_s=1)
-        return self._facts[name]
+        self._check_ready(name)
+        return self._catalogue.versions(name)
+
+    def find(self, name: str, version: str | None = None) -> Served:
+        """A model that answers.
+
+        Args:
+            name: Its name in the URL.
+            version: The highest when None.
+
+        Raises:
+            NotFoundError: If there is no such model or version.
+            NotReadyError: If not every model has answered its warm-up yet.
+        """
+        self._check_ready(name)
+        return self._catalogue.find(name, version)
+
+    def facts(self, name: str, version: str | None = None) -> ModelFacts:
+        """What is known about a model; as `find`."""
+        return self.find(name, version).facts
 
     async def predict(
-        self, facts: ModelFacts, request: PredictionRequest, deadline_s: float
+        self, served: Served, request: PredictionRequest, deadline_s: float, notes: Notes
     ) -> PredictionAnswer:
         """The answer to one request.
 
         Args:
-            facts: The model that was asked.
+            served: The model that was asked.
             request: Checked against its facts.
             deadline_s: When the answer is worth nothing any more, in `time.monotonic` seconds.
+            notes: Where it is written how far the request came.
 
         Returns:
             The outputs that were asked for.
@@ -111,55 +176,54 @@ class Engine:
             ModelFaultError: If the model failed.
             BadRequestError: If the model cannot take inputs of this shape.
         """
-        job = await self._job(facts, request, deadline_s)
+        job = await self._job(served, request, deadline_s, notes)
         try:
             outcome, value = await self._dispatcher.run(job)
         except RefusedError as error:
+            notes.rejected = error.refusal.value
             raise _queue_full(error) from None
         if outcome is Outcome.ANSWERED:
             answer: PredictionAnswer = value
             return answer
-        raise _refusal(outcome, facts)
+        raise _refusal(outcome, served.facts)
 
-    async def _job(self, facts: ModelFacts, request: PredictionRequest, deadline_s: float) -> Job:
+    def _check_invariance(self, facts: ModelFacts) -> None:
+        if self._bitwise and facts.batch_invariance != "bitwise":
+            raise NotBitwiseError(
+                f"answers of {facts.name} differ in company from those alone, by rounding; bitwise equality "
+                "was demanded (batch_invariance = 'bitwise')"
+            )
+
+    def _check_ready(self, name: str) -> None:
+        if not self._started and name not in self._first:
+            raise NotFoundError(f"unknown model {shown(name)}; this service has {', '.join(self._first)}")
+        if not self._started or not self._dispatcher.alive:
+            raise NotReadyError("the models are still starting", retry_after_s=1)
+
+    async def _job(self, served: Served, request: PredictionRequest, deadline_s: float, notes: Notes) -> Job:
         signature = tuple((array.dtype.str, array.shape[1:]) for array in request.inputs.values())
-        key = (facts.name, signature)
-        lane = self._lanes.get(key) or await self._new_lane(key, facts, request)
+        lane = served.lanes.get(signature) or await self._new_lane(signature, served, request)
         return Job(
-            key=key,
+            key=(served, signature),
             rows=request.rows,
             blocks=-(-request.n_samples // BLOCK),
             capacity=lane.capacity,
             size_bytes=_size_bytes(request),
             deadline_s=deadline_s,
-            payload=Task(facts, request),
+            payload=Task(served.facts, request, served.model, lane, notes),
             lot=None if lane.mixes else request.seed,
         )
 
-    async def _new_lane(self, key: Hashable, facts: ModelFacts, request: PredictionRequest) -> Lane:
+    async def _new_lane(self, signature: Hashable, served: Served, request: PredictionRequest) -> Lane:
         """A signature that was not seen yet: the model finds out in the worker thread what it can do."""
+        name = served.facts.name
         try:
-            lane = await self._dispatcher.call(self._models[facts.name].lane, request)
+            lane = await self._dispatcher.call(served.model.lane, request)
         except Exception as error:
-            logger.exception("the model %s cannot take inputs of signature %s", facts.name, key)
-            raise BadRequestError(f"the model {facts.name} cannot take inputs of this shape") from error
-        self._lanes[key] = lane
+            logger.exception("the model %s cannot take inputs of signature %s", name, signature)
+            raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error
+        served.remember(signature, lane)
         return lane
-
-
-class _Runner:
-    """Hands batches to the model that they belong to."""
-
-    def __init__(self, models: Mapping[str, Servable]) -> None:
-        self._models = models
-
-    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:  # noqa: ARG002
-        return self._models[units[0].payload.facts.name].run(units)
-
-    def finish(
-        self, payloads: Sequence[Task], results: Sequence[Sequence[Any]]
-    ) -> Sequence[PredictionAnswer]:
-        return self._models[payloads[0].facts.name].finish(payloads, results)
 
 
 def _size_bytes(request: PredictionRequest) -> int:

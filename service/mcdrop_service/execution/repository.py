@@ -1,63 +1,98 @@
 """Which checkpoints a directory holds, and loading them: all, or none."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import mcdrop
+from mcdrop.checkpoint import versions
 from mcdrop.errors import CheckpointError
 from mcdrop_service.execution.checkpoint_model import CheckpointModel
 
-__all__ = ["load_models"]
+__all__ = ["Repository"]
 
-MANIFEST = "mcdrop.json"
-WEIGHTS = "model.safetensors"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MANIFEST: Final = "mcdrop.json"
+WEIGHTS: Final = "model.safetensors"
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def load_models(
-    directory: Path, *, names: Sequence[str] = (), allow: Sequence[str] = (), device: str | None = None
-) -> Mapping[str, CheckpointModel]:
-    """Every checkpoint of a directory, loaded.
+@dataclass(frozen=True)
+class Repository:
+    """A directory of checkpoints, read anew whenever it is asked.
 
-    Args:
+    Attributes:
         directory: Holds one directory per model, or is a checkpoint itself.
-        names: Those to load; all of them when empty.
+        names: Those to serve, `NAME` or `NAME@VERSION`; all of them when empty.
         allow: Packages whose factories may be called to build a model.
         device: Where the models run; the library's own choice when None.
-
-    Returns:
-        The loaded models by name: in the order of `names`, else in alphabetical order.
-
-    Raises:
-        CheckpointError: If the directory holds no checkpoint, a name is not in it, or one is damaged.
     """
-    found = _checkpoints(directory)
-    if not found:
-        raise CheckpointError(
-            f"{directory} holds no checkpoint: wanted {MANIFEST} in it, or in a directory in it"
-        )
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise CheckpointError(
-            f"{directory} has no checkpoint {missing[0]!r}; it has {', '.join(sorted(found))}"
-        )
-    return {
-        name: CheckpointModel.of(name, mcdrop.load(found[name], allow=tuple(allow), device=device))
-        for name in names or sorted(found)
-    }
 
+    directory: Path
+    names: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    device: str | None = None
 
-def _checkpoints(directory: Path) -> dict[str, Path]:
-    if not directory.is_dir():
-        raise CheckpointError(f"{directory} is no directory; a directory of checkpoints is wanted")
-    if _is_checkpoint(directory):
-        return {directory.resolve().name: directory}
-    return {
-        place.name: place
-        for place in directory.iterdir()
-        if NAME.fullmatch(place.name) and place.is_dir() and _is_checkpoint(place)
-    }
+    def load_all(self) -> Mapping[str, list[CheckpointModel]]:
+        """All versions of every model that is to be served.
+
+        Returns:
+            By name: in the order of `names`, else in alphabetical order.
+
+        Raises:
+            CheckpointError: If the directory holds no checkpoint, a name is not in it, or one is damaged.
+        """
+        known = self.known()
+        if not known:
+            raise CheckpointError(
+                f"{self.directory} holds no checkpoint: wanted {MANIFEST} in it, or in a directory in it"
+            )
+        wanted = list(dict.fromkeys(name.partition("@")[0] for name in self.names)) or sorted(known)
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            raise CheckpointError(
+                f"{self.directory} has no checkpoint {missing[0]!r}; it has {', '.join(sorted(known))}"
+            )
+        return {name: self.load(name) for name in wanted}
+
+    def load(self, name: str) -> list[CheckpointModel]:
+        """All versions of a model that are to be served.
+
+        Args:
+            name: One of `known()`.
+
+        Raises:
+            CheckpointError: If one is damaged, or there is none.
+        """
+        place = self.known()[name]
+        pinned = [pin.partition("@")[2] for pin in self.names if pin.startswith(f"{name}@")]
+        numbers = pinned or [str(number) for number in sorted(versions(place))] or [""]
+        return [self._loaded(name, f"{place}@{number}" if number else place) for number in numbers]
+
+    def known(self) -> dict[str, Path]:
+        """Where the models are that may be served, by name.
+
+        Raises:
+            CheckpointError: If the directory is none.
+        """
+        if not self.directory.is_dir():
+            raise CheckpointError(f"{self.directory} is no directory; a directory of checkpoints is wanted")
+        if _is_checkpoint(self.directory):
+            return {self.directory.resolve().name: self.directory}
+        return {
+            place.name: place
+            for place in self.directory.iterdir()
+            if NAME.fullmatch(place.name) and place.is_dir() and _is_checkpoint(place)
+        }
+
+    def wanted(self) -> dict[str, Path]:
+        """The same without those that `names` leaves out."""
+        names = {name.partition("@")[0] for name in self.names}
+        return {name: place for name, place in self.known().items() if not names or name in names}
+
+    def _loaded(self, name: str, place: str | Path) -> CheckpointModel:
+        return CheckpointModel.of(name, mcdrop.load(place, allow=self.allow, device=self.device))
 
 
 def _is_checkpoint(place: Path) -> bool:

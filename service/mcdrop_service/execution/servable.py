@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import Unit
+from mcdrop_service.telemetry import Notes
 
 __all__ = ["Lane", "Servable", "Task"]
 
@@ -30,11 +31,17 @@ class Task:
     Attributes:
         facts: The model that was asked.
         request: What was asked.
+        model: Answers it, even if another one has taken its place since.
+        lane: How the request shares batches.
+        notes: Where the worker writes when it began and ended.
         prepared: What the model made of it, once; touched in the worker thread only.
     """
 
     facts: ModelFacts
     request: PredictionRequest
+    model: "Servable"
+    lane: Lane
+    notes: Notes
     prepared: Any = None
 
 

@@ -1,8 +1,9 @@
-"""From nested lists to an array, without guessing: rectangular, numbers only, finite, the right shape.
+"""From lists or bytes to an array, without guessing: rectangular, numbers only, finite, the right shape.
 
 Each level of the nesting is unpacked at once by built-ins that run at C speed.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import Final
@@ -12,7 +13,7 @@ import numpy as np
 from mcdrop_service.errors import BadRequestError
 from mcdrop_service.facts import Array, InputFacts
 
-__all__ = ["array_from_nested"]
+__all__ = ["array_from_bytes", "array_from_nested", "array_from_values"]
 
 MAX_DEPTH = 16
 KINDS = {bool: "true or false", str: "a string", type(None): "null", dict: "an object", list: "a list"}
@@ -44,6 +45,59 @@ def array_from_nested(value: object, wanted: InputFacts) -> Array:
     _check_shape(shape, wanted)
     _check_kinds(leaves, shape, wanted)
     return _numbers(leaves, wanted).reshape(shape)
+
+
+def array_from_values(value: object, shape: tuple[int, ...], wanted: InputFacts) -> Array:
+    """The array of a declared shape that a list holds, nested or flat.
+
+    Args:
+        value: As many numbers as the shape has, in row-major order.
+        shape: What the client says that it is.
+        wanted: Name, dtype and row shape that the model takes.
+
+    Returns:
+        (N, *wanted.shape) array in `wanted.dtype`, finite.
+
+    Raises:
+        BadRequestError: As `array_from_nested`, or if shape and values do not fit.
+    """
+    came, leaves = _unnested(value, wanted)
+    if came not in (shape, (math.prod(shape),)):
+        raise BadRequestError(
+            f"data of {wanted.name} must be nested as its shape {list(shape)[:MAX_DEPTH]} says or flat, "
+            f"got {list(came)}"
+        )
+    _check_shape(shape, wanted)
+    _check_kinds(leaves, shape, wanted)
+    return _numbers(leaves, wanted).reshape(shape)
+
+
+def array_from_bytes(data: memoryview, shape: tuple[int, ...], wanted: InputFacts) -> Array:
+    """The array that raw little-endian bytes hold in row-major order.
+
+    Args:
+        data: Exactly as many bytes as the shape needs.
+        shape: What the client says that it is.
+        wanted: Name, dtype and row shape that the model takes.
+
+    Returns:
+        (N, *wanted.shape) array in `wanted.dtype`, finite.
+
+    Raises:
+        BadRequestError: If it has another shape than was wanted, or a number is not finite.
+    """
+    _check_shape(shape, wanted)
+    dtype = np.dtype(wanted.dtype)
+    if dtype.kind == "b":
+        bits = np.frombuffer(data, np.uint8)
+        if (bits > 1).any():
+            raise BadRequestError(f"{wanted.name} must hold bytes 0 and 1 only")
+        return bits.astype(bool).reshape(shape)
+    # a copy in native order: the body can then be forgotten, and its alignment does not matter
+    array: Array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadRequestError(f"{wanted.name} must hold finite numbers only, got NaN or infinity")
+    return array
 
 
 def _unnested(value: object, wanted: InputFacts) -> tuple[tuple[int, ...], list[object]]:

@@ -41,7 +41,15 @@ def _kind(document: object) -> str:
 
 def _pairs(document: dict[str, object]) -> int:
     """Keys in an object and the objects in it: as many as colons, unless a key or a string holds one."""
-    return len(document) + sum(_pairs(value) for value in document.values() if isinstance(value, dict))
+    return len(document) + sum(_pairs(inner) for value in document.values() for inner in _objects(value))
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    """The objects in a value; of a list only if it begins with one, since lists of numbers can be long."""
+    if isinstance(value, dict):
+        return [value]
+    listed = isinstance(value, list) and value and isinstance(value[0], dict)
+    return [inner for inner in value if isinstance(inner, dict)] if listed else []  # type: ignore[attr-defined]
 
 
 def _refuse_repeated_keys(body: bytes) -> None:

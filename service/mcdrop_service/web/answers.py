@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcdrop_service.encoding import encode_error
-from mcdrop_service.errors import ServiceError, shown
+from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
 
 __all__ = ["json_response", "refusal", "refused_by_router", "refused_by_service"]
 
@@ -35,6 +35,8 @@ def refusal(error: ServiceError) -> Response:
     response = json_response(encode_error(error.message), error.status)
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, UnauthorizedError):
+        response.headers["www-authenticate"] = "Bearer"
     return response
 
 

@@ -7,12 +7,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
+from mcdrop_service import __version__
 from mcdrop_service.errors import ServiceError
+from mcdrop_service.web import open_inference
 from mcdrop_service.web.answers import refused_by_router, refused_by_service
+from mcdrop_service.web.keys import Gate
 from mcdrop_service.web.routes import router
 from mcdrop_service.web.service import Service
 from mcdrop_service.web.shield import Shield
+from mcdrop_service.web.watch import Watch
 
 __all__ = ["create_app"]
 
@@ -44,6 +49,8 @@ def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None)
     app = FastAPI(
         title="mcdrop",
         description=ABOUT,
+        version=__version__,
+        root_path=service.settings.root_path,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -52,8 +59,25 @@ def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None)
     )
     app.state.service = service
     app.include_router(router)
-    app.add_middleware(Shield)
+    app.include_router(open_inference.router)
+    _add_middleware(app, service)
     return app
+
+
+def _add_middleware(app: FastAPI, service: Service) -> None:
+    """What a request passes on its way in, the innermost first."""
+    if service.keys:
+        app.add_middleware(Gate, keys=service.keys)
+    if service.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("authorization", "content-type", "traceparent", "x-api-key"),
+            expose_headers=("x-request-id", "retry-after"),
+        )
+    app.add_middleware(Shield)
+    app.add_middleware(Watch, service=service)
 
 
 async def _warm_up(service: Service, on_ready: Callable[[], None]) -> None:

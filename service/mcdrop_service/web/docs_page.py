@@ -59,7 +59,7 @@ def _request(operation: Mapping[str, Any]) -> str:
         return ""
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     fields = {name: field.get("description", "") for name, field in schema["properties"].items()}
-    example = escape(json.dumps(schema["example"], indent=2))
+    example = escape(json.dumps(schema["example"], indent=2)) if "example" in schema else "{}"
     return f"<h3>Request</h3>{_table(fields)}<pre>{example}</pre>"
 
 

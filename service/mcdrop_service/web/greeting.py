@@ -9,12 +9,13 @@ from mcdrop_service.facts import ModelFacts
 __all__ = ["greeting"]
 
 
-def greeting(url: str, models: Sequence[ModelFacts]) -> str:
+def greeting(url: str, models: Sequence[ModelFacts], *, management_url: str | None = None) -> str:
     """A few lines for the terminal.
 
     Args:
         url: Where the service listens, without a slash at the end.
         models: What it serves; at least one.
+        management_url: Where models can be loaded and unloaded, if anywhere.
 
     Returns:
         Text that ends with a `curl` command for the model that takes the fewest numbers.
@@ -25,7 +26,8 @@ def greeting(url: str, models: Sequence[ModelFacts]) -> str:
         f"curl -s {url}/v1/models/{smallest.name}/predict "
         f"-H 'content-type: application/json' -d '{json.dumps(_example(smallest))}'"
     )
-    return f"mcdrop serves {names} on {url} (documentation: {url}/docs). Try:\n\n  {command}\n"
+    managed = "" if management_url is None else f"; models are managed at {management_url}"
+    return f"mcdrop serves {names} on {url} (documentation: {url}/docs{managed}). Try:\n\n  {command}\n"
 
 
 def _numbers(facts: ModelFacts) -> int:

@@ -6,7 +6,21 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-__all__ = ["HEALTH", "MODEL", "MODELS", "PREDICT", "READY"]
+__all__ = [
+    "ERROR",
+    "HEALTH",
+    "METRICS",
+    "MODEL",
+    "MODELS",
+    "NUMBERS",
+    "PREDICT",
+    "READY",
+    "TEXT",
+    "TEXTS",
+    "json_body",
+    "object_of",
+    "route",
+]
 
 Schema = dict[str, Any]
 TEXT: Final[Schema] = {"type": "string"}
@@ -45,6 +59,10 @@ REQUEST: Final[Schema] = {
             "items": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
             "description": "levels, both ends excluded",
         },
+        "deterministic": {
+            "type": "boolean",
+            "description": "also answer what the model says with dropout off",
+        },
     },
     "example": {
         "inputs": [[0.1, 0.2]],
@@ -65,6 +83,7 @@ ANSWER: Final[Schema] = {
         "fingerprint": {**TEXT, "description": "equal fingerprints give equal bits"},
         "n_samples": {"type": "integer"},
         "seed": {"type": "integer"},
+        "notes": {**TEXTS, "description": "such as that a calibration is void under these settings"},
         "outputs": {
             "type": "object",
             "additionalProperties": NUMBERS,
@@ -76,16 +95,45 @@ ANSWER: Final[Schema] = {
 ERROR: Final[Schema] = {"type": "object", "required": ["error"], "properties": {"error": TEXT}}
 
 
+REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "the request is not what was wanted",
+        401: "no key, or an unknown one",
+        404: "no such model",
+        408: "the body came too slowly",
+        413: "over a limit",
+        415: "a content type or encoding that is not read here",
+        429: "too much is queued; see Retry-After",
+        500: "the model failed",
+        503: "starting or stopping",
+        504: "not ready before the deadline",
+    }
+)
+"""Of every prediction."""
+
+
+def json_body(schema: Schema, *, required: bool = True) -> Schema:
+    """What a route says of a body that is read raw."""
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
 def _json(description: str, schema: Schema) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _object(**properties: Schema) -> Schema:
+def object_of(**properties: Schema) -> Schema:
+    """The schema of an object in which every property is required."""
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
-def _route(summary: str, ok: Schema, refusals: Mapping[int, str] = MappingProxyType({})) -> Schema:
-    """Keyword arguments of a FastAPI route."""
+def route(summary: str, ok: Schema, refusals: Mapping[int, str] = MappingProxyType({})) -> Schema:
+    """Keyword arguments of a FastAPI route.
+
+    Args:
+        summary: One line.
+        ok: Schema of the answer.
+        refusals: When each refusal comes, by status.
+    """
     responses: dict[int | str, Schema] = {200: _json("Success", ok)}
     responses |= {status: _json(when, ERROR) for status, when in refusals.items()}
     # a `default` keeps FastAPI from adding its own 422, which this service never sends
@@ -93,10 +141,10 @@ def _route(summary: str, ok: Schema, refusals: Mapping[int, str] = MappingProxyT
     return {"summary": summary, "response_model": None, "response_class": Response, "responses": responses}
 
 
-HEALTH: Final = _route("Does the process live?", _object(live={"type": "boolean"}))
-READY: Final = _route("Can it answer?", _object(ready={"type": "boolean"}, state=TEXT))
-MODELS: Final = _route("Which models are there?", _object(models=TEXTS))
-MODEL: Final = _route(
+HEALTH: Final = route("Does the process live?", object_of(live={"type": "boolean"}))
+READY: Final = route("Can it answer?", object_of(ready={"type": "boolean"}, state=TEXT))
+MODELS: Final = route("Which models are there?", object_of(models=TEXTS))
+MODEL: Final = route(
     "What does a model take and give?",
     {"type": "object"},
     {
@@ -104,21 +152,7 @@ MODEL: Final = _route(
         503: "still starting",
     },
 )
-PREDICT: Final = _route(
-    "Predict with uncertainty",
-    ANSWER,
-    {
-        400: "the request is not what was wanted",
-        404: "no such model",
-        408: "the body came too slowly",
-        413: "over a limit",
-        415: "not plain JSON",
-        429: "too much is queued; see Retry-After",
-        500: "the model failed",
-        503: "starting or stopping",
-        504: "not ready before the deadline",
-    },
-)
-PREDICT["openapi_extra"] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": REQUEST}}}
-}
+METRICS: Final = route("Metrics for Prometheus", TEXT)
+METRICS["responses"][200] = {"description": "Success", "content": {"text/plain": {"schema": TEXT}}}
+PREDICT: Final = route("Predict with uncertainty", ANSWER, REFUSALS)
+PREDICT["openapi_extra"] = json_body(REQUEST)

@@ -1,38 +1,20 @@
 """The routes, a few lines each: what they do is done in other rooms."""
 
-import asyncio
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 from fastapi import APIRouter, Request, Response
 
-from mcdrop_service import facts as plain
-from mcdrop_service.encoding import encode_answer, encode_document
-from mcdrop_service.parsing import RequestLimits, parse_prediction
-from mcdrop_service.settings import Settings
+from mcdrop_service.encoding import encode_document
+from mcdrop_service.telemetry import METRICS_TYPE, Gauges
 from mcdrop_service.web import openapi
 from mcdrop_service.web.answers import json_response
-from mcdrop_service.web.body import check_media_type, read_body
-from mcdrop_service.web.disconnect import while_connected
+from mcdrop_service.web.asking import ask, service_of
+from mcdrop_service.web.body import check_media_type
 from mcdrop_service.web.docs_page import docs_page
-from mcdrop_service.web.lifecycle import Phase
 from mcdrop_service.web.metadata import model_document
-from mcdrop_service.web.service import Service
+from mcdrop_service.web.plain import PlainForm
 
 __all__ = ["router"]
 
-T = TypeVar("T")
-
-# Above this, parsing and encoding leave the event loop free by going to a thread.
-LARGE = 100_000
-
 router = APIRouter()
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
 
 
 @router.get("/healthz", **openapi.HEALTH)
@@ -44,56 +26,41 @@ async def healthz() -> Response:
 @router.get("/readyz", **openapi.READY)
 async def readyz(request: Request) -> Response:
     """Whether every model has answered a warm-up, and the process is not stopping: 200 or 503."""
-    service = _service(request)
-    phase = service.lifecycle.phase
-    ready = phase is Phase.SERVING and service.engine.ready
-    return json_response(encode_document({"ready": ready, "state": phase.value}), 200 if ready else 503)
+    service = service_of(request)
+    document = {"ready": service.ready, "state": service.lifecycle.phase.value}
+    return json_response(encode_document(document), 200 if service.ready else 503)
 
 
 @router.get("/v1/models", **openapi.MODELS)
 async def models(request: Request) -> Response:
     """The names of all models."""
-    return json_response(encode_document({"models": list(_service(request).engine.names)}))
+    return json_response(encode_document({"models": list(service_of(request).engine.names)}))
 
 
 @router.get("/v1/models/{name}", **openapi.MODEL)
 async def model(name: str, request: Request) -> Response:
     """What a model takes and gives, its classes, its sampling defaults and its fingerprint."""
-    service = _service(request)
+    service = service_of(request)
     return json_response(encode_document(model_document(service.engine.facts(name), service.settings)))
 
 
 @router.post("/v1/models/{name}/predict", **openapi.PREDICT)
 async def predict(name: str, request: Request) -> Response:
     """A predictive distribution for each row: mean, spread, and where the uncertainty comes from."""
-    service = _service(request)
-    facts = service.engine.facts(name)
+    served = service_of(request).engine.find(name)
     check_media_type(request.headers)
-    deadline_s = time.monotonic() + service.settings.request_timeout_ms / 1000
-    with service.memory.account() as account:
-        body = await read_body(request.headers, request.receive, service.settings, account)
-        return json_response(
-            await while_connected(request.receive, _answer(service, facts, body, deadline_s))
-        )
+    return await ask(request, served, PlainForm())
+
+
+@router.get("/metrics", **openapi.METRICS)
+async def metrics(request: Request) -> Response:
+    """What Prometheus scrapes: traffic, times, the queue, and histograms of the uncertainties."""
+    service = service_of(request)
+    gauges = Gauges(service.engine.waiting_units, service.engine.served)
+    return Response(service.metrics.text(gauges), media_type=METRICS_TYPE)
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
     """This page: made from the OpenAPI document, without a script and without the internet."""
     return docs_page(request.app.openapi())
-
-
-async def _answer(service: Service, facts: plain.ModelFacts, body: bytes, deadline_s: float) -> bytes:
-    """Parse, run and encode."""
-    asked = await _aside(len(body), parse_prediction, body, facts, _limits(service.settings))
-    answer = await service.engine.predict(facts, asked, deadline_s)
-    return await _aside(sum(array.size for array in answer.outputs.values()), encode_answer, answer)
-
-
-def _limits(settings: Settings) -> RequestLimits:
-    return RequestLimits(settings.max_n_samples, settings.max_request_units, settings.max_quantiles)
-
-
-async def _aside(size: int, function: Callable[..., T], *args: Any) -> T:
-    """Call a function in a thread when the work is large, else here: a hop costs more than small work."""
-    return await asyncio.to_thread(function, *args) if size > LARGE else function(*args)

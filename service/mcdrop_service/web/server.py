@@ -2,24 +2,30 @@
 
 First SIGTERM: `/readyz` turns to 503 at once, the port stays open for `drain_delay_ms` so that load balancers
 notice, then it closes, what runs is finished, and the process exits 0. SIGINT is the same without the delay.
-A second signal ends the process at once.
+A second signal ends the process at once. SIGHUP loads the models anew.
 """
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.lifecycle import Lifecycle, Phase
+from mcdrop_service.web.lifecycle import Phase
 from mcdrop_service.web.protocol import guarded_protocol
+from mcdrop_service.web.service import Service
 
-__all__ = ["listening_socket", "serve_until_stopped", "url_of"]
+__all__ = ["Door", "listening_socket", "serve_until_stopped", "url_of"]
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -59,43 +65,91 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+@dataclass(frozen=True)
+class Door:
+    """An application, and the socket on which it is asked.
+
+    Attributes:
+        app: The application.
+        listener: Bound.
+    """
+
+    app: ASGIApp
+    listener: socket.socket
+
+
 def serve_until_stopped(
-    app: ASGIApp, *, lifecycle: Lifecycle, settings: Settings, listener: socket.socket
+    app: ASGIApp, *, service: Service, listener: socket.socket, management: Door | None = None
 ) -> str | None:
     """Serve on a socket until a signal ends it.
 
     Args:
         app: The application.
-        lifecycle: Shared with the application.
-        settings: Timeouts.
+        service: Shared with the application.
         listener: A bound socket.
+        management: The management port, if there is one.
 
     Returns:
         None after an orderly stop, else why nothing could be served.
     """
-    config = uvicorn.Config(
+    side = None if management is None else _SideServer(management, service.settings)
+    _DrainingServer(_config(app, service.settings, lifespan="on"), service, side).run(sockets=[listener])
+    return service.lifecycle.failure
+
+
+def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=guarded_protocol(settings),
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         loop="asyncio",
         access_log=False,
         server_header=False,
+        log_config=None,
         log_level="warning",
         timeout_keep_alive=-(-settings.keep_alive_ms // 1000),
         timeout_graceful_shutdown=-(-settings.drain_timeout_ms // 1000),
     )
-    _DrainingServer(config, lifecycle, settings.drain_delay_ms / 1000).run(sockets=[listener])
-    return lifecycle.failure
+
+
+class _SideServer(uvicorn.Server):
+    """The server of another port in the same process; signals are the main one's."""
+
+    def __init__(self, door: Door, settings: Settings) -> None:
+        super().__init__(_config(door.app, settings, lifespan="off"))
+        self._listener = door.listener
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def serve_here(self) -> None:
+        """Serve until `should_exit`."""
+        await self.serve([self._listener])
 
 
 class _DrainingServer(uvicorn.Server):
     """uvicorn's server, with its answer to signals replaced."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_delay_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, side: _SideServer | None) -> None:
         super().__init__(config)
-        self._lifecycle = lifecycle
-        self._drain_delay_s = drain_delay_s
+        self._service = service
+        self._lifecycle = service.lifecycle
+        self._drain_delay_s = service.settings.drain_delay_ms / 1000
+        self._side = side
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._refresh)
+        if self._side is not None:
+            self._begin(self._side.serve_here())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._side is not None:
+            self._side.should_exit = True
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
@@ -111,6 +165,16 @@ class _DrainingServer(uvicorn.Server):
 
     def _close(self) -> None:
         self.should_exit = True
+
+    def _refresh(self) -> None:
+        """SIGHUP: what is served becomes what the repository holds."""
+        if self._service.reloader is not None and self._service.serving:
+            self._begin(self._service.reloader.refresh())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
 
 
 def _exit_now(code: int) -> None:

@@ -1,13 +1,15 @@
 """What the routes work with: made once, passed in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mcdrop_service.execution import Engine, Servable
+from mcdrop_service.execution import Engine, Reloader, Repository, Servable
+from mcdrop_service.facts import ModelFacts
 from mcdrop_service.scheduler import QueueLimits
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.lifecycle import Lifecycle
+from mcdrop_service.telemetry import Metrics, Statistics
+from mcdrop_service.web.lifecycle import Lifecycle, Phase
 from mcdrop_service.web.memory import MemoryBudget
 
 __all__ = ["Service"]
@@ -22,24 +24,69 @@ class Service:
         settings: Limits.
         lifecycle: Whether the process is starting, serving or draining.
         memory: What the bodies of all requests take.
+        metrics: For Prometheus.
+        statistics: For clients of the Open Inference Protocol.
+        keys: Hashes of the API keys; without any, everyone may ask.
+        reloader: Loads models while the service runs; None if they came from no repository.
     """
 
     engine: Engine
     settings: Settings
     lifecycle: Lifecycle
     memory: MemoryBudget
+    metrics: Metrics
+    statistics: Statistics
+    keys: tuple[bytes, ...] = ()
+    reloader: Reloader | None = None
 
     @classmethod
-    def of(cls, models: Mapping[str, Servable], settings: Settings) -> Self:
+    def of(
+        cls,
+        models: Mapping[str, Sequence[Servable]],
+        settings: Settings,
+        *,
+        repository: Repository | None = None,
+        keys: tuple[bytes, ...] = (),
+    ) -> Self:
         """A service that was not started yet.
 
         Args:
-            models: What to serve, by name.
+            models: What to serve: the versions of each model, by its name.
             settings: Limits.
+            repository: Where the models came from, if they can be loaded again.
+            keys: Hashes of the API keys.
 
         Returns:
             The service.
         """
+        metrics, statistics = Metrics(), Statistics()
+
+        def on_batch(facts: ModelFacts, units: int, capacity: int, seconds: float) -> None:
+            metrics.batch_ended(facts.name, facts.version, units / capacity)
+            statistics.batch_ended(facts.name, facts.version, units, seconds)
+
+        def on_load(name: str, well: bool) -> None:  # noqa: FBT001  a callback's
+            metrics.loaded(name, well=well)
+
         limits = QueueLimits(settings.max_queue_units, settings.max_queue_bytes)
-        memory = MemoryBudget(settings.max_body_bytes_in_flight)
-        return cls(Engine(models, limits), settings, Lifecycle(), memory)
+        engine = Engine(models, limits, on_batch, bitwise=settings.batch_invariance == "bitwise")
+        return cls(
+            engine=engine,
+            settings=settings,
+            lifecycle=Lifecycle(),
+            memory=MemoryBudget(settings.max_body_bytes_in_flight),
+            metrics=metrics,
+            statistics=statistics,
+            keys=keys,
+            reloader=None if repository is None else Reloader(engine, repository, on_load),
+        )
+
+    @property
+    def serving(self) -> bool:
+        """Whether the process has started and is not stopping."""
+        return self.lifecycle.phase is Phase.SERVING
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is serving, and has a model that answers."""
+        return self.serving and self.engine.ready

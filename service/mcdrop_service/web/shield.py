@@ -1,13 +1,13 @@
 """The outermost middleware: no failure leaves the service as anything but `{"error": ...}`."""
 
 import logging
-import secrets
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcdrop_service.errors import ServiceError
 from mcdrop_service.web.answers import refusal
+from mcdrop_service.web.watch import notes_of
 
 __all__ = ["Shield"]
 
@@ -41,10 +41,9 @@ class Shield:
         except Exception:
             if started or scope["type"] != "http":
                 raise
-            await _apology()(scope, receive, send)
+            await _apology(notes_of(scope).request_id)(scope, receive, send)
 
 
-def _apology() -> ASGIApp:
-    name = secrets.token_hex(8)
+def _apology(name: str) -> ASGIApp:
     logger.exception("unforeseen failure %s", name)
     return refusal(ServiceError(f"internal error; the service's log has it under {name}"))

@@ -110,8 +110,17 @@ def test_the_documentation_is_one_page_that_asks_nothing_of_the_network(server: 
 
 def test_the_openapi_document_names_every_route_and_no_status_beside(server: Server) -> None:
     paths = get(server, "/openapi.json").document["paths"]
+    versioned = {f"/v2/models/{{name}}{version}" for version in ("", "/versions/{version}")}
     assert set(paths) == {
+        *(f"{place}{page}" for place in versioned for page in ("", "/infer", "/ready", "/stats")),
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models",
+        "/v2/models/stats",
+        "/v2/repository/index",
         "/healthz",
+        "/metrics",
         "/readyz",
         "/v1/models",
         "/v1/models/{name}",

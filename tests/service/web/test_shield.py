@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from mcdrop_service.telemetry import Notes
 from mcdrop_service.web.shield import Shield
+from mcdrop_service.web.watch import KEY
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -26,7 +28,8 @@ def sent(error: Exception, *, after_start: bool = False) -> list[Any]:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    asyncio.run(Shield(app)({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send))
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], KEY: Notes("0af7")}
+    asyncio.run(Shield(app)(scope, receive, send))
     return messages
 
 
@@ -35,7 +38,7 @@ def test_an_unforeseen_failure_is_an_id_outside_and_a_traceback_in_the_log(
 ) -> None:
     start, body = sent(RuntimeError("secret of /etc/mcdrop"))
     message = json.loads(body["body"])["error"]
-    found = re.fullmatch("internal error; the service's log has it under ([0-9a-f]{16})", message)
+    found = re.fullmatch("internal error; the service's log has it under (0af7)", message)
     assert start["status"] == 500
     assert found is not None
     assert found[1] in caplog.text

@@ -1,0 +1,93 @@
+"""Loading models while the service runs: load, probe, exchange, drain. What fails changes nothing."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from mcdrop_service.errors import BadRequestError, NotFoundError, shown
+from mcdrop_service.execution.engine import Engine
+from mcdrop_service.execution.repository import Repository
+
+__all__ = ["Reloader"]
+
+logger = logging.getLogger("mcdrop_service")
+
+
+class Reloader:
+    """One change at a time; requests are answered all the while.
+
+    Files are read and models are probed in the thread that owns torch, between two batches: building a model
+    uses the global generator, which must not move while another one is traced.
+
+    Args:
+        engine: Serves the models.
+        repository: Where they are.
+        on_load: Told of every attempt: the name, and whether it went well.
+    """
+
+    def __init__(self, engine: Engine, repository: Repository, on_load: Callable[[str, bool], None]) -> None:
+        self._engine = engine
+        self._repository = repository
+        self._on_load = on_load
+        self._lock = asyncio.Lock()
+
+    async def load(self, name: str) -> None:
+        """Read all versions of a model anew, and serve them in the place of the old ones.
+
+        Args:
+            name: Of a model in the repository.
+
+        Raises:
+            NotFoundError: If there is none of that name.
+            BadRequestError: If it cannot be served; what was served before still is.
+        """
+        async with self._lock:
+            if name not in await asyncio.to_thread(self._repository.wanted):
+                raise NotFoundError(f"the repository has no model {shown(name)}")
+            await self._load(name)
+
+    async def unload(self, name: str) -> None:
+        """Serve a model no longer; what it was asked before is still answered.
+
+        Args:
+            name: Of a model that is served.
+
+        Raises:
+            NotFoundError: If it is not.
+        """
+        async with self._lock:
+            self._engine.versions(name)
+            await self._engine.exchange(name, ())
+            logger.info("unloaded %s", name)
+
+    async def refresh(self) -> None:
+        """Serve what the repository holds: load every model anew, unload those that are gone."""
+        async with self._lock:
+            wanted = await asyncio.to_thread(self._repository.wanted)
+            for name in wanted:
+                try:
+                    await self._load(name)
+                except BadRequestError:
+                    continue
+            for name in set(self._engine.names) - set(wanted):
+                await self._engine.exchange(name, ())
+                logger.info("unloaded %s: the repository has it no longer", name)
+
+    async def unserved(self) -> list[str]:
+        """Models of the repository that are not served."""
+        wanted = await asyncio.to_thread(self._repository.wanted)
+        return sorted(set(wanted) - set(self._engine.names))
+
+    async def _load(self, name: str) -> None:
+        try:
+            models = await self._engine.aside(partial(self._repository.load, name))
+            await self._engine.exchange(name, models)
+        except Exception as error:
+            logger.exception("%s could not be loaded; what was served before still is", name)
+            self._on_load(name, False)  # noqa: FBT003
+            raise BadRequestError(
+                f"the model {name} could not be loaded; the service's log says why"
+            ) from error
+        self._on_load(name, True)  # noqa: FBT003
+        logger.info("loaded %s", name, extra={"fields": {"versions": self._engine.versions(name)}})

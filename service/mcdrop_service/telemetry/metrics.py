@@ -1,0 +1,148 @@
+"""Metrics in Prometheus' form. Labels are names and versions of models and short fixed words, never ids."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from mcdrop_service.facts import Array, ModelFacts
+from mcdrop_service.telemetry.distributions import Distributions
+from mcdrop_service.telemetry.notes import Notes
+
+__all__ = ["METRICS_TYPE", "Gauges", "Metrics"]
+
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SHARES: Final = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
+MODEL: Final = ("model", "version")
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+CLIENT_GONE: Final = 499
+REASONS: Final[Mapping[int, str]] = {413: "too_large", 429: "memory"}
+"""Of what was turned away before it reached the queue."""
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """What is read when someone asks.
+
+    Attributes:
+        queue_units: Units that wait.
+        models: What is served.
+    """
+
+    queue_units: int
+    models: Sequence[ModelFacts]
+
+
+class Metrics:
+    """All metrics of a process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = self._counter("requests", "Requests that ended, by status", (*MODEL, "code"))
+        self._rejected = self._counter("requests_rejected", "Requests that were turned away", ("reason",))
+        self._cancelled = self._counter("requests_cancelled", "Clients that went away", ("stage",))
+        self._loads = self._counter("model_loads", "Attempts to load a model", ("model", "result"))
+        self._rows = self._counter("rows", "Rows that were answered", MODEL)
+        self._samples = self._counter("samples", "Samples that were answered: rows times passes", MODEL)
+        self._blocks = self._counter("blocks", "Batches that were computed", MODEL)
+        self._total_s = self._histogram("request_seconds", "From arrival to the end of the answer", MODEL)
+        self._queue_s = self._histogram("queue_seconds", "From the parsed request to its first work", MODEL)
+        self._compute_s = self._histogram("compute_seconds", "From the first work to the answer", MODEL)
+        self._parse_s = self._histogram("parse_seconds", "Reading the body into arrays", MODEL)
+        self._fill = self._histogram("block_fill_ratio", "Share of a batch that was used", MODEL, SHARES)
+        self._inflight = self._gauge("inflight_requests", "Requests that are being answered", ())
+        self._waiting = self._gauge("queue_units", "Units (a row times 16 samples) that wait", ())
+        self._ready = self._gauge("model_ready", "1 for every version that answers", MODEL)
+        self._info = self._gauge("model_info", "What a model is", (*MODEL, "digest", "fingerprint"))
+        self._distributions = Distributions()
+        self._registry.register(self._distributions)
+
+    def arrived(self) -> None:
+        """A request arrived."""
+        self._inflight.inc()
+
+    def ended(self, notes: Notes, status: int, seconds: float) -> None:
+        """A request ended.
+
+        Args:
+            notes: Of it.
+            status: HTTP status; 499 if the client went away.
+            seconds: From arrival to the end.
+        """
+        self._inflight.dec()
+        self._requests.labels(notes.model, notes.version, status).inc()
+        reason = notes.rejected or (REASONS.get(status) if notes.model else None)
+        if reason:
+            self._rejected.labels(reason).inc()
+        if status == CLIENT_GONE:
+            self._cancelled.labels("running" if notes.started_s else "queued").inc()
+        if notes.model:
+            self._observe(notes, seconds)
+
+    def _observe(self, notes: Notes, seconds: float) -> None:
+        label = (notes.model, notes.version)
+        self._total_s.labels(*label).observe(seconds)
+        if notes.parsed_s:
+            self._parse_s.labels(*label).observe(notes.parsing_s)
+        if notes.started_s:
+            self._queue_s.labels(*label).observe(notes.queued_s)
+        if notes.answered_s:
+            self._compute_s.labels(*label).observe(notes.computing_s)
+            self._rows.labels(*label).inc(notes.rows)
+            self._samples.labels(*label).inc(notes.rows * notes.n_samples)
+
+    def batch_ended(self, model: str, version: str, share: float) -> None:
+        """A batch was computed.
+
+        Args:
+            model: Name.
+            version: Of it.
+            share: How much of it was used, from 0 to 1.
+        """
+        self._blocks.labels(model, version).inc()
+        self._fill.labels(model, version).observe(share)
+
+    def predicted(self, facts: ModelFacts, outputs: Mapping[str, Array]) -> None:
+        """Take the uncertainties of an answer in.
+
+        Args:
+            facts: The model that answered.
+            outputs: What it answered.
+        """
+        self._distributions.take(facts.name, facts.version, outputs)
+
+    def loaded(self, model: str, *, well: bool) -> None:
+        """A model was loaded, or could not be.
+
+        Args:
+            model: A name that the repository has.
+            well: Whether it is served now.
+        """
+        self._loads.labels(model, "success" if well else "failure").inc()
+
+    def text(self, gauges: Gauges) -> bytes:
+        """All metrics in Prometheus' text format, whose type is `METRICS_TYPE`.
+
+        Args:
+            gauges: The state of the moment.
+        """
+        self._waiting.set(gauges.queue_units)
+        self._ready.clear()
+        self._info.clear()
+        for facts in gauges.models:
+            self._ready.labels(facts.name, facts.version).set(1)
+            self._info.labels(facts.name, facts.version, facts.digest, facts.fingerprint).set(1)
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, about: str, labels: Sequence[str]) -> Counter:
+        return Counter(f"mcdrop_{name}", about, labels, registry=self._registry)
+
+    def _gauge(self, name: str, about: str, labels: Sequence[str]) -> Gauge:
+        return Gauge(f"mcdrop_{name}", about, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, about: str, labels: Sequence[str], buckets: Sequence[float] = SECONDS
+    ) -> Histogram:
+        return Histogram(f"mcdrop_{name}", about, labels, registry=self._registry, buckets=buckets)

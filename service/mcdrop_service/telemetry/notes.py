@@ -1,0 +1,48 @@
+"""What is noted of one request on its way through the rooms; read at its end for the log and the metrics."""
+
+from dataclasses import dataclass
+
+__all__ = ["Notes"]
+
+
+@dataclass(slots=True)
+class Notes:
+    """Each room writes what it knows. Points in time are `time.monotonic` seconds; 0 means not reached.
+
+    Attributes:
+        request_id: 32 hexadecimal digits, in the log and in the answer's headers.
+        arrived_s: When the head had arrived.
+        model: Name of the model, once it is known to exist; else empty.
+        version: Its version.
+        rows: N.
+        n_samples: S.
+        parsed_s: When the request was understood.
+        parsing_s: How long that took, without waiting for the body.
+        started_s: When its first unit of work began.
+        computed_s: When its last unit was done.
+        answered_s: When its answer was made.
+        rejected: Why it was turned away; else empty.
+    """
+
+    request_id: str = ""
+    arrived_s: float = 0.0
+    model: str = ""
+    version: str = ""
+    rows: int = 0
+    n_samples: int = 0
+    parsed_s: float = 0.0
+    parsing_s: float = 0.0
+    started_s: float = 0.0
+    computed_s: float = 0.0
+    answered_s: float = 0.0
+    rejected: str = ""
+
+    @property
+    def queued_s(self) -> float:
+        """How long it waited for its first unit of work; 0 if none began."""
+        return max(self.started_s - self.parsed_s, 0.0) if self.started_s else 0.0
+
+    @property
+    def computing_s(self) -> float:
+        """From the first unit of work to the answer; 0 if there is none."""
+        return max(self.answered_s - self.started_s, 0.0) if self.answered_s else 0.0

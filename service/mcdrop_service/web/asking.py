@@ -1,0 +1,108 @@
+"""The way of every prediction through the rooms: body, parsing, execution, encoding."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mcdrop_service.execution import Served
+from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
+from mcdrop_service.parsing import RequestLimits
+from mcdrop_service.settings import Settings
+from mcdrop_service.web.body import read_body
+from mcdrop_service.web.disconnect import while_connected
+from mcdrop_service.web.memory import Account
+from mcdrop_service.web.service import Service
+from mcdrop_service.web.watch import notes_of
+
+__all__ = ["Form", "aside", "ask", "service_of"]
+
+T = TypeVar("T")
+
+# Above this, parsing and encoding leave the event loop free by going to a thread.
+LARGE = 100_000
+
+
+class Form(Protocol):
+    """A form of requests and answers: the plain one, or that of the Open Inference Protocol."""
+
+    def unpack(self, body: bytes, max_bytes: int) -> bytes:
+        """The body without its compression."""
+        ...
+
+    def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
+        """The request that a body holds."""
+        ...
+
+    def encode(self, answer: PredictionAnswer, asked: InferenceRequest) -> Response:
+        """The answer."""
+        ...
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to.
+
+    Args:
+        request: Any.
+    """
+    service: Service = request.app.state.service
+    return service
+
+
+async def ask(request: Request, served: Served, form: Form) -> Response:
+    """Read, understand, predict and answer.
+
+    Args:
+        request: Its body was not read yet.
+        served: The model that was asked.
+        form: Of body and answer.
+
+    Returns:
+        The answer.
+
+    Raises:
+        ServiceError: If it is refused.
+        ClientDisconnect: If the client goes away.
+    """
+    service, notes = service_of(request), notes_of(request.scope)
+    notes.model, notes.version = served.facts.name, served.facts.version
+    with service.memory.account() as account:
+        body = await read_body(request.headers, request.receive, service.settings, account)
+        work = _answer(request, served, form, body, account)
+        return await while_connected(request.receive, work)
+
+
+async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
+    service, notes = service_of(request), notes_of(request.scope)
+    settings, began_s = service.settings, time.monotonic()
+    plain = await aside(len(body), form.unpack, body, settings.max_body_bytes)
+    account.take(max(len(plain) - len(body), 0))
+    asked = await aside(len(plain), form.parse, plain, served.facts, _limits(settings))
+    notes.parsed_s = time.monotonic()
+    notes.parsing_s = notes.parsed_s - began_s
+    notes.rows, notes.n_samples = asked.prediction.rows, asked.prediction.n_samples
+    patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
+    answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
+    service.metrics.predicted(served.facts, answer.outputs)
+    return await aside(sum(array.size for array in answer.outputs.values()), form.encode, answer, asked)
+
+
+def _limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(settings.max_n_samples, settings.max_request_units, settings.max_quantiles)
+
+
+async def aside(size: int, function: Callable[..., T], *args: Any) -> T:
+    """Call a function in a thread when the work is large, else here: a hop costs more than small work.
+
+    Args:
+        size: Bytes or numbers that it works on.
+        function: Called once.
+        *args: For it.
+
+    Returns:
+        What it returns.
+    """
+    return await asyncio.to_thread(function, *args) if size > LARGE else function(*args)

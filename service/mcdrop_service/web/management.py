@@ -1,0 +1,80 @@
+"""The management port: loading and unloading models, for those who have its token."""
+
+from collections.abc import Collection
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from mcdrop_service.encoding import encode_document
+from mcdrop_service.errors import BadRequestError, NotReadyError, ServiceError
+from mcdrop_service.execution import Reloader
+from mcdrop_service.web.answers import json_response, refused_by_router, refused_by_service
+from mcdrop_service.web.asking import service_of
+from mcdrop_service.web.keys import Gate
+from mcdrop_service.web.metadata import repository_index
+from mcdrop_service.web.repository_body import only_ready, small_object
+from mcdrop_service.web.service import Service
+from mcdrop_service.web.shield import Shield
+from mcdrop_service.web.watch import Watch
+
+__all__ = ["create_management_app"]
+
+router = APIRouter()
+
+
+def create_management_app(service: Service, token: Collection[bytes]) -> FastAPI:
+    """The management port as an ASGI application.
+
+    Args:
+        service: Its models are managed.
+        token: Hash of the only token.
+
+    Returns:
+        The application; nothing in it is open.
+    """
+    app = FastAPI(
+        title="mcdrop management",
+        openapi_url=None,
+        redirect_slashes=False,
+        exception_handlers={ServiceError: refused_by_service, HTTPException: refused_by_router},
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_middleware(Gate, keys=token, open_paths=())
+    app.add_middleware(Shield)
+    app.add_middleware(Watch, service=service)
+    return app
+
+
+@router.post("/v2/repository/index")
+async def index(request: Request) -> Response:
+    """Every version of every model, and whether it is ready."""
+    document = await repository_index(service_of(request), only_ready=await only_ready(request))
+    return json_response(encode_document(document))
+
+
+@router.post("/v2/repository/models/{name}/load")
+async def load(name: str, request: Request) -> Response:
+    """Read a model anew; the old one serves until the new one has answered its warm-up."""
+    await (await _reloader(request)).load(name)
+    return json_response(b"{}")
+
+
+@router.post("/v2/repository/models/{name}/unload")
+async def unload(name: str, request: Request) -> Response:
+    """Serve a model no longer."""
+    await (await _reloader(request)).unload(name)
+    return json_response(b"{}")
+
+
+async def _reloader(request: Request) -> Reloader:
+    """Of a service that has one and is serving; the body may hold no parameters that change a model."""
+    parameters = (await small_object(request)).get("parameters") or {}
+    if not isinstance(parameters, dict) or set(parameters) - {"unload_dependents"}:
+        raise BadRequestError("no parameters are taken: a model is what its checkpoint says")
+    service = service_of(request)
+    if service.reloader is None or not service.serving:
+        raise NotReadyError(
+            "models can be loaded once the service is ready, and until it stops", retry_after_s=1
+        )
+    return service.reloader

@@ -1,0 +1,65 @@
+"""Settings: which of flag, environment and file wins, and what is printed of them."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from mcdrop_service.settings import Settings, as_toml, read_settings
+from pydantic import ValidationError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mcdrop.toml"
+    path.write_text('port = 1\nhost = "file"\nmax_quantiles = 1\ncors_origins = ["https://a", "https://b"]\n')
+    return path
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCDROP_PORT", "2")
+    monkeypatch.setenv("MCDROP_HOST", "environment")
+    settings = read_settings({"port": "3", "host": None}, file)
+    assert (settings.port, settings.host, settings.max_quantiles) == (3, "environment", 1)
+    assert settings.cors_origins == ("https://a", "https://b")
+    assert settings.max_n_samples == Settings().max_n_samples
+
+
+def test_origins_come_with_commas_between_from_flag_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCDROP_CORS_ORIGINS", "https://a, https://b")
+    assert read_settings({}).cors_origins == ("https://a", "https://b")
+    assert read_settings({"cors_origins": "https://c"}).cors_origins == ("https://c",)
+
+
+def test_what_is_printed_is_a_file_that_gives_the_same_settings(file: Path, tmp_path: Path) -> None:
+    settings = read_settings({"api_keys_file": "/keys"}, file)
+    printed = tmp_path / "printed.toml"
+    printed.write_text(as_toml(settings))
+    assert read_settings({}, printed) == settings
+    assert "# management_port = " in printed.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "came"),
+    [
+        ("prot = 1", "prot"),
+        ("port = 70000", "less than or equal to 65535"),
+        ('log_level = "loud"', "'debug', 'info', 'warning' or 'error'"),
+        ("management_port = 1", "management_port needs management_token_file"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_by_name(tmp_path: Path, text: str, came: str) -> None:
+    (tmp_path / "wrong.toml").write_text(text)
+    with pytest.raises(ValidationError, match=came):
+        read_settings({}, tmp_path / "wrong.toml")
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("port: 1")
+    with pytest.raises(tomllib.TOMLDecodeError):
+        read_settings({}, tmp_path / "wrong.toml")
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())

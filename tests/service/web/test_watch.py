@@ -1,0 +1,156 @@
+"""What an operator sees of each request: metrics, a line in the log, and an id that joins them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service.models import FAKE_SERVER
+from tests.support.wire import PATIENCE_S, Server, connected, get, post, running
+
+PREDICT = "/v1/models/toy/predict"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def samples(server: Server) -> dict[tuple[str, ...], float]:
+    """Every sample of `/metrics`, by its name and the values of its labels in order of their names."""
+    answer = get(server, "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+def changes(
+    before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], float]
+) -> dict[tuple[str, ...], float]:
+    return {key: value - before.get(key, 0) for key, value in after.items()}
+
+
+def test_an_answer_is_counted_with_its_rows_samples_and_times(server: Server) -> None:
+    before = samples(server)
+    post(server, PREDICT, {"inputs": [[1, 2, 3], [4, 5, 6]], "n_samples": 32})
+    counted = changes(before, samples(server))
+    assert counted["mcdrop_requests_total", "200", "toy", "1"] == 1
+    assert counted["mcdrop_rows_total", "toy", "1"] == 2
+    assert counted["mcdrop_samples_total", "toy", "1"] == 64
+    assert counted["mcdrop_blocks_total", "toy", "1"] == 1
+    assert counted["mcdrop_block_fill_ratio_sum", "toy", "1"] == 1
+    for name in ("request", "queue", "compute", "parse"):
+        assert counted[f"mcdrop_{name}_seconds_count", "toy", "1"] == 1
+    assert counted["mcdrop_predictive_std_count", "toy", "1"] == 6
+    assert counted["mcdrop_predictive_std_sum", "toy", "1"] == 42
+
+
+def test_the_state_of_the_moment_is_told(server: Server) -> None:
+    found = samples(server)
+    assert found["mcdrop_model_ready", "toy", "1"] == 1
+    assert found["mcdrop_model_info", "sha256:00", "0123456789abcdef", "toy", "1"] == 1
+    assert found["mcdrop_queue_units",] == 0
+    assert found["mcdrop_inflight_requests",] == 1
+
+
+def test_what_is_turned_away_is_counted_by_reason(server: Server) -> None:
+    before = samples(server)
+    assert post(server, PREDICT, {"inputs": [[1, 2, 3]] * 60}).status == 413
+    assert post(server, PREDICT, {"inputs": []}).status == 400
+    assert get(server, "/v1/models/none").status == 404
+    counted = changes(before, samples(server))
+    assert counted["mcdrop_requests_rejected_total", "too_large"] == 1
+    assert counted["mcdrop_requests_total", "400", "toy", "1"] == 1
+    assert counted["mcdrop_requests_total", "404", "", ""] == 1
+
+
+def test_a_client_that_goes_away_is_counted_and_not_as_an_error(server: Server) -> None:
+    before = samples(server)
+    body = b'{"inputs": [[668, 300, 0]], "n_samples": 16, "outputs": ["mean"]}'
+    with connected(server) as connection:
+        connection.sendall(
+            b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s"
+            % (PREDICT.encode(), len(body), body)
+        )
+        while changes(before, samples(server))["mcdrop_inflight_requests",] != 1:
+            pass
+    key = ("mcdrop_requests_total", "499", "toy", "1")
+    while changes(before, samples(server)).get(key) != 1:
+        pass
+    counted = changes(before, samples(server))
+    assert (
+        sum(counted.get(("mcdrop_requests_cancelled_total", stage), 0) for stage in ("queued", "running"))
+        == 1
+    )
+
+
+def test_a_full_queue_is_counted_while_health_still_answers() -> None:
+    with running(FAKE_SERVER, MCDROP_MAX_QUEUE_UNITS="1") as server:
+        assert post(server, PREDICT, {"inputs": [[1, 2, 3]] * 2}).status == 429
+        assert get(server, "/healthz").status == 200
+        assert samples(server)["mcdrop_requests_rejected_total", "queue_full"] == 1
+
+
+def test_every_answer_has_an_id(server: Server) -> None:
+    ids = {get(server, "/healthz").headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+
+
+def test_the_id_is_that_of_the_trace_that_a_request_belongs_to(server: Server) -> None:
+    answer = get(server, "/none", traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+    assert (answer.status, answer.headers["x-request-id"]) == (404, TRACE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "00",
+        f"ff-{TRACE}-b7ad6b7169203331-01",
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE.upper()}-b7ad6b7169203331-01",
+        f"00-{TRACE}x-b7ad6b7169203331-01",
+    ],
+)
+def test_a_trace_that_is_none_is_passed_over(server: Server, value: str) -> None:
+    assert get(server, "/healthz", traceparent=value).headers["x-request-id"] != TRACE
+
+
+def test_the_log_has_a_line_of_json_for_each_request_and_for_its_failure(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file, running((*FAKE_SERVER, "logging"), file) as server:
+        post(server, PREDICT, {"inputs": [[1, 2, 3]]}, traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+        failed = post(server, PREDICT, {"inputs": [[666, 0, 0]]}).headers["x-request-id"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (answered,) = [line for line in lines if line.get("request_id") == TRACE]
+    assert {
+        name: answered[name] for name in ("level", "status", "model", "version", "rows", "n_samples")
+    } == {
+        "level": "info",
+        "status": 200,
+        "model": "toy",
+        "version": "1",
+        "rows": 1,
+        "n_samples": 32,
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answered["time"])
+    assert any(failed in line["message"] for line in lines)
+    assert any("secret" in line.get("exception", "") for line in lines)
+
+
+def test_a_log_that_cannot_be_written_fails_no_request() -> None:
+    with Path("/dev/full").open("w") as full, running((*FAKE_SERVER, "logging"), full) as server:
+        assert post(server, PREDICT, {"inputs": [[1, 2, 3]]}).status == 200
+        assert post(server, PREDICT, {"inputs": [[666, 0, 0]]}).status == 500
+
+
+def test_a_server_that_does_not_log_is_silent() -> None:
+    with running((*FAKE_SERVER, "logging"), subprocess.PIPE, MCDROP_LOG_LEVEL="error") as server:
+        get(server, "/healthz")
+        server.process.terminate()
+        assert server.process.stderr is not None
+        assert server.process.stderr.read() == ""
+        server.process.wait(PATIENCE_S)
