@@ -1,0 +1,146 @@
+"""A trial: the losses of held-out rows with some rates.
+
+Every candidate is sampled with the same masks: a mask is a function of seed, site and element, and an element
+that is dropped at one rate is dropped at every higher one. So differences between candidates are those of the
+rates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from torch import Tensor
+
+from mcdrop.calibration.noise_precision import fit_noise_precision
+from mcdrop.errors import OptionError, ShapeError
+from mcdrop.mcdropout import MCDropout
+from mcdrop.metrics.classification import binary_negative_log_likelihood, negative_log_likelihood
+from mcdrop.metrics.crps import crps_mixture
+from mcdrop.metrics.regression import mixture_negative_log_likelihood
+from mcdrop.predictive import Predictive
+from mcdrop.rates import rates_of, with_rates
+
+__all__ = ["Result", "Trial", "members"]
+
+_INJECTED: Final = ("injected_before", "injected_after", "injected_dropout")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What some rates give.
+
+    Attributes:
+        rates: By group; empty for those that the model had.
+        losses: (N,) less is better.
+        tau: The noise precision that was fitted, for a regression.
+    """
+
+    rates: Mapping[str, float]
+    losses: Tensor
+    tau: float | None
+
+    @property
+    def mean(self) -> float:
+        """Over the rows."""
+        return self.losses.mean().item()
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A model and held-out rows.
+
+    Attributes:
+        mc: The model.
+        inputs: By position.
+        named: By name.
+        y: (N, ...) outcomes.
+        groups: Names of the rates of each group.
+        score: `nll` or `crps`.
+        n_samples: S; None for that of `mc`.
+        seed: Of the masks; None for that of `mc`.
+    """
+
+    mc: MCDropout
+    inputs: tuple[Any, ...]
+    named: dict[str, Any]
+    y: Tensor
+    groups: Mapping[str, Sequence[str]]
+    score: str
+    n_samples: int | None
+    seed: int | None
+
+    def at(self, rates: Mapping[str, float]) -> Result:
+        """The losses with some rates, by group.
+
+        Raises:
+            ShapeError: If there is not an outcome for each row.
+        """
+        keep = self.mc.task == "regression"
+        pred = self.sampled(rates).predict(*self.inputs, keep_samples=keep, model_kwargs=self.named)
+        if len(self.y) != len(pred):
+            raise ShapeError(f"y must have a value for each of the {len(pred)} rows, got {len(self.y)}")
+        losses, tau = _losses(pred, self.y, self.score)
+        return Result(dict(rates), losses.reshape(len(losses), -1).mean(1), tau)
+
+    def sampled(self, rates: Mapping[str, float], *, tau: float | None = None) -> MCDropout:
+        """The model with some rates, sampled as the original."""
+        mc = self.mc
+        return MCDropout(
+            with_rates(mc.model, self._by_name(rates)),
+            n_samples=mc.n_samples if self.n_samples is None else self.n_samples,
+            seed=mc.seed if self.seed is None else self.seed,
+            task=mc.task,
+            masks=mc.masks,
+            output=mc.output,
+            class_axis=mc.class_axis,
+            tau=tau,
+            batch_axis=mc.batch_axis,
+            rng=mc.rng,
+        )
+
+    def distance(self, rates: Mapping[str, float]) -> float:
+        """Mean distance from the rates of training, over the rates of all groups."""
+        had = {rate.name: rate.p for rate in rates_of(self.mc.model)}
+        changed = {**had, **self._by_name(rates)}
+        names = {name for group in self.groups.values() for name in group}
+        return sum(abs(changed[name] - _trained(name, had[name])) for name in names) / len(names)
+
+    def _by_name(self, rates: Mapping[str, float]) -> dict[str, float]:
+        return {name: p for group, p in rates.items() for name in self.groups[group]}
+
+
+def members(mc: MCDropout, group: str) -> list[str]:
+    """Names of the rates that a glob means; rates of 0 are off on purpose, and stay so.
+
+    Raises:
+        OptionError: If it matches no rate, or only rates of 0.
+    """
+    with_rates(mc.model, {group: 0.5})  # says what is near if nothing matches
+    meant = [
+        each for each in rates_of(mc.model) if fnmatchcase(each.path, group) or fnmatchcase(each.name, group)
+    ]
+    active = [rate.name for rate in meant if rate.p > 0]
+    if not active:
+        raise OptionError(
+            f"{group!r} matches only rates of 0, such as {meant[0].name}: what is off stays off; give it a "
+            "rate with with_rates first, if it is to be tuned"
+        )
+    return active
+
+
+def _trained(name: str, p: float) -> float:
+    """The rate that the network was trained with: none, for what was injected later."""
+    return 0.0 if any(part in _INJECTED for part in name.split(".")) else p
+
+
+def _losses(pred: Predictive, y: Tensor, score: str) -> tuple[Tensor, float | None]:
+    """(N, ...) losses, and for a regression the tau under which they are."""
+    if pred.task == "classification":
+        return negative_log_likelihood(pred.mean, y, class_axis=getattr(pred, "class_axis", 1)), None
+    outcomes = y.reshape(pred.mean.shape)
+    if pred.task != "regression":
+        return binary_negative_log_likelihood(pred.mean, outcomes), None
+    tau = fit_noise_precision(pred.samples, outcomes).tau
+    loss = crps_mixture if score == "crps" else mixture_negative_log_likelihood
+    return loss(pred.samples, tau**-0.5, outcomes), tau

@@ -1,0 +1,176 @@
+"""`tune_rates`: rates by the score of held-out rows, under the same masks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mcdrop
+from mcdrop import MCDropout, tune_rates, zoo
+from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
+from mcdrop.rates import rates_of
+from tests.support.networks import classifier, features, fixed
+from tests.support.predictives import assert_same_rows
+
+X = features(60, 6)
+Y = (X.sum(1) > 0).long() + (X[:, 0] > 1).long()
+CLASSIFIER = MCDropout(classifier(), task="classification", n_samples=32)
+
+
+class Weighted(nn.Module):
+    """A sum of dropped inputs."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.drop(x).sum(1, keepdim=True)
+        return total
+
+
+def drawn_at(p: float, rows: int) -> tuple[Tensor, Tensor]:
+    """Inputs, and outcomes that a network with that rate and a little noise gives."""
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(rows, 2, generator=generator)
+    kept = (torch.rand(rows, 2, generator=generator) >= p).float() / (1 - p)
+    return x, (x * kept).sum(1, keepdim=True) + 0.1 * torch.randn(rows, 1, generator=generator)
+
+
+def test_outcomes_that_a_rate_gave_are_most_likely_at_that_rate() -> None:
+    x, y = drawn_at(0.3, 400)
+    mc = MCDropout(Weighted(0.1), task="regression", masks="independent", n_samples=64)
+    found = tune_rates(mc, x, y=y, grid=[0.05, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found.best.rates == {"*": 0.3}
+    assert not found.candidates[0].good_enough
+    assert found.rates == {"*": pytest.approx(0.3, abs=0.1)}
+
+
+def test_the_table_has_the_scores_that_a_report_has() -> None:
+    found = tune_rates(CLASSIFIER, X, y=Y, grid=[0.05, 0.4])
+    as_they_were, low, high = found.candidates
+    for candidate, rates in ((as_they_were, {}), (low, {"*": 0.05}), (high, {"*": 0.4})):
+        mc = MCDropout(mcdrop.with_rates(CLASSIFIER.model, rates), task="classification", n_samples=32)
+        nll = next(score for score in mcdrop.evaluate(mc.predict(X), Y).scores if score.name == "nll")
+        assert candidate.score.value == pytest.approx(nll.value, rel=1e-6)
+
+
+def test_differences_are_paired_by_row_and_less_noisy_than_the_scores() -> None:
+    found = tune_rates(CLASSIFIER, X, y=Y, grid=[0.25, 0.3])
+    for each in found.candidates:
+        assert each.behind.value >= 0
+        assert each.behind.standard_error < 0.5 * each.score.standard_error
+    assert found.best.behind.value == 0
+
+
+def test_a_gain_that_may_be_chance_changes_nothing() -> None:
+    y = torch.randint(3, (60,), generator=torch.Generator().manual_seed(1))
+    found = tune_rates(CLASSIFIER, X, y=y, grid=[0.29, 0.31])
+    assert found.candidates[0].good_enough
+    assert found.chosen is found.candidates[0]
+    assert found.rates == {}
+
+
+def test_injected_rates_are_held_near_none_at_all() -> None:
+    model = mcdrop.inject(fixed(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))), p=0.4)
+    y = model(X).argmax(1)  # what the network says by itself, so that every bit of noise makes it worse
+    found = tune_rates(MCDropout(model, task="classification", n_samples=32), X, y=y, grid=[0.01, 0.02, 0.03])
+    good = [each.rates.get("*", 0.4) for each in found.candidates if each.good_enough]
+    assert found.rates["*"] == min(good)
+    assert [each.distance for each in found.candidates] == pytest.approx([0.4, 0.01, 0.02, 0.03])
+
+
+def test_groups_get_rates_of_their_own_and_rates_of_zero_stay() -> None:
+    model = fixed(nn.Sequential(*(m for p in (0.1, 0.0, 0.2) for m in (nn.Linear(6, 6), nn.Dropout(p)))))
+    before = rates_of(model)
+    mc = MCDropout(nn.Sequential(model, nn.Linear(6, 3)).eval(), task="classification", n_samples=16)
+    found = tune_rates(mc, X, y=Y, groups=["0.1", "*.5"], grid=[0.3, 0.4], rounds=2)
+    assert all(set(each.rates) <= {"0.1", "*.5"} for each in found.candidates)
+    both = next(each.rates for each in found.candidates if len(each.rates) == 2)
+    changed = mcdrop.with_rates(mc.model, both)
+    assert [rate.p for rate in rates_of(changed)] == [both["0.1"], 0.0, both["*.5"]]
+    everything = tune_rates(mc, X, y=Y, grid=[0.3])
+    assert [rate.p for rate in rates_of(everything.model)][1] == 0
+    assert rates_of(model) == before
+
+
+def test_what_was_tuned_is_saved_with_the_checkpoint(tmp_path: Path) -> None:
+    model = fixed(zoo.create("diabetes_mlp", hidden=8, p=0.45))
+    x = features(40, 10)
+    y = model(x).detach() + 0.05 * features(40, 1)
+    found = tune_rates(
+        MCDropout(model, task="regression", n_samples=32), x, y=y, grid=[0.01, 0.1], score="crps"
+    )
+    assert found.rates == {"*": 0.01}
+    assert found.mc.tau == found.chosen.tau
+    found.mc.save(tmp_path / "tuned")
+    loaded = mcdrop.load(tmp_path / "tuned")
+    assert loaded.manifest is not None
+    assert loaded.manifest.tuning == found.to_dict()
+    assert loaded.manifest.tau == found.chosen.tau
+    assert_same_rows(loaded.predict(x, exact=True), found.mc.predict(x, exact=True))
+
+
+def test_the_doctor_is_content_with_injected_dropout_once_it_is_tuned() -> None:
+    model = mcdrop.inject(fixed(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))), p=0.1)
+    mc = MCDropout(model, task="classification", n_samples=32)
+    found = tune_rates(mc, X, y=Y, grid=[0.01, 0.02])
+    codes = [{each.code for each in mcdrop.inspect(each, X[:8]).findings} for each in (mc, found.mc)]
+    assert ["MC017" in each for each in codes] == [True, False]
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_events_are_scored_too(task: str) -> None:
+    model = fixed(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.2), nn.Linear(8, 1 if task == "binary" else 2)))
+    y = (X[:, :1] > 0).float() if task == "binary" else (X[:, :2] > 0).float()
+    found = tune_rates(MCDropout(model, task=task, n_samples=16), X, y=y.numpy(), grid=[0.1])
+    assert len(found.candidates) == 2
+    assert all(each.tau is None for each in found.candidates)
+
+
+def test_progress_is_told_step_by_step() -> None:
+    told: list[tuple[int, int | None]] = []
+    found = tune_rates(
+        CLASSIFIER,
+        X,
+        y=Y,
+        grid=[0.1, 0.2],
+        n_samples=16,
+        seed=4,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert (found.mc.n_samples, found.mc.seed) == (16, 4)
+
+
+def test_the_table_marks_the_choice() -> None:
+    lines = str(tune_rates(CLASSIFIER, X, y=Y, grid=[0.2])).splitlines()
+    assert lines[0].split() == ["rates", "nll", "se", "behind", "se"]
+    assert [line.split()[0] for line in lines].count("*") == 1
+    assert lines[1].strip("*+ ").startswith("as they were")
+    assert "*: 0.2" in lines[2]
+
+
+def test_bad_input_says_what_was_wanted() -> None:
+    silent = MCDropout(nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.0)), task="classification")
+    wrong: list[tuple[type[Exception], str, dict[str, Any]]] = [
+        (OptionError, "'heads.*' matches nothing in Sequential", {"groups": ["heads.*"]}),
+        (DomainError, r"groups must be a list of globs, such as \['\*'\], got '\*'", {"groups": "*"}),
+        (DomainError, r"grid must hold rates in \(0, 1\), got \[0, 0.5\]", {"grid": [0, 0.5]}),
+        (OptionError, "search must be one of grid, golden, got 'random'", {"search": "random"}),
+        (OptionError, "score must be one of nll, crps, got 'ece'", {"score": "ece"}),
+        (
+            OptionError,
+            "the score 'crps' is for the tasks regression, got 'classification'",
+            {"score": "crps"},
+        ),
+        (ShapeError, "y must have a value for each of the 60 rows, got 2", {"y": Y[:2]}),
+        (OptionError, r"'\*' matches only rates of 0, such as 1.p", {"mc": silent}),
+        (InputError, "wanted an MCDropout, got a Sequential", {"mc": classifier()}),
+    ]
+    for kind, said, options in wrong:
+        arguments: dict[str, Any] = {"mc": CLASSIFIER, "y": Y, **options}
+        with pytest.raises(kind, match=said):
+            tune_rates(arguments.pop("mc"), X, **arguments)
