@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mcdrop.masks import BLOCK, draw_block
+from mcdrop.masks import draw_plain
 from mcdrop.philox import StreamKey
 from mcdrop.sites import Law
 
@@ -19,10 +19,9 @@ _EDGE: Final = 2.0**-20
 
 
 def few(samples: int, law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
-    """So many draws of `shape`, (samples, *shape): one block of plain draws, dealt out element by element."""
+    """So many draws of `shape`, (samples, *shape), dealt out element by element."""
     size = math.prod(shape)
-    block = draw_block(law, (math.ceil(samples * size / BLOCK),), key, "philox-1-plain")
-    return block.T.flatten()[: samples * size].reshape(size, samples).T.reshape(samples, *shape)
+    return draw_plain(law, samples * size, key).reshape(size, samples).T.reshape(samples, *shape)
 
 
 def at_one_half(law: Law) -> Law:

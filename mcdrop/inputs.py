@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Call:
     axes: tuple[int | None, ...]
     rows: int
 
-    @property
+    @cached_property
     def signature(self) -> tuple[Any, ...]:
         """All but the rows: dtypes, further dimensions, and arguments that are not tensors."""
         return (
@@ -99,8 +100,8 @@ def as_call(
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    converted = pytree.tree_map(lambda leaf: _as_tensor(leaf, like), (args, kwargs))
-    leaves, spec = pytree.tree_flatten(converted)
+    given, spec = pytree.tree_flatten((args, kwargs))
+    leaves = [_as_tensor(leaf, like) for leaf in given]
     axes = _row_axes(args, kwargs, batch_axis)
     return Call(tuple(leaves), spec, axes, _row_count(leaves, axes))
 

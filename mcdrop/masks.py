@@ -25,10 +25,13 @@ from mcdrop.errors import OptionError
 from mcdrop.philox import StreamKey, words
 from mcdrop.sites import Law, Site, site_id
 
-__all__ = ["BLOCK", "RNGS", "BlockKey", "draw_block", "draw_site", "uniform_bits"]
+__all__ = ["BLOCK", "RNGS", "BlockKey", "draw_block", "draw_plain", "draw_site", "uniform_bits"]
 
 BLOCK: Final = 16
 """Samples in a block; also the number of strata."""
+
+_ELEMENTS: Final = 2**15
+"""Of a mask, drawn at once: what is in between takes five times the memory, and stays in the cache."""
 
 
 class BlockKey(NamedTuple):
@@ -39,13 +42,14 @@ class BlockKey(NamedTuple):
     block: int
 
 
-def uniform_bits(key: StreamKey, elements: int, rng: str) -> NDArray[np.uint32]:
+def uniform_bits(key: StreamKey, elements: int, rng: str, *, start: int = 0) -> NDArray[np.uint32]:
     """Uniform integers for one block.
 
     Args:
         key: The stream.
-        elements: How many elements a mask has.
+        elements: How many elements are wanted.
         rng: `philox-1` (stratified) or `philox-1-plain`.
+        start: The first of them.
 
     Returns:
         (16, elements) uint32, each uniform on [0, 2^32).
@@ -55,7 +59,7 @@ def uniform_bits(key: StreamKey, elements: int, rng: str) -> NDArray[np.uint32]:
     """
     if rng not in RNGS:
         raise OptionError(f"rng must be one of {', '.join(RNGS)}, got {rng!r}")
-    return np.ascontiguousarray(RNGS[rng](key, elements).T)
+    return np.ascontiguousarray(RNGS[rng](key, elements, start).T)
 
 
 def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
@@ -70,8 +74,20 @@ def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tens
     Returns:
         (16, *shape), on the CPU.
     """
-    bits = uniform_bits(key, math.prod(shape), rng)
-    return _LAWS[law.name](bits, law).reshape(BLOCK, *shape)
+    elements = math.prod(shape)
+    if elements <= _ELEMENTS:
+        return _LAWS[law.name](uniform_bits(key, elements, rng), law).reshape(BLOCK, *shape)
+    drawn = torch.empty(BLOCK, elements, dtype=law.dtype)
+    for start in range(0, elements, _ELEMENTS):
+        part = drawn[:, start : start + _ELEMENTS]
+        part.copy_(_LAWS[law.name](uniform_bits(key, part.shape[1], rng, start=start), law))
+    return drawn.reshape(BLOCK, *shape)
+
+
+def draw_plain(law: Law, count: int, key: StreamKey) -> Tensor:
+    """Independent draws in a row, (count,): for looking at a network, where no block is wanted."""
+    bits = words(key, -(-count // 2)).view("<u4")[:count]
+    return _LAWS[law.name](bits, law)
 
 
 DrawBlock = Callable[[Law, Sequence[int], StreamKey, str], Tensor]
@@ -123,8 +139,8 @@ def _join_rows(rows: Sequence[Tensor], site: Site, shape: tuple[int, ...]) -> Te
     return single.expand(*single.shape[:axis], count, *single.shape[axis + 1 :]).reshape(-1, *shape)
 
 
-def _stratified(key: StreamKey, elements: int) -> NDArray[np.uint32]:
-    halves = words(key, BLOCK * elements).view("<u4").reshape(elements, BLOCK, 2)
+def _stratified(key: StreamKey, elements: int, start: int) -> NDArray[np.uint32]:
+    halves = words(key, BLOCK * elements, start=BLOCK * start).view("<u4").reshape(elements, BLOCK, 2)
     order = (halves[..., 1] & np.uint32(0xFFFFFFF0)) | np.arange(BLOCK, dtype=np.uint32)
     order.sort(axis=-1)  # 28 random bits decide; the low 4 are then a random permutation of the strata
     jitter = halves[..., 0] >> np.uint32(4)
@@ -132,11 +148,12 @@ def _stratified(key: StreamKey, elements: int) -> NDArray[np.uint32]:
     return uniform
 
 
-def _plain(key: StreamKey, elements: int) -> NDArray[np.uint32]:
-    return words(key, BLOCK // 2 * elements).view("<u4").reshape(elements, BLOCK)
+def _plain(key: StreamKey, elements: int, start: int) -> NDArray[np.uint32]:
+    halves = words(key, BLOCK // 2 * elements, start=BLOCK // 2 * start).view("<u4")
+    return halves.reshape(elements, BLOCK)
 
 
-RNGS: Final[dict[str, Callable[[StreamKey, int], NDArray[np.uint32]]]] = {
+RNGS: Final[dict[str, Callable[[StreamKey, int, int], NDArray[np.uint32]]]] = {
     "philox-1": _stratified,
     "philox-1-plain": _plain,
 }

@@ -58,6 +58,8 @@ def _weights(
     if attn_mask is not None:
         masked = attn_mask.dtype == torch.bool
         scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
+    if attn_mask is None:  # every query may attend to something, and no check is needed
+        return scores.softmax(-1)
     probabilities: Tensor = torch._safe_softmax(scores, -1)  # noqa: SLF001 - no public softmax gives 0 where all is masked
     return probabilities
 

@@ -11,12 +11,13 @@ from torch import Tensor
 from mcdrop.inputs import Call
 from mcdrop.network import Network
 from mcdrop.replay import BlockDraws
+from mcdrop.strategies.fold import fold
 from mcdrop.strategies.loop import loop
 from mcdrop.strategies.vmap import vmap
 
-__all__ = ["STRATEGIES", "Strategy", "loop", "vmap"]
+__all__ = ["STRATEGIES", "Strategy", "fold", "loop", "vmap"]
 
 Strategy = Callable[[Network, Call, BlockDraws, int], list[Tensor]]
 
-STRATEGIES: Final[dict[str, Strategy]] = {"vmap": vmap, "loop": loop}
-"""By name, the fastest first."""
+STRATEGIES: Final[dict[str, Strategy]] = {"vmap": vmap, "fold": fold, "loop": loop}
+"""By name; of those that agree with the per-row loop, exact mode takes the first."""

@@ -3,6 +3,7 @@
 vmap batches lazily, so everything before the first site runs once for each row and not once for each sample.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -45,24 +46,32 @@ def vmap(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[
 def _with_shapes(
     network: Network, call: Call, draws: BlockDraws, samples: int, shapes: _Shapes
 ) -> list[Tensor]:
-    masks = {
-        key: draws.get(key, site.kind, site.law, shapes[key])[:samples] for key, site in network.sites.items()
-    }
-    one = torch.ones(samples, dtype=torch.bool, device=network.device)
+    sites = network.sites
+    masks = [draws.get(key, site.kind, site.law, shapes[key])[:samples] for key, site in sites.items()]
 
     def one_sample(
-        masks: dict[SiteKey, Tensor], one: Tensor, *, promoted: frozenset[int], search: bool
+        *masks: Tensor, one: Tensor | None = None, promoted: frozenset[int], search: bool
     ) -> tuple[Tensor, ...]:
-        given = GivenDraws(masks, network.sites, shapes, network.paths)
-        births = Births(promoted, one, search=search, model=network.view) if promoted or search else None
+        given = GivenDraws(dict(zip(sites, masks, strict=True)), sites, shapes, network.paths)
+        births = Births(promoted, one, search=search, model=network.view) if one is not None else None
         return tuple(network.outputs_for(call, given, births))
 
     def attempt(births: frozenset[int], *, search: bool) -> list[Tensor]:
         run = partial(one_sample, promoted=births, search=search)
+        one = torch.ones(samples, dtype=torch.bool, device=network.device) if births or search else None
         with without_fallback_warnings():
-            return list(torch.func.vmap(run, randomness="error")(masks, one))
+            return list(_batched(run, masks, one))
 
     return with_promotions(attempt, network.promotions)
+
+
+def _batched(
+    run: Callable[..., tuple[Tensor, ...]], masks: Sequence[Tensor], one: Tensor | None
+) -> tuple[Tensor, ...]:
+    """`run` under vmap; `one` is true, with a sample axis, where something is to be promoted."""
+    if one is None:
+        return torch.func.vmap(run, randomness="error")(*masks)
+    return torch.func.vmap(lambda one, *masks: run(*masks, one=one), randomness="error")(one, *masks)
 
 
 def _shape(site: Site, call: Call) -> tuple[int, ...]:

@@ -271,3 +271,11 @@ def test_normal_draws_are_standard_and_finite(rng: str) -> None:
 def test_an_unknown_generator_is_refused() -> None:
     with pytest.raises(OptionError, match="rng must be one of philox-1, philox-1-plain, got 'mt19937'"):
         uniform_bits(GOLDEN_KEY, 1, "mt19937")
+
+
+@pytest.mark.parametrize("rng", sorted(RNGS))
+def test_a_large_mask_drawn_in_pieces_has_the_bits_of_the_whole(rng: str) -> None:
+    key = StreamKey(5, 0, 2, 9)
+    large = draw_block(Law("keep", 0.3, torch.float32), (2, 2**15 + 3), key, rng)
+    whole = uniform_bits(key, large[0].numel(), rng) >= round(0.3 * 2**32)
+    assert np.array_equal(large.bool().flatten(1).numpy(), whole)

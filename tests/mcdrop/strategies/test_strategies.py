@@ -28,12 +28,12 @@ from tests.support.tolerances import EXACT, FLOAT32
 
 NAMES = ("nn.Dropout", "encoder, padding", "LSTM", "DropConnect", "bernoulli_ as a statement", "DropPath")
 
+PAIRS = [(s, n) for s in STRATEGIES for n in NAMES if (s, n) != ("fold", "DropConnect")]
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
-some_models = pytest.mark.parametrize("name", NAMES)
+every_pair = pytest.mark.parametrize(("strategy", "name"), PAIRS)
 
 
-@every_strategy
-@some_models
+@every_pair
 def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(strategy: str, name: str) -> None:
     network, call = network_of_case(case(name))
     (many,) = samples(strategy, network, call, consistent(call), 16)
@@ -41,8 +41,7 @@ def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(strategy: str
     torch.testing.assert_close(many[:5], few, **FLOAT32)
 
 
-@every_strategy
-@some_models
+@every_pair
 @settings(max_examples=10)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 2**63 - 1))
 def test_rows_keep_their_samples_in_any_order_and_company(
@@ -57,8 +56,7 @@ def test_rows_keep_their_samples_in_any_order_and_company(
     torch.testing.assert_close(got, full[:, chosen], **FLOAT32)
 
 
-@every_strategy
-@some_models
+@every_pair
 def test_blocks_that_run_together_are_those_that_run_apart(strategy: str, name: str) -> None:
     network, call = network_of_case(case(name))
     keys = [[BlockKey(3, 0, block)] for block in (0, 7)]
@@ -72,8 +70,7 @@ def test_blocks_that_run_together_are_those_that_run_apart(strategy: str, name: 
     assert not torch.equal(apart[0], apart[1])
 
 
-@every_strategy
-@some_models
+@every_pair
 def test_samples_come_again_with_their_seed_and_differ_with_another(strategy: str, name: str) -> None:
     network, call = network_of_case(case(name))
     first, again, other = (samples(strategy, network, call, consistent(call, seed)) for seed in (1, 1, 2))
@@ -81,7 +78,7 @@ def test_samples_come_again_with_their_seed_and_differ_with_another(strategy: st
     assert not torch.equal(first[0], other[0])
 
 
-@every_strategy
+@pytest.mark.parametrize("strategy", ["vmap", "loop"])
 def test_a_mask_without_rows_is_shared_by_all_rows_whatever_their_ids(strategy: str) -> None:
     def weight_dropped(x: Tensor, train: bool) -> Tensor:
         return x * F.dropout(torch.ones(x.shape[1]), 0.5, train)
@@ -140,14 +137,32 @@ def test_vmap_runs_what_is_before_the_first_draw_once_for_each_row() -> None:
     assert batched == [False, True]
 
 
-def test_layer_drop_is_replayed_by_the_loop_and_refused_by_vmap() -> None:
+def test_layer_drop_is_replayed_by_the_loop_and_refused_by_the_others() -> None:
     network, call = network_of_case(case("LayerDrop"))
     keys = independent(call)
     first, again = samples("loop", network, call, keys), samples("loop", network, call, keys)
     torch.testing.assert_close(first, again, **EXACT)
     torch.testing.assert_close(first, by_row(network, call, keys), **FLOAT32)
-    with pytest.raises(UnsupportedModelError, match="differ from pass to pass"):
-        samples("vmap", network, call, keys)
+    for strategy in ("vmap", "fold"):
+        with pytest.raises(UnsupportedModelError, match="differ from pass to pass"):
+            samples(strategy, network, call, keys)
+
+
+def test_fold_refuses_a_mask_that_rows_share() -> None:
+    network, call = network_of_case(case("DropConnect"))
+    with pytest.raises(UnsupportedModelError, match="the rows share the draw of"):
+        samples("fold", network, call, consistent(call))
+
+
+def test_fold_refuses_a_mask_whose_size_is_not_a_multiple_of_the_rows() -> None:
+    def first_row_kept(x: Tensor, train: bool) -> Tensor:
+        if len(x) < 9:
+            return F.dropout(x, 0.5, train)
+        return torch.cat([x[:1], F.dropout(x[1:], 0.5, train)])
+
+    network, call = network_and_call(applied(first_row_kept).eval(), torch.ones(2, 4))
+    with pytest.raises(UnsupportedModelError, match="which no row axis explains"):
+        samples("fold", network, call, consistent(call))
 
 
 @every_strategy
