@@ -46,7 +46,7 @@ def test_the_guide_shows_what_the_script_printed(script: str) -> None:
 def test_every_figure_is_drawn_by_a_script_that_make_runs_and_is_small() -> None:
     drawn = {link.split("/")[-1].removesuffix(".svg") for link in links(GUIDE) if link.endswith(".svg")}
     (command,) = re.findall(r"for figure in (.*);", (ROOT / "Makefile").read_text())
-    assert drawn == set(SCRIPTS) == set(command.split(";")[0].split())
+    assert drawn == set(SCRIPTS) <= set(command.split(";")[0].split())
     for script in SCRIPTS:
         assert (FIGURES / f"{script}.svg").stat().st_size < 150_000
 
