@@ -64,7 +64,10 @@ def inject(
     """
     view = private_view(model)
     chosen: dict[tuple[type[Place], str], float] = {}
-    for place, wanted in _places(p, where):
+    places = _places(p, where)
+    if not places:
+        raise OptionError("no place was given: where=nn.Linear means the inputs of all linear layers")
+    for place, wanted in places:
         chosen |= dict.fromkeys(
             ((type(place), path) for path in layers_at(view, place)), checked_rate(wanted)
         )

@@ -301,6 +301,8 @@ def test_attention_that_never_calls_the_fused_kernel_is_refused() -> None:
     [
         ({"p": {"0": 0.1}, "where": "1"}, "where= has nothing to add"),
         ({"p": 0.1, "where": Before(nn.Linear, last=0)}, "last must be at least 1"),
+        ({"p": 0.1, "where": []}, "no place was given"),
+        ({"p": {}}, "no place was given"),
         ({"p": 0.1, "layer": lambda p: p}, "layer must make a torch.nn.Module"),
     ],
 )
