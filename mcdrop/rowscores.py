@@ -6,6 +6,7 @@ tokens) are averaged within it, since they are not independent.
 Alphabet: S samples, N rows, C classes, D outputs, ... further dimensions.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from mcdrop.metrics.classification import (
 from mcdrop.metrics.crps import crps_blocks, crps_mixture
 from mcdrop.metrics.regression import absolute_error, mixture_negative_log_likelihood, squared_error
 from mcdrop.metrics.regression_calibration import covered, interval_width, pit_mixture, pit_samples
+from mcdrop.mixture import mixture_quantile
 
 __all__ = [
     "GaussianMixture",
@@ -47,6 +49,24 @@ class GaussianMixture:
 
     samples: Tensor
     noise_std: Tensor | float | None
+
+    def interval(self, level: float) -> tuple[Tensor, Tensor]:
+        """Ends of the central interval that holds `level` of the law, each (N, ...)."""
+        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+    def quantile(self, level: float) -> Tensor:
+        """(N, ...) the value below which the law lies with probability `level`.
+
+        Source:
+            Of samples without noise Hyndman and Fan 1996, "Sample quantiles in statistical packages",
+            definition 7.
+        """
+        if self.noise_std is not None:
+            return mixture_quantile(self.samples, self.noise_std, level)
+        ordered = self.samples.sort(0).values
+        place = level * (len(ordered) - 1)
+        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+        return below + (above - below) * (place - math.floor(place))
 
 
 @dataclass(frozen=True)
