@@ -8,12 +8,13 @@ Alphabet: S samples, N rows, C classes, D outputs, ... further dimensions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcdrop.accumulation import accumulated
 from mcdrop.assessment.diagrams import (
     confidence_histogram,
     pit_histograms,
@@ -56,8 +57,8 @@ _VOID: Final = "calibration is void"  # so begins the note of a prediction whose
 
 
 def evaluate(
-    pred: Prediction,
-    y: TensorLike,
+    pred: Prediction | Iterable[tuple[Prediction, TensorLike]],
+    y: TensorLike | None = None,
     *,
     bins: int = 15,
     level: float = 0.95,
@@ -74,7 +75,8 @@ def evaluate(
     """Score predictions against outcomes.
 
     Args:
-        pred: Predictions of N rows.
+        pred: Predictions of N rows; or, without `y`, pairs of predictions and outcomes, batch by batch, of
+            which no row is kept: `((mc.predict(x), y) for x, y in loader)`.
         y: (N, ...) labels, outcomes 0 or 1, or real values, in the shape of the prediction's mean without the
             class axis; (N,) will do for a mean of (N, 1).
         bins: Of the calibration errors.
@@ -95,12 +97,17 @@ def evaluate(
     Raises:
         ShapeError: If `y`, `before` or `groups` do not fit the prediction.
         DomainError: If labels are no classes, or a value is NaN.
-        OptionError: If the task has no scores (`raw`), or there are too many groups.
+        OptionError: If the task has no scores (`raw`), there are too many groups, or batches come with
+            options that need all rows at once.
     """
     check_fraction("level", level)
     check_fraction("coverage_level", coverage_level)
-    _check_lengths(pred, y)
     options = ScoreOptions(bins, level, seed, joint)
+    if y is None:
+        whole = {"before": before, "groups": groups, "elsewhere": elsewhere}
+        return replace(accumulated(_pairs(pred, whole), options, coverage_level), facts=dict(facts or {}))
+    pred = cast(Prediction, pred)
+    _check_lengths(pred, y)
     said = testimony_of(pred, y, Wanted(coverage_level, joint, classes))
     asked = _Asked(options, coverage_level, before, groups, group_by, elsewhere)
     return _report(said, asked, dict(facts or {}), data_digest(float64("y", y)))
@@ -303,6 +310,26 @@ def _thin_notes(said: Testimony, parts: Mapping[str, Any]) -> Iterable[str]:
         yield f"groups of fewer than {_FEW_IN_GROUP} rows: {', '.join(small)}"
     if said.n_rows > _KEPT_ROWS:
         yield f"scores of single rows are kept up to {_KEPT_ROWS} rows: this report cannot be compared by row"
+
+
+def _pairs(
+    pred: Prediction | Iterable[tuple[Prediction, TensorLike]], whole: Mapping[str, object]
+) -> Iterable[tuple[Prediction, TensorLike]]:
+    """The batches, if they are batches and nothing is asked that needs all rows at once."""
+    if hasattr(pred, "mean"):
+        raise OptionError("a prediction is scored against outcomes: evaluate(pred, y); got no y")
+    asked = [name for name, value in whole.items() if value is not None]
+    if asked:
+        raise OptionError(f"{' and '.join(asked)} need all rows at once; got batches")
+    return _checked(pred)
+
+
+def _checked(
+    pairs: Iterable[tuple[Prediction, TensorLike]],
+) -> Iterable[tuple[Prediction, TensorLike]]:
+    for pred, y in pairs:
+        _check_lengths(pred, y)
+        yield pred, y
 
 
 def _check_lengths(pred: Prediction, y: TensorLike) -> None:
