@@ -60,6 +60,7 @@ def test_the_answer_says_what_replays_it() -> None:
         "fingerprint": "0123456789abcdef",
         "n_samples": 64,
         "seed": 7,
+        "notes": [],
         "outputs": None,
     }
 

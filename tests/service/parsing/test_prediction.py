@@ -34,6 +34,12 @@ def test_a_request_that_says_all_gets_what_it_says() -> None:
     assert request.quantiles == (0.95, 0.05)
 
 
+def test_the_deterministic_answer_comes_beside_what_is_asked() -> None:
+    assert parsed(deterministic=True).outputs == ("mean", "std", "deterministic")
+    assert parsed(deterministic=True, outputs=["std"]).outputs == ("std", "deterministic")
+    assert parsed(deterministic=False).outputs == ("mean", "std")
+
+
 def test_several_inputs_come_by_name() -> None:
     body = orjson.dumps({"inputs": {"mask": [[True, False]], "tokens": [[1, 2]]}})
     request = parse_prediction(body, facts(*TWO_INPUTS), LIMITS)
@@ -89,6 +95,7 @@ def _json(value: Any) -> str:
         ({"quantiles": [True]}, "between 0 and 1, both excluded, got True"),
         ({"quantiles": [0.1, 0.2, 0.3, 0.4]}, "at most 3 levels, got 4"),
         ({"samples": 3}, "unknown field 'samples'; known are inputs, n_samples, seed, outputs, quantiles"),
+        ({"deterministic": 1}, "deterministic must be true or false, got 1"),
     ],
 )
 def test_each_wrong_field_is_refused_by_name(fields: dict[str, Any], came: str) -> None:
