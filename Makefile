@@ -116,6 +116,15 @@ bench: $(VENV)/.dev ## Run every benchmark; each prints a table
 bench-engine: .venv-peers/.installed ## Time the engine beside torch-uncertainty and baal, in an environment of its own
 	.venv-peers/bin/python benchmarks/engine.py
 
+.venv-oracles/.ready: tests/oracles/constraints.txt
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/pip install --quiet --constraint $< torch scikit-learn pytest hypothesis netcal mapie crepes uncertainty-calibration properscoring
+	@touch $@
+
+.PHONY: oracles
+oracles: .venv-oracles/.ready ## Compare metrics and calibrators with heavy packages, in an environment of their own
+	PYTHONPATH=. .venv-oracles/bin/python -m pytest -p no:cacheprovider -W ignore tests/oracles
+
 .PHONY: uci
 uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci DATA=DIR
 	@test -n "$(DATA)" || { echo "say where the tables are: make uci DATA=DIR"; exit 2; }
@@ -130,6 +139,10 @@ uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci D
 .PHONY: zoo
 zoo: .venv-zoo/.installed ## Judge models of torchvision, timm and transformers, and write docs/zoo.md
 	.venv-zoo/bin/python -m tests.zoo
+
+.PHONY: test-gpu
+test-gpu: $(VENV)/.dev ## Run the tests that need a CUDA device (with a torch that was built for it)
+	$(BIN)/pytest -rs tests/gpu
 
 .PHONY: docs-figures
 docs-figures: $(VENV)/.dev ## Draw the figures of the documentation

@@ -33,9 +33,7 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
         most: Where to begin.
     """
     for rows in (r for r in CANDIDATES if r <= most):
-        if rows == 1 or all(
-            _rows_agree(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)
-        ):
+        if rows == 1 or all(_confirmed(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)):
             return rows
     return 1
 
@@ -54,6 +52,13 @@ def _probe_leaf(leaf: object, index: int, trial: int) -> object:
     drawn = words(StreamKey(trial, index, 0, 0), count)[: leaf.numel()]
     bits = torch.from_numpy((drawn >> 40).astype("int64"))
     return (bits.to(torch.float64) * 2.0**-23 - 1).reshape(leaf.shape).to(leaf.device, leaf.dtype)
+
+
+def _confirmed(plan: Plan, example: Call, trial: int) -> bool:
+    try:
+        return _rows_agree(plan, example, trial)
+    except (RuntimeError, ValueError):  # zeros may be no input (a length of 0), and a single row needs none
+        return False
 
 
 def _rows_agree(plan: Plan, example: Call, trial: int) -> bool:

@@ -1,13 +1,16 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mcdrop import MCDropout
 from mcdrop.interception.mode import Interception
 from mcdrop.interception.table import HANDLERS
 from mcdrop.sites import Law
 from tests.support.replaying import consistent, independent, network_and_call, samples
 from tests.support.stochastic_modules import Recurrent
-from tests.support.tolerances import FLOAT32
+from tests.support.tolerances import EXACT, FLOAT32
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(3, 6, 4, generator=GENERATOR)
@@ -78,3 +81,16 @@ def test_equal_rows_of_a_packed_sequence_share_masks_or_have_their_own_as_is_ask
     (same_id,) = samples(strategy, network, call, [*keys[:2], keys[0], keys[3]])
     torch.testing.assert_close(same_id[:, 0], own[:, 0], **FLOAT32)
     torch.testing.assert_close(same_id[:, 2], own[:, 0], **FLOAT32)
+
+
+@pytest.mark.parametrize("masks", ["consistent", "independent"])
+def test_exact_answers_of_packed_rows_do_not_depend_on_how_long_their_neighbours_are(masks: Any) -> None:
+    model, lengths = packed_network()
+    mc = MCDropout(model, n_samples=32, masks=masks)
+    ids: dict[str, Any] = {"row_ids": [4, 5, 6]} if masks == "independent" else {}
+    exact = mc.sample(X, lengths, exact=True, **ids)
+    torch.testing.assert_close(exact, mc.sample(X, lengths, **ids), **FLOAT32)
+    for row in range(3):
+        alone: dict[str, Any] = {"row_ids": [4 + row]} if ids else {}
+        got = mc.sample(X[row : row + 1], lengths[row : row + 1], exact=True, **alone)
+        torch.testing.assert_close(got, exact[:, row : row + 1], **EXACT)
