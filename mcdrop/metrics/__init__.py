@@ -9,6 +9,7 @@
     ranking                 does the uncertainty order the errors, or the foreign rows
     corp                    the Brier score's split by isotonic regression
     calibration_tests       p-values
+    finite_samples          what few samples do to scores of their mean
     resampling              what chance alone does to a binned error
 
 Import from the modules; nothing is repeated here.
