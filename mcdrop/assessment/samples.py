@@ -1,7 +1,7 @@
 """Scores against the number of samples, from one run: the first k of S samples are what k would have given.
 
-How far a run of k samples wanders is seen in the run itself: it is cut into disjoint shorter runs. From 16 on
-these are whole blocks in a row; below, the beginnings of the blocks, which are independent.
+How far a run of k samples wanders is seen in the run itself: it is cut into disjoint shorter runs. Below 16
+these share blocks, whose samples were spread apart on purpose: there the error comes out a little too large.
 
 Alphabet: S samples, N rows, R shorter runs.
 """
@@ -17,7 +17,6 @@ from mcdrop.assessment.sections import SamplesPoint
 
 __all__ = ["enough_samples", "fitting_rows", "samples_points"]
 
-_BLOCK: Final = 16
 _SHORTEST: Final = 2
 _LEAST_RUNS: Final = 4
 _LARGEST: Final = 20_000_000  # numbers that are averaged at once
@@ -52,8 +51,8 @@ def enough_samples(points: tuple[SamplesPoint, ...], half_width: float) -> int |
         How many; None if none of the runs was long enough.
     """
     limit = _NEGLIGIBLE * half_width
-    close = [point.n_samples for point in points if point.distance is not None and _error(point) <= limit]
-    return min(close, default=None)
+    errors = ((point.n_samples, _error(point)) for point in points)
+    return min((count for count, error in errors if error is not None and error <= limit), default=None)
 
 
 def fitting_rows(samples: Tensor) -> slice:
@@ -61,8 +60,11 @@ def fitting_rows(samples: Tensor) -> slice:
     return slice(None, None, max(1, -(-samples.numel() // _LARGEST)))
 
 
-def _error(point: SamplesPoint) -> float:
-    return max(point.distance or 0.0, point.standard_error or 0.0)
+def _error(point: SamplesPoint) -> float | None:
+    """The larger of what a run of that length wanders, and how far it lies off; None if it is not known."""
+    if point.standard_error is None or point.distance is None:
+        return None
+    return max(point.distance, point.standard_error)
 
 
 def _points(samples: Tensor, name: str, score: Callable[[Tensor], float]) -> Iterator[SamplesPoint]:
@@ -84,6 +86,4 @@ def _lengths(count: int) -> list[int]:
 
 
 def _runs(samples: Tensor, k: int) -> list[Tensor]:
-    step = _BLOCK if k < _BLOCK else k
-    starts = range(0, len(samples) - k + 1, step)
-    return [samples[start : start + k] for start in starts]
+    return [samples[start : start + k] for start in range(0, len(samples) - k + 1, k)]

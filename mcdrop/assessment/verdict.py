@@ -143,7 +143,8 @@ def _samples(evidence: Evidence) -> Iterator[Finding]:
     for name in _COMPARED:
         points = tuple(each for each in evidence.samples if each.name == name)
         score = next((each for each in evidence.scores if each.name == name and each.interval), None)
-        if points and score is not None and score.interval is not None:
+        known = any(each.standard_error is not None for each in points)
+        if known and score is not None and score.interval is not None:
             yield _enough(points, score.interval, _TITLES[name])
             return
 

@@ -185,7 +185,8 @@ def _read(path: Path, task: str | None) -> tuple[Prediction, dict[str, Array]]:
 
 
 def _predicted(mc: MCDropout, rows: Data, source: Source) -> Prediction:
-    keep = True if mc.task == "regression" else source.sampling.keep_samples
+    scored = mc.task in {"regression", "heteroscedastic"}
+    keep = True if scored else source.sampling.keep_samples
     return predictions(mc, rows, replace(source.sampling, keep_samples=keep))
 
 

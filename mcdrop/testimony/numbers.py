@@ -164,19 +164,23 @@ def _mixture_log_score(logs: Tensor) -> float:
 
 
 def _single_readings(pred: RegressionPrediction, y: Tensor, wanted: Wanted) -> Readings | None:
-    """Of the deterministic pass: a point without noise, a Gaussian around it with tau."""
-    single = pred.deterministic
+    """Of the deterministic pass: a point without noise, a Gaussian around it with noise."""
+    single, noise = pred.deterministic, _single_noise(pred)
     if single is None:
         return None
-    if pred.tau is None:
+    if noise is None:
         return regression_readings(single, y, law=None, std=None, interval=None, joint=wanted.joint)
-    noise = pred.tau**-0.5
-    level = torch.tensor(wanted.coverage_level, dtype=torch.float64)
-    margin = noise * math.sqrt(2) * torch.erfinv(level).item()
-    centre = single.to(torch.float64)
-    law = GaussianMixture(centre.unsqueeze(0), noise)
-    ends = centre - margin, centre + margin
+    law = GaussianMixture(single.to(torch.float64).unsqueeze(0), noise)
+    ends = law.interval(wanted.coverage_level)
     return regression_readings(single, y, law=law, std=None, interval=ends, joint=wanted.joint)
+
+
+def _single_noise(pred: RegressionPrediction) -> Tensor | float | None:
+    """Standard deviation of the noise around the deterministic pass: its own, or that of tau."""
+    own = getattr(pred, "deterministic_std", None)
+    if isinstance(own, Tensor):
+        return own.to(torch.float64)
+    return None if pred.tau is None else pred.tau**-0.5
 
 
 def _described_numbers(mean: Tensor, y: Tensor, readings: Readings, parts: Mapping[str, Tensor]) -> Described:
@@ -199,7 +203,7 @@ def _numbers(values: Tensor) -> str:
 
 
 def _regression_notes(pred: RegressionPrediction, law: GaussianMixture | None) -> Iterable[str]:
-    if pred.tau is None and (law is None or law.noise_std is None):
+    if pred.task == "regression" and pred.tau is None and (law is None or law.noise_std is None):
         yield "tau is not fitted: coverage is of the epistemic part alone, and there is no log likelihood"
     if law is None:
         yield "the samples were not kept: there is no CRPS, log likelihood or quantile calibration"

@@ -12,7 +12,8 @@ from mcdrop.calibration.std_scaling import fit_std_scaling
 from mcdrop.calibration.temperature import fit_temperature
 from mcdrop.evaluation import evaluate
 from mcdrop.mcdropout import MCDropout
-from mcdrop.metrics.regression import gaussian_negative_log_likelihood
+from mcdrop.metrics.regression import gaussian_negative_log_likelihood, mixture_negative_log_likelihood
+from mcdrop.predictive import HeteroscedasticPredictive
 from tests.support.predictions import normal, permutation
 
 X = normal(120, 6).float()
@@ -75,6 +76,23 @@ def test_recalibrated_quantiles_are_judged_recalibrated() -> None:
     report = evaluate(after, y)
     assert report.score("qce").value < 0.2 * poor.score("qce").value
     assert any("before its quantiles were recalibrated" in note for note in report.notes)
+
+
+def test_a_network_that_tells_its_noise_is_scored_with_it() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 2))
+    mc, y = MCDropout(model, task="heteroscedastic", n_samples=32), normal(120, 1, seed=1)
+    pred = mc.predict(X, keep_samples=True)
+    assert isinstance(pred, HeteroscedasticPredictive)
+    report = evaluate(pred, y)
+    nll = mixture_negative_log_likelihood(pred.samples, pred.noise_std, y).mean().item()
+    assert report.score("nll").value == pytest.approx(nll)
+    single = {score.name: score.value for score in report.deterministic}
+    expected = gaussian_negative_log_likelihood(pred.deterministic, pred.deterministic_std, y).mean().item()
+    assert single["nll"] == pytest.approx(expected)
+    assert set(single) == {score.name for score in report.scores}
+    dropped = evaluate(mc.predict(X, keep_samples=False), y)
+    assert not any("tau" in note for note in dropped.notes)
 
 
 def test_rows_that_stop_at_a_tolerance_are_scored() -> None:

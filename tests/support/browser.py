@@ -6,12 +6,14 @@ with browser() as chromium:
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -23,6 +25,7 @@ CHROMIUM: Final = next(
 )
 """Where chromium is; None if it is not installed."""
 
+_PATIENCE_S: Final = 60
 _OPTIONS: Final = (
     "--headless",
     "--no-sandbox",
@@ -83,12 +86,14 @@ class Browser:
         answers: Where it writes.
         events: What it said unasked.
         asked: How many commands it got.
+        pending: What was read and is not whole yet.
     """
 
     commands: BinaryIO
-    answers: BinaryIO
+    answers: RawIOBase
     events: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
+    pending: bytes = b""
 
     def ask(self, method: str, options: dict[str, Any], *, session: str | None = None) -> dict[str, Any]:
         """Send a command and wait for its answer."""
@@ -132,10 +137,12 @@ class Browser:
                 yield json.dumps(event["params"])
 
     def _next(self) -> dict[str, Any]:
-        text = bytearray()
-        while (byte := self.answers.read(1)) != b"\0":
-            assert byte, "chromium ended"
-            text += byte
+        while b"\0" not in self.pending:
+            assert select.select([self.answers], [], [], _PATIENCE_S)[0], "chromium says nothing"
+            more = os.read(self.answers.fileno(), 2**16)
+            assert more, "chromium ended"
+            self.pending += more
+        text, _, self.pending = self.pending.partition(b"\0")
         message: dict[str, Any] = json.loads(text)
         return message
 
@@ -156,7 +163,7 @@ def browser() -> Iterator[Browser]:
         os.close(its_input)
         os.close(its_output)
         try:
-            with os.fdopen(our_output, "wb") as commands, os.fdopen(our_input, "rb") as answers:
+            with os.fdopen(our_output, "wb") as commands, os.fdopen(our_input, "rb", buffering=0) as answers:
                 chromium = Browser(commands, answers)
                 yield chromium
                 chromium.ask("Browser.close", {})

@@ -41,7 +41,7 @@ def test_the_error_of_longer_runs_is_scaled_from_the_longest_known() -> None:
 
 
 def test_a_run_too_short_for_an_error_has_none() -> None:
-    assert all(point.standard_error is None for point in samples_points(normal(16, 2), {"mean": mean}))
+    assert all(point.standard_error is None for point in samples_points(normal(6, 2), {"mean": mean}))
 
 
 def test_an_infinite_score_has_no_error() -> None:
