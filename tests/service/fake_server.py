@@ -1,12 +1,14 @@
 """The real web room around a fake model, as a process: `python -m tests.service.fake_server`.
 
 The fake doubles its inputs. The first number of a row is a command to it: 666 raises, 667 gives NaN, 668
-blocks the worker for as many milliseconds as the second number says, once for each unit.
+blocks the worker for as many milliseconds as the second number says, once for each unit, 669 opens a socket.
 """
 
+import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from mcdrop_service.execution import Lane, Task
@@ -18,7 +20,8 @@ from mcdrop_service.web import Service, create_app, listening_socket, read_keys,
 
 from tests.service.models import facts
 
-RAISE, NAN, BLOCK = 666, 667, 668
+RAISE, NAN, BLOCK, CONNECT = 666, 667, 668, 669
+FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "pickle.find_class")
 
 
 class FakeModel:
@@ -58,17 +61,28 @@ class FakeModel:
             raise RuntimeError("secret of /home/operator/model.py")
         if command == BLOCK:
             threading.Event().wait(argument / 1000)
+        if command == CONNECT:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", 9)).close()
         return row.astype(np.float32) * np.float32(np.nan if command == NAN else 2)
 
 
+def _report(event: str, _arguments: tuple[object, ...]) -> None:
+    if event in FORBIDDEN:
+        sys.stderr.write(f"AUDIT {event}\n")
+
+
 def main() -> None:
-    """Serve until a signal comes; `broken`: a model that fails its warm-up; `logging`: with the log."""
+    """Serve until a signal comes; `broken`: a model that fails its warm-up; `logging`: with the log;
+    `audited`: on stderr a line for each event of `FORBIDDEN` that happens while it serves."""
     settings = Settings(port=0)
     if "logging" in sys.argv:
         log_as_json(settings.log_level)
     listener = listening_socket(settings.host, settings.port)
     models = {"toy": [FakeModel(broken="broken" in sys.argv)]}
     service = Service.of(models, settings, keys=read_keys(settings.api_keys_file))
+    if "audited" in sys.argv:
+        sys.addaudithook(_report)
     app = create_app(service, on_ready=lambda: print(url_of(listener), "\n", flush=True))  # noqa: T201
     sys.exit(serve_until_stopped(app, service=service, listener=listener))
 

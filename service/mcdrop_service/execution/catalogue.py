@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from mcdrop_service.errors import NotFoundError, shown
 from mcdrop_service.execution.servable import Lane, Servable
@@ -22,11 +23,13 @@ class Served:
         model: Answers.
         facts: What is known of it.
         lanes: How requests share batches, by input signature; the oldest are forgotten.
+        serial: Of this one alone, so that others can name it without holding it.
     """
 
     model: Servable
     facts: ModelFacts
     lanes: dict[Hashable, Lane] = field(default_factory=dict)
+    serial: int = field(default_factory=count().__next__)
 
     def remember(self, signature: Hashable, lane: Lane) -> None:
         """Note how requests of a signature share batches."""

@@ -19,6 +19,7 @@ from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive
 from mcdrop.predictive.calibrated import promised_levels, void_notes
 from mcdrop.sites import Site
+from mcdrop_service.execution.invariance import batch_invariance
 from mcdrop_service.execution.servable import Lane, Task
 from mcdrop_service.facts import (
     Array,
@@ -116,6 +117,9 @@ class CheckpointModel:
             n_samples=self._mc.n_samples,
             seed=self._mc.seed,
             tensors=tuple(_output_facts(predictive, inputs)),
+            batch_invariance=batch_invariance(
+                self._mc.exact_blocks(*args, **kwargs), self._mc.as_call(*args, **kwargs)
+            ),
             properties=_properties(self._mc.sites),
             description=_description(self._manifest, self._mc.fingerprint()),
         )

@@ -204,7 +204,7 @@ class Engine:
         signature = tuple((array.dtype.str, array.shape[1:]) for array in request.inputs.values())
         lane = served.lanes.get(signature) or await self._new_lane(signature, served, request)
         return Job(
-            key=(served, signature),
+            key=(served.serial, signature),
             rows=request.rows,
             blocks=-(-request.n_samples // BLOCK),
             capacity=lane.capacity,

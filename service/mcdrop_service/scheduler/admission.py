@@ -8,6 +8,7 @@ from enum import Enum
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
 
 WEIGHT_OF_LATEST = 0.2
+MOST_KEYS = 1024
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,20 @@ class RefusedError(Exception):
 
 
 class Forecast:
-    """How long a batch takes, by key: an exponentially weighted mean of what was seen."""
+    """How long a batch takes, by key: an exponentially weighted mean of what was seen.
+
+    The keys that were measured last are remembered; there can be any number of input lengths.
+    """
 
     def __init__(self) -> None:
         self._seconds: dict[Hashable, float] = {}
 
     def learn(self, key: Hashable, seconds: float) -> None:
         """Take a measurement in."""
-        before = self._seconds.get(key, seconds)
+        before = self._seconds.pop(key, seconds)
         self._seconds[key] = before + WEIGHT_OF_LATEST * (seconds - before)
+        if len(self._seconds) > MOST_KEYS:
+            del self._seconds[next(iter(self._seconds))]
 
     def batch_s(self, key: Hashable) -> float:
         """Seconds for one batch; 0 while nothing is known."""
