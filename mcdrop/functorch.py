@@ -8,12 +8,18 @@ from typing import Final
 from torch import Tensor
 from torch._C import _functorch
 
-__all__ = ["has_sample_axis", "without_fallback_warnings"]
+__all__ = ["has_sample_axis", "inside_vmap", "without_fallback_warnings"]
 
 
 def has_sample_axis(tensor: Tensor) -> bool:
     """Whether a tensor seen inside of vmap differs between its samples."""
     return bool(_functorch.is_batchedtensor(tensor))
+
+
+def inside_vmap() -> bool:
+    """Whether the code that runs is being mapped by vmap."""
+    level = _functorch.maybe_current_level()
+    return level is not None and _functorch.peek_interpreter_stack().key() == _functorch.TransformType.Vmap
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "TORCH",
     "generator_states",
     "generators_restored",
     "generators_set",
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-_TORCH: Final = "torch's generator"
+TORCH: Final = "torch's generator"
 _CUDA: Final = "CUDA's generator"
 _ONE_AT_A_TIME: Final = threading.RLock()
 
@@ -72,7 +73,7 @@ def put_back(before: Mapping[str, Any]) -> None:
     Args:
         before: What `generator_states` told.
     """
-    torch.set_rng_state(before[_TORCH])
+    torch.set_rng_state(before[TORCH])
     if _CUDA in before:
         torch.cuda.set_rng_state_all(list(before[_CUDA]))
 
@@ -91,7 +92,7 @@ def generator_states() -> dict[str, Any]:
     """Where each global generator stands, by name."""
     _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
     states: dict[str, Any] = {
-        _TORCH: torch.get_rng_state(),
+        TORCH: torch.get_rng_state(),
         "NumPy's generator": (np.asarray(keys).tobytes(), position),
         "Python's random": random.getstate(),
     }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mcdrop.errors import UnsupportedModelError
 from mcdrop.forcing import few
+from mcdrop.functorch import inside_vmap
 from mcdrop.inputs import Call
 from mcdrop.interception.dropout import HANDLERS as _DROPOUT
 from mcdrop.interception.mode import Interception
@@ -60,6 +61,11 @@ class Recorder:
         site = Site(self._addresses.next(), kind, p, law, shape)
         if len(self.sites) >= self.most:
             raise TooManyDrawsError(f"{site.name} is one of more than {self.most} random calls in one pass")
+        if inside_vmap():
+            raise UnsupportedModelError(
+                f"{site.name} ({kind}) is a random call inside torch.func.vmap, whose mapped axis cannot be "
+                "seen; draw before the vmap and map over the draw"
+            )
         self.sites.append(site)
         self.stacks.append(tuple(self.paths.running))
         return self.answer(site)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mcdrop.errors import McdropError, UnsupportedModelError
 from mcdrop.forcing import extreme
-from mcdrop.generators import generators_restored, generators_set, moved_generators
+from mcdrop.generators import TORCH, generators_restored, generators_set, moved_generators
 from mcdrop.guard import Guard
 from mcdrop.hidden import (
     first_line,
@@ -76,9 +76,7 @@ def trace(model: nn.Module, call: Call) -> Trace:
     except McdropError:
         raise
     except Exception as error:
-        with generators_restored(), torch.no_grad():
-            takes_these_rows_alone = works_as_given(private_view(model, clone=state_tensors(model)), call)
-        if takes_these_rows_alone:
+        if _takes_these_rows_alone(model, call):
             raise UnsupportedModelError(
                 f"the model runs on {call.rows} rows and fails on two or three: {first_line(error)}. Rows "
                 "are sampled in batches of any size, so forward must take them; an exported program needs a "
@@ -87,11 +85,18 @@ def trace(model: nn.Module, call: Call) -> Trace:
         raise
 
 
+def _takes_these_rows_alone(model: nn.Module, call: Call) -> bool:
+    view = private_view(model, clone=state_tensors(model))
+    with generators_restored(), torch.no_grad():
+        fewer = all(works_as_given(view, _rows(call, rows)) for rows in (2, 3))
+        return not fewer and works_as_given(view, call)
+
+
 def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     paths = watch_paths(view)
     guard = Guard(model, paths.innermost)
     with generators_restored(), torch.no_grad(), guard, called_originals(model) as originals:
-        search = OwnerSearch(view, paths, _rows(call, 2))
+        search = _search(view, paths, call, guard)
         owners = search.first()
         explored = _explored(view, paths, call)
         wider = search.wider(owners, explored.runs.fired)
@@ -111,6 +116,17 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         frozenset(explored.runs.written_inputs),
         tuple(search.silent),
     )
+
+
+def _search(view: nn.Module, paths: ModulePaths, call: Call, guard: Guard) -> OwnerSearch:
+    """The search, unless draws of train mode are made where no mode sees them, such as in another thread."""
+    for _ in range(_ATTEMPTS):
+        with moved_generators() as moved:
+            search = OwnerSearch(view, paths, _rows(call, 2))
+        if TORCH not in moved:
+            return search
+    refuse_unseen_draws(guard.unseen, [TORCH], view, paths, _rows(call, 2))
+    return search
 
 
 class _Explored(NamedTuple):
@@ -210,8 +226,12 @@ def _versions(call: Call) -> list[int]:
 
 def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> Iterator[str]:
     for name, old in before.items():
-        if name in after and not torch.equal(old, after[name]):
+        if name in after and not torch.equal(_dense(old), _dense(after[name])):
             yield name
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 # --- which axis runs over the rows -----------------------------------------------------------------

@@ -1,11 +1,16 @@
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch._C._distributed_c10d import HashStore
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import distribute_tensor
 from torch.fx import symbolic_trace
 
 from mcdrop import MCDropout
@@ -98,6 +103,28 @@ def test_a_generator_of_numpy_that_the_forward_pass_makes_is_found_by_what_it_do
     assert "draws outside of torch: draw with torch functions" in refusal(model)
 
 
+def test_a_draw_in_a_thread_that_the_forward_pass_starts_is_refused() -> None:
+    def elsewhere(x: Tensor, train: bool) -> Tensor:
+        done: list[Tensor] = []
+        thread = threading.Thread(target=lambda: done.append(F.dropout(x, 0.3, train)))
+        thread.start()
+        thread.join()
+        return done[0]
+
+    text = refusal(nn.Sequential(nn.Dropout(0.3), applied(elsewhere)))
+    assert "1 draws from torch's generator in a way that mcdrop does not see" in text
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_a_draw_inside_a_vmap_of_the_model_is_refused_since_its_mapped_axis_is_out_of_sight(
+    randomness: str,
+) -> None:
+    def mapped(x: Tensor, train: bool) -> Tensor:
+        return torch.func.vmap(lambda row: F.dropout(row, 0.3, train), randomness=randomness)(x)
+
+    assert "(model)#0 (dropout) is a random call inside torch.func.vmap" in refusal(applied(mapped))
+
+
 # --- numbers of rows ------------------------------------------------------------------------------
 
 
@@ -105,6 +132,11 @@ def test_a_model_of_a_fixed_number_of_rows_is_refused_with_what_to_do() -> None:
     text = refusal(applied(lambda x, t: F.dropout(x, 0.3, t).reshape(4, 6)))
     assert "the model runs on 4 rows and fails on two or three: shape '[4, 6]' is invalid" in text
     assert "an exported program needs a dynamic batch dimension" in text
+
+
+def test_an_error_of_the_model_that_has_other_reasons_is_its_own() -> None:
+    with pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
+        MCDropout(nn.Dropout(0.3)).sample(torch.arange(4))
 
 
 def test_a_model_that_fails_on_a_single_row_is_refused_with_what_to_do() -> None:
@@ -157,15 +189,33 @@ def test_a_parallel_wrapper_changes_no_sample() -> None:
     torch.testing.assert_close(MCDropout(nn.DataParallel(model)).sample(X, n_samples=16), wanted)
 
 
+@pytest.fixture(scope="module")
+def process_group() -> Iterator[None]:
+    """A group of this process alone."""
+    distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_distributed_wrapper_changes_no_sample() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3)).eval()
+    wanted = MCDropout(model).sample(X, n_samples=16)
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    torch.testing.assert_close(MCDropout(wrapped).sample(X, n_samples=16), wanted)
+
+
+@pytest.mark.usefixtures("process_group")
 def test_parameters_that_are_spread_over_processes_are_refused_by_name() -> None:
-    distributed = pytest.importorskip("torch.distributed")
-    tensors = pytest.importorskip("torch.distributed.tensor")
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    try:
-        mesh = distributed.init_device_mesh("cpu", (1,))
-        model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3))
-        for name, parameter in list(model[0].named_parameters()):
-            setattr(model[0], name, nn.Parameter(tensors.distribute_tensor(parameter.data, mesh)))
-        assert "0 (Linear) has parameters that are spread over processes (DTensor)" in refusal(model)
-    finally:
-        distributed.destroy_process_group()
+    mesh = init_device_mesh("cpu", (1,))
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3))
+    for name, parameter in list(model[0].named_parameters()):
+        setattr(model[0], name, nn.Parameter(distribute_tensor(parameter.data, mesh)))
+    assert "0 (Linear) has parameters that are spread over processes (DTensor)" in refusal(model)
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_sharded_model_is_refused_by_name() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3))
+    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+    assert "the model (FSDPSequential) is sharded by FSDP" in refusal(model)

@@ -165,7 +165,8 @@ def test_threads_share_a_network_while_its_owner_calls_the_model(name: str) -> N
         with torch.no_grad():
             failures.extend("eval" for _ in range(30) if not torch.equal(model(*inputs), in_eval))
 
-    _together([own, *(lambda seed=seed: sample(seed) for seed in range(4))])
+    with untouched(model, *inputs):
+        _together([own, *(lambda seed=seed: sample(seed) for seed in range(4))])
     assert failures == []
 
 

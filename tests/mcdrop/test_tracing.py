@@ -319,3 +319,19 @@ class Wrapped(nn.Module):
 def test_two_sites_that_would_draw_the_same_masks_are_refused() -> None:
     with pytest.raises(UnsupportedModelError, match=r"module#0 and \(model\)#0 would draw the same masks"):
         traced(Wrapped())
+
+
+def test_a_sparse_tensor_of_the_model_is_looked_at_too() -> None:
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.3)
+            self.register_buffer("edges", torch.eye(4).to_sparse())
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.get_buffer("edges") @ self.drop(x).T
+            return out.T
+
+    found = traced(Graph())
+    assert found.written_state == frozenset()
+    assert len(found.sites) == 1
