@@ -21,7 +21,7 @@ from mcdrop.errors import McdropError, ShapeError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK, BlockKey
 from mcdrop.moments import Moments
-from mcdrop.prediction import Reduction, Wanted, finish, result_index
+from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked
 from mcdrop.predictive import Predictive, Task
 from mcdrop.sampling import Plan, block_outputs
 
@@ -85,10 +85,12 @@ class ExactBlocks:
     Attributes:
         plan: The exact plan, with its R.
         rng: Name of the generator.
+        task: What the outputs mean; None for a network that returns one tensor.
     """
 
     plan: Plan
     rng: str
+    task: Task | None = None
 
     @property
     def rows(self) -> int:
@@ -116,16 +118,13 @@ class ExactBlocks:
             )
         block = Call.join([cell.row for cell in cells]).pad(self.rows)
         padded = keys[:1] if len(set(keys)) == 1 else keys + [keys[-1]] * (self.rows - len(keys))
-        outputs = block_outputs(self.plan, block, [padded], self.rng)[result_index(self.plan.network)]
+        outputs = picked(self.task, self.plan.network, block_outputs(self.plan, block, [padded], self.rng))
         computation = Computation(outputs)
         return [CellResult(computation, column) for column in range(len(cells))]
 
     def deterministic(self, call: Call) -> Tensor:
         """(R, ...) raw outputs of the pass with dropout off, for at most R rows, padded to R rows."""
-        with torch.inference_mode():
-            return self.plan.network.deterministic_outputs(call.pad(self.rows))[
-                result_index(self.plan.network)
-            ]
+        return deterministic_output(self.plan, call.pad(self.rows), self.task)
 
     def assemble(
         self, blocks: Sequence[Sequence[CellResult]], wanted: Wanted, *, deterministic: Tensor | None = None
@@ -149,7 +148,7 @@ class ExactBlocks:
             raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
         # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
         padding = self.rows - rows if as_tile else 0
-        tile = [[*results, *results[:1] * padding] for results in blocks]
+        tile = [[*results, *[results[0]] * padding] for results in blocks]
         try:
             total = _total(tile, wanted, keep=keep)
         except McdropError:  # perhaps of other cells of a computation: they must not harm these

@@ -42,8 +42,8 @@ class MCDropout:
         model: Any module that draws: dropout of any kind, attention or recurrent dropout, its own noise.
         n_samples: Passes, unless a call says otherwise; `auto` for as many as each row needs.
         seed: Of the masks, 0 to 2^63 - 1, unless a call says otherwise.
-        task: `classification`, `binary`, `multilabel`, `regression` or `raw`. Without one, only `sample`
-            works.
+        task: `classification`, `binary`, `multilabel`, `regression`, `heteroscedastic` or `raw`. Without one,
+            only `sample` works.
         masks: `consistent`: one mask for each sample, shared by all rows, so that each sample is one
             function. `independent`: each row has its own.
         output: What a classifier returns: `logits`, `probabilities` or `log_probabilities`.
@@ -305,7 +305,8 @@ class MCDropout:
             *inputs: What the model takes.
             **model_inputs: Inputs by name.
         """
-        return ExactBlocks(self._planner.exact(self._call(inputs, None, model_inputs)), self.rng)
+        plan = self._planner.exact(self._call(inputs, None, model_inputs))
+        return ExactBlocks(plan, self.rng, self._task)
 
     def as_call(self, *inputs: Any, **model_inputs: Any) -> Call:
         """The call that these inputs mean, for `ExactBlocks`."""

@@ -8,13 +8,13 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from mcdrop.errors import OptionError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK
 from mcdrop.moments import Moments, RunningMoments, block_moments, merge, merge_all, standard_error
 from mcdrop.network import Network
 from mcdrop.predictive import Predictive, Sampled, Task
 from mcdrop.predictive.predictive import common_notes
+from mcdrop.predictive.tasks import only_output
 from mcdrop.progress import Progress
 from mcdrop.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 
@@ -22,11 +22,11 @@ __all__ = [
     "Reduction",
     "Summary",
     "Wanted",
+    "deterministic_output",
     "finish",
     "gathered",
+    "picked",
     "predict_call",
-    "result_index",
-    "tile_deterministic",
 ]
 
 _STRATIFIED: Final = "philox-1"
@@ -198,18 +198,19 @@ def predict_tile(
 ) -> Predictive:
     """The predictive of the rows of one tile."""
     tile, count = tile_call(plan, call, rows), rows.stop - rows.start
-    which, stream = result_index(plan.network), Stream(wanted)
+    stream = Stream(wanted)
     for group in block_groups(plan, draw.n_samples):
-        raw = group_outputs(plan, tile, draw, rows, group)[which]
+        raw = picked(wanted.task, plan.network, group_outputs(plan, tile, draw, rows, group))
         stream.add(raw)
         progress.advance(count * len(raw))
-    return finish(stream, tile_deterministic(plan, tile), wanted, count)
+    return finish(stream, deterministic_output(plan, tile, wanted.task), wanted, count)
 
 
-def tile_deterministic(plan: Plan, tile: Call) -> Tensor:
+def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
     """(N, ...) raw outputs of the pass in eval mode."""
     with torch.inference_mode():
-        return plan.network.deterministic_outputs(tile)[result_index(plan.network)]
+        outputs = plan.network.deterministic_outputs(tile)
+        return picked(task, plan.network, [tensor.unsqueeze(0) for tensor in outputs])[0]
 
 
 def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int) -> Predictive:
@@ -232,7 +233,7 @@ def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: i
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if found.total.m2[:rows].any() else ("zero_variance",),
+        "notes": () if wanted.task.of_mean(found.total.m2)[:rows].any() else ("zero_variance",),
     }
     result = wanted.task.predictive(common, found.total.mean, found.entropy)
     if found.samples is not None and wanted.levels:
@@ -273,25 +274,16 @@ def _fill(columns: Mapping[str, Tensor], where: slice, predictive: Predictive) -
         columns[name].narrow(axis, where.start, where.stop - where.start).copy_(tensor)
 
 
-def result_index(network: Network) -> int:
-    """Which output of the network a prediction is about: the only one, or the one that is named `logits`.
+def picked(task: Task | None, network: Network, outputs: list[Tensor]) -> Tensor:
+    """(s, N, ...) the raw outputs that a prediction is about.
+
+    Args:
+        task: What the outputs mean; None for the only one.
+        network: That made them.
+        outputs: Tensors (s, N, ...), one for each output of the network.
 
     Raises:
-        OptionError: If there are several and none is named so.
+        OptionError: If there are several, and it is not clear which.
     """
-    count = sum(axis is not False for axis in network.outputs.axes)
-    if count == 1:
-        return 0
-    structure: Any = network.rebuild(list(range(count)))
-    if isinstance(structure, Mapping) and isinstance(structure.get("logits"), int):
-        return int(structure["logits"])
-    raise OptionError(
-        f"the model returns {count} tensors{_names(structure)} and none of them is named 'logits'; wrap it "
-        "in a module that returns the one to predict from (mc.sample returns them all)"
-    )
-
-
-def _names(structure: Any) -> str:
-    if isinstance(structure, Mapping):
-        return " (" + ", ".join(map(str, structure)) + ")"
-    return f" in a {type(structure).__name__}" if isinstance(structure, Sequence) else ""
+    structure = network.rebuild(outputs)
+    return only_output(structure) if task is None else task.pick(structure)

@@ -49,11 +49,15 @@ def following(progress: bool | Tell | None, total: int | None) -> Iterator[Progr
             yield Progress(tell, total)
     elif progress is None or progress is False:
         yield Progress()
-    elif callable(progress):
-        yield Progress(progress, total)
     else:
+        yield Progress(_checked(progress), total)
+
+
+def _checked(progress: object) -> Tell:
+    if not callable(progress):
         came = type(progress).__name__
         raise InputError(f"progress must be a function of (done, total), or True for a bar, got a {came}")
+    return progress
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Final
 
+from mcdrop.budget import Budget, Load
 from mcdrop.errors import InputError, OptionError, ShapeError
 from mcdrop.inputs import Call
+from mcdrop.masks import BLOCK
 from mcdrop.planning import Planner
 from mcdrop.prediction import Wanted, predict_call
 from mcdrop.predictive import Predictive, Sampled, Task
@@ -17,8 +19,8 @@ from mcdrop.stopping import predict_until
 
 __all__ = ["Request", "predict_batches"]
 
-_KEPT_BYTES: Final = 2**28
-"""Samples beyond this size are dropped after a prediction unless `keep_samples` says otherwise."""
+_RESULTS: Final = 8
+"""Tensors of the size of the mean that a result holds at most, those of 8 bytes counted twice."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Request:
         exact: Whether blocks of a fixed shape are computed.
         row_ids: (N,) of all batches together; None for 0 to N - 1.
         keep_samples: None for as many as are kept by default.
+        budget: What it may take.
 
     Raises:
         OptionError: If samples are to be kept of rows that take different numbers of them.
@@ -45,6 +48,7 @@ class Request:
     exact: bool
     row_ids: list[int] | None
     keep_samples: bool | None
+    budget: Budget
 
     def __post_init__(self) -> None:
         if self.keep_samples and self.count.tolerance is not None:
@@ -77,9 +81,12 @@ def predict_batches(
     for call in calls:
         own = list(islice(ids, call.rows)) if given else None
         draw = settings.draw(call.rows, request.count, request.seed, own)
-        plan = planner.exact(call) if request.exact else planner.fast(call)
         rows += call.rows
-        wanted = _wanted(settings, request, draw, keep=_keeps(request, plan, draw, rows))
+        planned = planner.planned(call)
+        plan = planner.exact(call) if request.exact else planned.fast(call.rows)
+        keep = _keeps(request, plan, draw, rows)
+        plan = request.budget.fitted(plan, planned.footprint, _load(request, plan, draw, rows, keep=keep))
+        wanted = _wanted(settings, request, draw, keep=keep)
         predict = predict_call if request.count.tolerance is None else predict_until
         parts.append(predict(plan, call, draw, wanted, progress))
     if not parts:
@@ -100,4 +107,13 @@ def _keeps(request: Request, plan: Plan, draw: Draw, rows: int) -> bool:
     """Whether the samples stay; where the call does not say, if those of all rows so far are few enough."""
     if request.keep_samples is not None or request.count.tolerance is not None:
         return bool(request.keep_samples)
-    return plan.network.row_bytes * rows * draw.n_samples <= _KEPT_BYTES
+    return plan.network.row_bytes * rows * draw.n_samples <= request.budget.kept_samples()
+
+
+def _load(request: Request, plan: Plan, draw: Draw, rows: int, *, keep: bool) -> Load:
+    """What is held beside the activations, with `rows` rows so far."""
+    numbers = _RESULTS + len(request.levels) + (draw.n_samples if keep else 0)
+    samples_of_tile = plan.rows * draw.n_samples if request.levels and not keep else 0
+    blocks = 0 if request.count.tolerance is None else -(-draw.n_samples // BLOCK)
+    own = draw.row_ids is not None
+    return Load(plan.network.row_bytes * (numbers * rows + samples_of_tile), own_masks=own, blocks=blocks)

@@ -21,7 +21,7 @@ from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK
 from mcdrop.moments import Moments, block_moments, merge_all, standard_error
 from mcdrop.planning import Planned
-from mcdrop.prediction import result_index
+from mcdrop.prediction import deterministic_output, picked
 from mcdrop.predictive import Task
 from mcdrop.sampling import Draw, tiles
 from mcdrop.sites import Site, SiteKey
@@ -189,20 +189,18 @@ class _Settings:
         self.traced = traced
         self._model, self._call, self._draw, self._task = model, call, draw, task
         self._plan = planned.fast(call.rows)
-        self._which = result_index(planned.network)
         self._tiles = list(tiles(self._plan, call))
 
     def deterministic(self) -> Tensor:
         """(N, ...) what comes out in eval mode."""
-        with torch.inference_mode():
-            raw = self._plan.network.deterministic_outputs(self._call)[self._which]
+        raw = deterministic_output(self._plan, self._call, self._task)
         return self._law(raw.unsqueeze(0))[0]
 
     def measured(self, on: Sequence[SiteKey]) -> Setting:
         """What comes out with the sites `on`."""
         if not on:
             none = self.deterministic()
-            return Setting(0.0, none.new_zeros(self.blocks), none, torch.zeros_like(none))
+            return Setting(0.0, torch.zeros(self.blocks, dtype=torch.float64), none, torch.zeros_like(none))
         parts = [_of_tile(moments, self._draw.rng) for moments in self._moments(on)]
         sums = sum(part.left_out for part in parts) / self._call.rows
         return Setting(
@@ -223,12 +221,13 @@ class _Settings:
                 outputs = switched_blocks(
                     setting, self._plan, self._call, self._draw, rows=rows, blocks=group
                 )
-                moments += [block_moments(block) for block in self._law(outputs[self._which]).split(BLOCK)]
+                raw = picked(self._task, self._plan.network, outputs)
+                moments += [block_moments(block) for block in self._law(raw).split(BLOCK)]
             found.append(moments)
         return found
 
     def _law(self, raw: Tensor) -> Tensor:
-        return raw.to(torch.float64) if self._task is None else self._task.law(raw)
+        return raw.to(torch.float64) if self._task is None else self._task.of_mean(self._task.law(raw))
 
 
 def _of_tile(blocks: Sequence[Moments], rng: str) -> Setting:

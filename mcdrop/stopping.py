@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK
-from mcdrop.prediction import Reduction, Wanted, finish, gathered, result_index, tile_deterministic
+from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, gathered, picked
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
 from mcdrop.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
@@ -25,8 +25,10 @@ from mcdrop.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tile
 __all__ = ["predict_until"]
 
 _LEAST_BLOCKS: Final = 2
-_TILES: Final = 16
+_MOST_TILES: Final = 16
 """How many tiles make a set of rows that is packed anew after every round."""
+_SET_BYTES: Final = 2**26
+"""What the moments of a set may hold, unless a single tile holds more."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def predict_until(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: 
         wanted: What the result is to hold, but for the samples; its `sampled` has the tolerance.
         progress: Counts the passes; those that a row does not need count as done when it stops.
     """
-    several = replace(plan, rows=plan.rows * _TILES)
+    several = replace(plan, rows=plan.rows * _tiles_of_a_set(plan, draw))
     sets = (
         (rows, _Set(plan, call.take(rows), draw.take(range(call.rows)[rows]), wanted, progress).predictive())
         for rows in tiles(several, call)
@@ -111,7 +113,7 @@ class _Set:
 
         def tile(plan: Plan, rows: slice) -> Reduction:
             inputs, count = tile_call(plan, part, rows), rows.stop - rows.start
-            raw = group_outputs(plan, inputs, draw, rows, group)[result_index(plan.network)]
+            raw = picked(self.wanted.task, plan.network, group_outputs(plan, inputs, draw, rows, group))
             reduction = Reduction()
             reduction.add(self.wanted.task, raw, keep=bool(self.wanted.levels))
             self.progress.advance(count * len(raw))
@@ -128,7 +130,8 @@ class _Set:
 
     def _reached(self, rows: _Rows) -> Tensor:
         """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
-        error = rows.reduction.summary(stratified=self.wanted.stratified).standard_error
+        summary = rows.reduction.summary(stratified=self.wanted.stratified)
+        error = self.wanted.task.of_mean(summary.standard_error)
         small = error <= (self.wanted.sampled.tolerance or 0.0)
         return small.unsqueeze(1).flatten(1).all(1).cpu()
 
@@ -148,9 +151,16 @@ class _Set:
 
     def _deterministic(self) -> Tensor:
         def tile(plan: Plan, rows: slice) -> Tensor:
-            return tile_deterministic(plan, tile_call(plan, self.call, rows))[: rows.stop - rows.start]
+            found = deterministic_output(plan, tile_call(plan, self.call, rows), self.wanted.task)
+            return found[: rows.stop - rows.start]
 
         return torch.cat([found for _, found in in_tiles(self.plan, self.call, tile, self.progress)])
+
+
+def _tiles_of_a_set(plan: Plan, draw: Draw) -> int:
+    """As many as keep the moments of all blocks small: two numbers in float64 for each element."""
+    tile = plan.rows * plan.network.row_bytes * 4 * (draw.n_samples // BLOCK)
+    return min(max(_SET_BYTES // tile, 1), _MOST_TILES)
 
 
 def _cut(rows: _Rows, blocks: int) -> _Rows:

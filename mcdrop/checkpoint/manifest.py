@@ -185,7 +185,7 @@ class Manifest(_Part):
     schema_version: Literal[1] = 1
     name: PlainName
     version: str = Field(default="1", pattern=r"^[1-9][0-9]{0,8}$")
-    task: Literal["binary", "classification", "multilabel", "raw", "regression"]
+    task: Literal["binary", "classification", "heteroscedastic", "multilabel", "raw", "regression"]
     output: Literal["logits", "probabilities", "log_probabilities"] = "logits"
     class_axis: int = Field(default=1, ge=-16, le=16)
     architecture: Architecture

@@ -2,6 +2,7 @@
 
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
 from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
 from mcdrop.predictive.predictive import Predictive, Sampled
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.regression import RegressionPredictive
@@ -12,6 +13,7 @@ __all__ = [
     "TASKS",
     "BinaryPredictive",
     "ClassificationPredictive",
+    "HeteroscedasticPredictive",
     "MultilabelPredictive",
     "Predictive",
     "RawPredictive",

@@ -11,6 +11,7 @@ from mcdrop.errors import DataFileError
 from mcdrop.predictive.archive import DAMAGE, read_archive
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
 from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
 from mcdrop.predictive.predictive import Predictive, Sampled
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.regression import RegressionPredictive
@@ -22,6 +23,7 @@ _KINDS: Final[dict[str, type[Predictive]]] = {
     for kind in (
         BinaryPredictive,
         ClassificationPredictive,
+        HeteroscedasticPredictive,
         MultilabelPredictive,
         RawPredictive,
         RegressionPredictive,

@@ -1,27 +1,29 @@
 """Tasks: what the outputs of a network mean, and how the moments of their samples become a predictive.
 
-A task is small: `law` turns raw outputs into what is averaged, `entropies` gives what else is averaged,
-`predictive` puts the result together.
+A task is small: `pick` says which of the outputs count, `law` turns them into what is averaged, `entropies`
+gives what else is averaged, `predictive` puts the result together.
 
 Alphabet: s samples of some blocks, N rows, C classes, L labels, ... further dimensions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from mcdrop.errors import DomainError, OptionError, ShapeError
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
 from mcdrop.predictive.classification import ClassificationPredictive
+from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
 from mcdrop.predictive.predictive import Predictive, is_number
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.regression import RegressionPredictive
 from mcdrop.uncertainty import binary_entropy, entropy
 
-__all__ = ["TASKS", "Task", "task_named"]
+__all__ = ["TASKS", "Task", "only_output", "task_named"]
 
 _SUM_TOLERANCE: Final = 1e-3
 _OUTPUTS: Final = ("logits", "probabilities", "log_probabilities")
@@ -29,6 +31,12 @@ _OUTPUTS: Final = ("logits", "probabilities", "log_probabilities")
 
 class Task(Protocol):
     """What the outputs of a network mean."""
+
+    def pick(self, outputs: Any, /) -> Tensor:
+        """(s, N, ...) the raw outputs that count, from a structure of tensors (s, N, ...)."""
+
+    def of_mean(self, values: Tensor, /) -> Tensor:
+        """(N, ...) the part of the law's moments (N, ...) that is about the mean of the prediction."""
 
     def law(self, raw: Tensor, /) -> Tensor:
         """(s, N, ...) float64: what is averaged, from raw outputs (s, N, ...)."""
@@ -40,8 +48,18 @@ class Task(Protocol):
         """The result, from the fields that all have, the unrounded mean, and the mean of the entropies."""
 
 
+class _OneOutput:
+    """What tasks have in common that predict from a single tensor, all of which is averaged."""
+
+    def pick(self, outputs: Any) -> Tensor:
+        return only_output(outputs)
+
+    def of_mean(self, values: Tensor) -> Tensor:
+        return values
+
+
 @dataclass(frozen=True)
-class _Classification:
+class _Classification(_OneOutput):
     output: str
     class_axis: int
 
@@ -84,7 +102,7 @@ class _Classification:
 
 
 @dataclass(frozen=True)
-class _Binary:
+class _Binary(_OneOutput):
     output: str
 
     def law(self, raw: Tensor) -> Tensor:
@@ -106,7 +124,7 @@ class _Binary:
 
 
 @dataclass(frozen=True)
-class _Multilabel:
+class _Multilabel(_OneOutput):
     output: str
 
     def law(self, raw: Tensor) -> Tensor:
@@ -122,7 +140,7 @@ class _Multilabel:
 
 
 @dataclass(frozen=True)
-class _Regression:
+class _Regression(_OneOutput):
     tau: float | None
 
     def law(self, raw: Tensor) -> Tensor:
@@ -136,7 +154,7 @@ class _Regression:
 
 
 @dataclass(frozen=True)
-class _Raw:
+class _Raw(_OneOutput):
     def law(self, raw: Tensor) -> Tensor:
         return raw.to(torch.float64)
 
@@ -147,11 +165,47 @@ class _Raw:
         return RawPredictive(**common)
 
 
+@dataclass(frozen=True)
+class _Heteroscedastic:
+    def pick(self, outputs: Any) -> Tensor:
+        """(s, N, ..., 2): mean and log variance, side by side behind all other axes."""
+        mean, log_variance = _mean_and_log_variance(outputs)
+        if mean.shape != log_variance.shape:
+            raise ShapeError(
+                "mean and log_variance must have the same shape, got "
+                f"{tuple(mean.shape[1:])} and {tuple(log_variance.shape[1:])}"
+            )
+        return torch.stack([mean, log_variance], -1)
+
+    def of_mean(self, values: Tensor) -> Tensor:
+        return values[..., 0]
+
+    def law(self, raw: Tensor) -> Tensor:
+        """(s, N, ..., 2): mean and variance."""
+        mean, log_variance = raw.to(torch.float64).unbind(-1)
+        variance = log_variance.exp()
+        _check_variances(mean, log_variance, variance)
+        return torch.stack([mean, variance], -1)
+
+    def entropies(self, law: Tensor) -> None:
+        """None: real numbers have no entropy."""
+
+    def predictive(self, common: dict[str, Any], mean: Tensor, _mean_entropy: Tensor | None) -> Predictive:
+        of_mean = ("mean", "sample_std", "standard_error", "deterministic")
+        parts: dict[str, Any] = {name: common[name][..., 0] for name in of_mean}
+        return HeteroscedasticPredictive(
+            **{**common, **parts},
+            mean_variance=mean[..., 1],
+            deterministic_std=common["deterministic"][..., 1].sqrt(),
+        )
+
+
 TASKS: Final[dict[str, Callable[[str, int, float | None], Task]]] = {
     "classification": lambda output, class_axis, _tau: _Classification(output, class_axis),
     "binary": lambda output, _class_axis, _tau: _Binary(output),
     "multilabel": lambda output, _class_axis, _tau: _Multilabel(output),
     "regression": lambda _output, _class_axis, tau: _Regression(tau),
+    "heteroscedastic": lambda _output, _class_axis, _tau: _Heteroscedastic(),
     "raw": lambda _output, _class_axis, _tau: _Raw(),
 }
 """By name, made from (output, class_axis, tau)."""
@@ -181,6 +235,63 @@ def task_named(name: str, *, output: str = "logits", class_axis: int = 1, tau: f
     if tau is not None and (not is_number(tau) or not tau > 0):
         raise DomainError(f"tau must be positive, got {tau!r}")
     return TASKS[name](output, class_axis, tau)
+
+
+def only_output(outputs: Any) -> Tensor:
+    """The tensor that a prediction is about: the only one, or the one that is named `logits`.
+
+    Args:
+        outputs: What the network returns.
+
+    Raises:
+        OptionError: If there are several and none is named so.
+    """
+    tensors = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    if len(tensors) == 1:
+        return tensors[0]
+    if isinstance(outputs, Mapping) and isinstance(outputs.get("logits"), Tensor):
+        return cast(Tensor, outputs["logits"])
+    raise OptionError(
+        f"the model returns {len(tensors)} tensors{_names(outputs)} and none of them is named 'logits'; wrap "
+        "it in a module that returns the one to predict from (mc.sample returns them all)"
+    )
+
+
+def _names(structure: Any) -> str:
+    if isinstance(structure, Mapping):
+        return " (" + ", ".join(map(str, structure)) + ")"
+    return f" in a {type(structure).__name__}" if isinstance(structure, Sequence) else ""
+
+
+def _mean_and_log_variance(outputs: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(outputs, Mapping) and {"mean", "log_variance"} <= set(outputs):
+        return outputs["mean"], outputs["log_variance"]
+    if isinstance(outputs, tuple | list) and len(outputs) == 2:
+        return outputs[0], outputs[1]
+    if not isinstance(outputs, Tensor):
+        raise OptionError(
+            "a heteroscedastic model returns (mean, log_variance), a mapping with these names, or one tensor "
+            f"(N, 2 D) with the means first; got a {type(outputs).__name__}{_names(outputs)}"
+        )
+    if outputs.dim() < 3 or outputs.shape[2] % 2:
+        raise ShapeError(
+            "outputs must be (N, 2 D), D means and then D log variances, for heteroscedastic, got shape "
+            f"{tuple(outputs.shape[1:])}"
+        )
+    mean, log_variance = outputs.chunk(2, 2)
+    return mean, log_variance
+
+
+def _check_variances(mean: Tensor, log_variance: Tensor, variance: Tensor) -> None:
+    if variance.isinf().any():
+        raise DomainError(
+            f"the variance overflows: log_variance must be a logarithm, got {log_variance.max():.3g}; a "
+            "model that returns a variance or a standard deviation must return the log of the variance"
+        )
+    if (log_variance.isnan() & ~mean.isnan()).any():
+        raise DomainError(
+            "log_variance is NaN where the mean is a number, as the log of a negative number is"
+        )
 
 
 def _class_entropy(probs: Tensor, axis: int) -> Tensor:
