@@ -5,8 +5,9 @@ A calibrator corrects one way of predicting. Under other sampling settings its p
 """
 
 import hashlib
+import math
 from abc import ABC
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 from mcdrop.errors import DomainError, OptionError
@@ -85,7 +86,7 @@ class Calibrator(ABC):
         """The calibrator from what `to_dict` or parsed JSON gave.
 
         Raises:
-            OptionError: If it is of another kind, or a value is missing or unknown.
+            OptionError: If it is of another kind, or a value is missing, unknown or no number.
         """
         wanted = {each.name for each in fields(cls)}
         came = {key: value for key, value in data.items() if key != "kind"}
@@ -94,12 +95,26 @@ class Calibrator(ABC):
             raise OptionError(
                 f"a {cls.kind} calibrator must have kind {cls.kind!r} and {needed}, got {sorted(data)}"
             )
-        return cls(**came | cls._read(came) | {"fitted_with": FittedWith(**data["fitted_with"])})
+        values = {name: value for name, value in (came | cls._read(came)).items() if name != "fitted_with"}
+        for name, value in values.items():
+            _check_numbers(name, value)
+        return cls(**values, fitted_with=FittedWith(**data["fitted_with"]))
 
     @classmethod
     def _read(cls, _data: dict[str, Any]) -> dict[str, Any]:
         """Values that JSON changes (tuples, nested records), as this kind wants them."""
         return {}
+
+
+def _check_numbers(name: str, value: object) -> None:
+    """Refuse what a file may hold in place of numbers."""
+    if isinstance(value, tuple):
+        for part in value:
+            _check_numbers(name, part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        _check_numbers(name, astuple(value))
+    elif not isinstance(value, int | float) or math.isnan(value):
+        raise OptionError(f"{name} of a calibrator must hold numbers, got {value!r:.80}")
 
 
 def record(n_rows: int, settings: SamplingSettings | None, digest: str) -> FittedWith:

@@ -93,7 +93,7 @@ def crossfitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, *, folds: int) -
     for rows in inside:
         others = sorted(set(range(len(data))) - set(rows.tolist()))
         parts.append(predicted(fitted(mc, data, y, fit, others), data, fit, rows.tolist()))
-    outcomes = [y[rows] for rows in inside]
+    outcomes = [y[rows].to(part.mean.device) for rows, part in zip(inside, parts, strict=True)]
     return Judged(_joined(parts, torch.cat(inside).argsort()), tuple(_promises(parts, outcomes)))
 
 

@@ -71,6 +71,15 @@ def test_data_with_a_missing_or_unknown_value_are_refused(calibrator: Calibrator
         calibrator_from_dict({key: value for key, value in data.items() if key != "fitted_with"})
 
 
+@each_kind
+@pytest.mark.parametrize("wrong", ["much", [["a"]], float("nan"), {"x": 1}])
+def test_values_that_are_no_numbers_are_refused(calibrator: Calibrator, wrong: object) -> None:
+    data = json.loads(json.dumps(calibrator.to_dict()))
+    for name in data.keys() - {"kind", "fitted_with"}:
+        with pytest.raises((OptionError, ValueError, TypeError, KeyError)):
+            calibrator_from_dict(data | {name: wrong})
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(OptionError, match=r"a calibrator must be of kind adaptive_sets, .*, got 'magic'"):
         calibrator_from_dict({"kind": "magic"})
