@@ -2,6 +2,7 @@
 
 import json as json_format
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -96,17 +97,19 @@ def _check_options(fail_on: str | None, plot: Path | None, data: Path | None, js
 
 
 def _inspected(looked_at: Patient, **options: Any) -> Inspection:
+    given = {"y": looked_at.y, "model_kwargs": looked_at.named, **options}
     try:
-        return inspection.inspect(
-            looked_at.mc,
-            *looked_at.inputs,
-            y=looked_at.y,
-            model_kwargs=looked_at.named,
-            **options,
-        )
+        with _waiting():
+            return inspection.inspect(looked_at.mc, *looked_at.inputs, **given)
     except (RuntimeError, TypeError, IndexError) as error:  # the model's own: other inputs than it takes
         said = str(error).partition("\n")[0]
         raise OptionError(f"the model fails on {looked_at.rows}: {said}") from error
+
+
+def _waiting() -> AbstractContextManager[object]:
+    """A sign on standard error that something is going on, where that is a terminal."""
+    console = Console(stderr=True)
+    return console.status("measuring each site") if console.is_terminal else nullcontext()
 
 
 def _show(looked_at: Patient, found: Inspection) -> None:

@@ -58,7 +58,12 @@ def role(site: Site, around: Surroundings, model: nn.Module) -> str:
         return "recurrent"
     if is_on_features(site, around):
         return "convolution"
-    return "input" if around.before is None else "hidden"
+    return "input" if _is_first(around) else "hidden"
+
+
+def _is_first(around: Surroundings) -> bool:
+    """Whether a site acts on an input of the model, or on its embedding."""
+    return around.before is None or isinstance(around.before.module, nn.Embedding | nn.EmbeddingBag)
 
 
 def _is_in_attention(site: Site, model: nn.Module) -> bool:

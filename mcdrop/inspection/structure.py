@@ -69,8 +69,10 @@ def _at(name: str) -> str:
 
 
 def _one_rate(seen: Examination) -> Iterator[Finding]:
+    roles = {role(each.site, each.around, seen.model) for each in seen.sites if each.site.p is not None}
     rated = [each for each in seen.sites if each.site.p is not None]
-    roles = {role(each.site, each.around, seen.model) for each in rated}
+    if "transformer" in roles:
+        return  # one rate is what the papers use there
     if len(rated) < _SEVERAL or len(roles) < 2 or len({each.site.p for each in rated}) > 1:
         return
     ranked = sorted(rated, key=lambda each: -each.carries.share.value)

@@ -51,8 +51,8 @@ class TunedRates:
         candidates: In the order in which they were tried; the first are the rates that the model had.
         best: With the best score.
         chosen: By the one-standard-error rule.
-        mc: The model with the chosen rates, sampled as before; for a regression with the fitted tau. The
-            original is as it was.
+        mc: The model with the chosen rates, sampled as before; for a regression with the fitted tau.
+            Calibrators are left behind: they were fitted with other rates. The original is as it was.
         score: `nll` or `crps`.
         n_rows: Of the validation data.
     """

@@ -50,6 +50,29 @@ def test_sites_come_in_the_order_of_the_data_with_what_they_stand_at() -> None:
     assert found.strategy in STRATEGIES
 
 
+class Reader(nn.Module):
+    """An embedding with dropout, one attention block, and a recurrent head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.drop = nn.Embedding(9, 4), nn.Dropout(0.1)
+        self.block = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+        self.lstm, self.head = nn.LSTM(4, 4, num_layers=2, dropout=0.1, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        out, _ = self.lstm(self.block(self.drop(self.embedding(tokens))))
+        scores: torch.Tensor = self.head(out[:, -1])
+        return scores
+
+
+def test_a_transformer_is_known_by_its_attention_and_may_have_one_rate() -> None:
+    tokens = torch.randint(9, (5, 6), generator=torch.Generator().manual_seed(0))
+    found = mcdrop.inspect(fixed(Reader()), tokens, n_samples=32)
+    assert [site.role for site in found.sites] == ["input", *["transformer"] * 4, "recurrent"]
+    assert {site.p for site in found.sites} == {0.1}
+    assert "MC008" not in {finding.code for finding in found.findings}
+
+
 def test_the_numbers_are_those_of_the_sensitivity() -> None:
     mc, x = MCDropout(classifier(), task="classification", n_samples=64, seed=5), features(7, 6)
     found, measured = mcdrop.inspect(mc, x), mc.sensitivity(x)
@@ -69,7 +92,7 @@ def test_the_shift_is_the_distance_of_the_two_means() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns of some of these models
-@pytest.mark.parametrize("case", ONE_OUTPUT[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ONE_OUTPUT[::5], ids=lambda case: case.name)
 def test_any_kind_of_site_can_be_inspected(case: Case) -> None:
     model, inputs = case.make()
     generator = torch.get_rng_state()
