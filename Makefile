@@ -90,7 +90,7 @@ install-check: ## Install as the Dockerfile does, serve as it does, and ask for 
 	.venv-install/bin/python tests/support/install_check.py
 
 .PHONY: conformance
-conformance: $(VENV)/.dev $(patsubst %,.venv-conformance-%/.ready,triton kserve generated) ## Let clients of the Open Inference Protocol check the service
+conformance: $(VENV)/.dev $(patsubst %,.venv-conformance-%/.ready,triton kserve generated schema) ## Let clients of the Open Inference Protocol check the service
 	$(BIN)/python -m tests.conformance.run
 
 .venv-conformance-%/.ready: tests/conformance/requirements-%.txt

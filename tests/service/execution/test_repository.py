@@ -1,0 +1,52 @@
+"""Which versions of which checkpoints are meant."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mcdrop_service.execution import Repository
+
+import mcdrop
+from mcdrop.errors import CheckpointError
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One model in two versions, and another one."""
+    home = tmp_path_factory.mktemp("repository")
+    for name in ("diabetes", "digits"):
+        shutil.copytree(MODELS / name, home / name)
+    mc = mcdrop.load(home / "diabetes")
+    assert mc.manifest is not None
+    mc.save(home / "diabetes" / "2", name="diabetes", version="2", inputs=mc.manifest.inputs)
+    (home / "notes").mkdir()
+    return home
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ((), {"diabetes": 2, "digits": 1}),
+        (("digits",), {"digits": 1}),
+        (("digits", "diabetes"), {"digits": 1, "diabetes": 2}),
+        (("diabetes@1",), {"diabetes": 1}),
+        (("diabetes@1", "diabetes@2"), {"diabetes": 2}),
+    ],
+)
+def test_all_versions_are_loaded_unless_one_is_pinned(
+    directory: Path, names: tuple[str, ...], wanted: dict[str, int]
+) -> None:
+    repository = Repository(directory, names)
+    assert {name: len(models) for name, models in repository.load_all().items()} == wanted
+    assert set(repository.wanted()) == set(wanted)
+
+
+@pytest.mark.parametrize(
+    ("names", "came"),
+    [(("letters",), "has no checkpoint 'letters'; it has diabetes, digits"), (("digits@7",), "no version 7")],
+)
+def test_what_is_not_there_is_refused(directory: Path, names: tuple[str, ...], came: str) -> None:
+    with pytest.raises(CheckpointError, match=came):
+        Repository(directory, names).load_all()
