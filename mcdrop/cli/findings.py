@@ -21,7 +21,7 @@ _NUMBERS: Final = ("rate", "variance alone", "lost without")
 
 def sites_table(found: Inspection) -> Table:
     """The sites, in the order of the data."""
-    title = f"{len(found.sites)} random sites"
+    title = f"{len(found.sites)} random {'site' if len(found.sites) == 1 else 'sites'}"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in _COLUMNS:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")

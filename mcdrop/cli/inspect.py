@@ -127,7 +127,7 @@ def _judge(found: Inspection, fail_on: str | None) -> None:
     grave = () if fail_on is None else found.at_least(fail_on)
     if grave:
         codes = ", ".join(sorted({finding.code for finding in grave}))
-        typer.echo(f"failed: {len(grave)} findings of severity {fail_on} or above ({codes})", err=True)
+        typer.echo(f"failed: findings of severity {fail_on} or above ({codes})", err=True)
         raise typer.Exit(CHECK_FAILED)
 
 

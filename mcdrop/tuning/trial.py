@@ -18,7 +18,7 @@ from mcdrop.mcdropout import MCDropout
 from mcdrop.metrics.classification import binary_negative_log_likelihood, negative_log_likelihood
 from mcdrop.metrics.crps import crps_mixture
 from mcdrop.metrics.regression import mixture_negative_log_likelihood
-from mcdrop.predictive import Predictive
+from mcdrop.predictive import HeteroscedasticPredictive, Predictive
 from mcdrop.rates import rates_of, with_rates
 
 __all__ = ["Result", "Trial", "members"]
@@ -76,12 +76,12 @@ class Trial:
         Raises:
             ShapeError: If there is not an outcome for each row.
         """
-        keep = self.mc.task == "regression"
+        keep = self.mc.task in ("regression", "heteroscedastic")
         pred = self.sampled(rates).predict(*self.inputs, keep_samples=keep, model_kwargs=self.named)
         if len(self.y) != len(pred):
             raise ShapeError(f"y must have a value for each of the {len(pred)} rows, got {len(self.y)}")
-        losses, tau = _losses(pred, self.y, self.score)
-        return Result(dict(rates), losses.reshape(len(losses), -1).mean(1), tau)
+        losses, tau = _losses(pred, self.y.to(pred.mean.device), self.score)
+        return Result(dict(rates), losses.reshape(len(losses), -1).mean(1).cpu(), tau)
 
     def sampled(self, rates: Mapping[str, float], *, tau: float | None = None) -> MCDropout:
         """The model with some rates, sampled as the original."""
@@ -139,8 +139,10 @@ def _losses(pred: Predictive, y: Tensor, score: str) -> tuple[Tensor, float | No
     if pred.task == "classification":
         return negative_log_likelihood(pred.mean, y, class_axis=getattr(pred, "class_axis", 1)), None
     outcomes = y.reshape(pred.mean.shape)
+    loss = crps_mixture if score == "crps" else mixture_negative_log_likelihood
+    if isinstance(pred, HeteroscedasticPredictive):
+        return loss(pred.samples, pred.noise_std, outcomes), None
     if pred.task != "regression":
         return binary_negative_log_likelihood(pred.mean, outcomes), None
     tau = fit_noise_precision(pred.samples, outcomes).tau
-    loss = crps_mixture if score == "crps" else mixture_negative_log_likelihood
     return loss(pred.samples, tau**-0.5, outcomes), tau

@@ -21,8 +21,8 @@ GRID: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Rates that are tried unless the call says otherwise."""
 
 _SCORES: Final = {
-    "nll": ("classification", "binary", "multilabel", "regression"),
-    "crps": ("regression",),
+    "nll": ("classification", "binary", "multilabel", "regression", "heteroscedastic"),
+    "crps": ("regression", "heteroscedastic"),
 }
 """The tasks that have each score."""
 

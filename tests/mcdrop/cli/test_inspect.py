@@ -97,7 +97,7 @@ def test_what_a_factory_makes_is_inspected_on_rows_of_a_file(
     factory = "tests.support.architectures:tied"
     finished = run_here(capsys, "inspect", factory, "--data", rows, "--task", "classification")
     assert finished.code == 0
-    assert "1 random sites" in finished.out
+    assert "1 random site " in finished.out
     assert "MC015" not in finished.out
     missing = run_here(capsys, "inspect", factory)
     assert missing.code == 2

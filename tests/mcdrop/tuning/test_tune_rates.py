@@ -130,6 +130,18 @@ def test_events_are_scored_too(task: str) -> None:
     assert all(each.tau is None for each in found.candidates)
 
 
+@pytest.mark.parametrize("score", ["nll", "crps"])
+def test_networks_that_tell_their_noise_are_scored_with_it(score: str) -> None:
+    model = fixed(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.4), nn.Linear(8, 2)))
+    mc = MCDropout(model, task="heteroscedastic", n_samples=32)
+    found = tune_rates(mc, X, y=model(X)[:, :1].detach(), grid=[0.05], score=score)
+    scores = {
+        each.name: each.value for each in mcdrop.evaluate(mc.predict(X), model(X)[:, :1].detach()).scores
+    }
+    assert found.candidates[0].score.value == pytest.approx(scores[score], rel=1e-5)
+    assert found.rates == {"*": 0.05}
+
+
 def test_progress_is_told_step_by_step() -> None:
     told: list[tuple[int, int | None]] = []
     found = tune_rates(
@@ -163,7 +175,7 @@ def test_bad_input_says_what_was_wanted() -> None:
         (OptionError, "score must be one of nll, crps, got 'ece'", {"score": "ece"}),
         (
             OptionError,
-            "the score 'crps' is for the tasks regression, got 'classification'",
+            "the score 'crps' is for the tasks regression, heteroscedastic, got 'classification'",
             {"score": "crps"},
         ),
         (ShapeError, "y must have a value for each of the 60 rows, got 2", {"y": Y[:2]}),
