@@ -11,10 +11,15 @@ from mcdrop.cli.options import AllowPackage, Checkpoint, Device, NSamples, Seed,
 from mcdrop.cli.steps import Sampling, predictions
 from mcdrop.cli.tables import prediction_table
 from mcdrop.datafiles import check_output, write_predictions
+from mcdrop.errors import OptionError
 
 __all__ = ["command"]
 
 _DATA = "Rows to predict: .npz (one array for each input), .csv or .parquet (named columns)."
+_TOLERANCE = (
+    "Each row takes samples until the standard error of its mean is at most this, in units of the mean."
+)
+_MOST = "With --tolerance: what a row takes at most."
 _OUT = "Write all outputs of all rows: .csv, .npz, .json or .parquet. An existing FILE is replaced."
 
 
@@ -24,6 +29,10 @@ def command(
     *,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=_OUT)] = None,
     n_samples: NSamples = None,
+    tolerance: Annotated[float | None, typer.Option(metavar="ERROR", help=_TOLERANCE)] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(metavar="N", min=32, help=_MOST, show_default="1024")
+    ] = None,
     seed: Seed = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compute the same bits as the service.")] = False,
     keep_samples: Annotated[
@@ -39,10 +48,13 @@ def command(
     """
     if out is not None:
         check_output(out)
+    if tolerance is not None and n_samples is not None:
+        raise OptionError("--tolerance decides how many samples a row takes; leave --n-samples out")
     mc = loaded_model(checkpoint, device=device, allow=allow_package)
     rows = model_data(manifest_of(mc), data, target=target)
     refuse_overwriting(data, out)
-    found = predictions(mc, rows, Sampling(n_samples, seed, exact, keep_samples))
+    sampling = Sampling(n_samples, seed, exact, keep_samples, tolerance, max_samples)
+    found = predictions(mc, rows, sampling)
     if out is None:
         Console().print(prediction_table(found, manifest_of(mc)))
     else:

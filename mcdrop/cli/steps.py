@@ -32,12 +32,16 @@ class Sampling:
         seed: None for the checkpoint's.
         exact: Whether the bits must not depend on the other rows.
         keep_samples: Whether the result holds them; None: if those of all rows fit in 1 GiB.
+        tolerance: Standard error of the mean at which a row stops; None: all rows take n_samples.
+        max_samples: With a tolerance: what a row takes at most.
     """
 
     n_samples: int | None
     seed: int | None
     exact: bool
     keep_samples: bool | None
+    tolerance: float | None = None
+    max_samples: int | None = None
 
 
 def predictions(mc: MCDropout, data: Data, sampling: Sampling) -> Predictive:
@@ -74,7 +78,9 @@ def _prediction(mc: MCDropout, inputs: Mapping[str, Array], sampling: Sampling, 
     by_position, by_name = keyword_inputs(inputs)
     return mc.predict(
         *by_position,
-        n_samples=sampling.n_samples,
+        n_samples=sampling.n_samples if sampling.tolerance is None else "auto",
+        tolerance=sampling.tolerance,
+        max_samples=sampling.max_samples,
         seed=sampling.seed,
         exact=sampling.exact,
         keep_samples=sampling.keep_samples,

@@ -44,7 +44,8 @@ def prediction_table(predictive: Predictive, manifest: Manifest) -> RenderableTy
 def _title(predictive: Predictive, manifest: Manifest) -> str:
     rows = f"{len(predictive)} rows"
     shown = rows if len(predictive) <= ROWS else f"first {ROWS} of {rows}"
-    return f"{manifest.name}: {shown}, {predictive.n_samples} samples, seed {predictive.seed}"
+    most = "" if predictive.sampled.tolerance is None else "at most "
+    return f"{manifest.name}: {shown}, {most}{predictive.n_samples} samples, seed {predictive.seed}"
 
 
 def _columns(first: Predictive, manifest: Manifest) -> dict[str, list[str]]:

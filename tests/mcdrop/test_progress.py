@@ -1,7 +1,5 @@
 """How far a prediction has come, and what is left behind when it is interrupted."""
 
-import os
-import pty
 import subprocess
 import sys
 from copy import deepcopy
@@ -17,6 +15,7 @@ from mcdrop import MCDropout
 from mcdrop.errors import InputError
 from mcdrop.generators import moved_generators
 from mcdrop.progress import Progress, following
+from tests.support.command_line import drawn_on_a_terminal
 from tests.support.networks import classifier, features
 from tests.support.predictives import assert_same_rows
 
@@ -78,13 +77,8 @@ def test_what_is_no_function_is_refused() -> None:
 
 
 def test_a_bar_is_drawn_on_standard_error() -> None:
-    ours, theirs = pty.openpty()
     code = "from mcdrop.progress import following\nwith following(True, 40) as p:\n    p.advance(40)\n"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=theirs, stdout=subprocess.PIPE)
-    os.close(theirs)
-    assert process.communicate()[0] == b""
-    assert b"100%" in os.read(ours, 65536)
-    os.close(ours)
+    assert b"100%" in drawn_on_a_terminal(sys.executable, "-c", code)
 
 
 def test_the_package_of_the_bar_is_loaded_when_it_is_asked_for() -> None:

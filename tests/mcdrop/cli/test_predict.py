@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import pty
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +10,7 @@ import pytest
 import torch
 
 import mcdrop
-from tests.support.command_line import run_here
+from tests.support.command_line import drawn_on_a_terminal, run_here
 from tests.support.tolerances import EXACT, FLOAT32
 
 
@@ -80,6 +77,32 @@ def test_every_format_is_written_quietly_and_replaces_what_was_there(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".npz"])
+def test_rows_take_as_many_samples_as_a_tolerance_needs(
+    capsys: pytest.CaptureFixture[str], classifier: Path, images: Path, tmp_path: Path, suffix: str
+) -> None:
+    arguments = ("--tolerance", "0.02", "--max-samples", "200", "--exact")
+    shown = run_here(capsys, "predict", classifier, images, *arguments)
+    assert "12 rows, at most 200 samples" in shown.out
+    assert "samples_taken" in shown.out
+    out = tmp_path / f"p{suffix}"
+    assert run_here(capsys, "predict", classifier, images, *arguments, "--out", out).code == 0
+    expected = mcdrop.load(classifier).predict(
+        np.load(images)["x"], n_samples="auto", tolerance=0.02, max_samples=200, exact=True
+    )
+    assert taken_in(out) == expected.samples_taken.tolist()
+
+
+def taken_in(path: Path) -> list[int]:
+    """The samples that each row took, from a file of any format."""
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return [int(row["samples_taken"]) for row in csv.DictReader(file)]
+    if path.suffix == ".json":
+        return list(json.loads(path.read_text())["outputs"]["samples_taken"])
+    return [int(taken) for taken in mcdrop.load_predictions(path).samples_taken]
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_samples_are_kept_on_request(
     capsys: pytest.CaptureFixture[str], regression: Path, table: Path, tmp_path: Path, keep: bool
@@ -97,6 +120,9 @@ def test_samples_are_kept_on_request(
         (["--out", "p.pkl"], "predictions are written to"),
         (["--device", "abacus"], "the device 'abacus' cannot be used"),
         (["--n-samples", "1"], "--n-samples"),
+        (["--n-samples", "64", "--tolerance", "0.1"], "leave --n-samples out"),
+        (["--max-samples", "64"], "tolerance and max_samples belong to n_samples='auto'"),
+        (["--tolerance", "0"], "tolerance must be a positive number"),
         (["--seed", "-1"], "--seed"),
         (["--target", "c0"], "the data lack c0"),
     ],
@@ -147,17 +173,6 @@ def test_rows_that_do_not_fit_say_what_was_wanted(
 def test_a_progress_bar_is_drawn_where_there_is_a_terminal(
     regression: Path, table: Path, tmp_path: Path
 ) -> None:
-    ours, theirs = pty.openpty()
-    command = [
-        Path(sys.executable).with_name("mcdrop"),
-        "predict",
-        regression,
-        table,
-        "--out",
-        tmp_path / "p.csv",
-    ]
-    process = subprocess.Popen([*map(str, command)], stderr=theirs)
-    os.close(theirs)
-    assert process.wait() == 0
-    assert b"40/40" in os.read(ours, 65536)
-    os.close(ours)
+    program = Path(sys.executable).with_name("mcdrop")
+    drawn = drawn_on_a_terminal(program, "predict", regression, table, "--out", tmp_path / "p.csv")
+    assert b"40/40" in drawn
