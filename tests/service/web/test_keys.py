@@ -22,8 +22,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, key in zip("ab", (KEY, OTHER), strict=True)
     )
     file.write_text(f"# who may ask\n\n{hashes}")
-    with running(FAKE_SERVER, MCDROP_API_KEYS_FILE=str(file), MCDROP_CORS_ORIGINS=ORIGIN) as server:
+    settings = {"API_KEYS_FILE": str(file), "CORS_ORIGINS": ORIGIN, "ROOT_PATH": "/uncertainty"}
+    log = file.with_name("log")
+    with (
+        log.open("w") as errors,
+        running(
+            (*FAKE_SERVER, "logging"), errors, **{f"MCDROP_{name}": its for name, its in settings.items()}
+        ) as server,
+    ):
         yield server
+    assert "/v1/models" in log.read_text()
+    assert KEY not in log.read_text()
+    assert OTHER not in log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,14 @@ def test_everything_else_is_refused_without_a_known_key(
 @pytest.mark.parametrize("headers", [{"authorization": f"bearer {OTHER}"}, {"x_api_key": KEY}])
 def test_a_known_key_opens(guarded: Server, headers: dict[str, str]) -> None:
     assert get(guarded, "/v1/models", **headers).document == {"models": ["toy"]}
+
+
+@pytest.mark.parametrize("path", ["/uncertainty/healthz", "/healthz"])
+def test_a_proxy_may_leave_its_path_in_front_or_take_it_away(guarded: Server, path: str) -> None:
+    assert get(guarded, path).status == 200
+    models = path.replace("healthz", "v1/models")
+    assert get(guarded, models).status == 401
+    assert get(guarded, models, x_api_key=KEY).status == 200
 
 
 def test_an_allowed_origin_may_ask_first_and_another_may_not(guarded: Server) -> None:
