@@ -26,6 +26,8 @@ class Guard(TorchDispatchMode):
         unseen: The random operators that ran: who called which.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self, model: nn.Module, place: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._protected = {_storage(parameter): name for name, parameter in model.named_parameters()}

@@ -15,6 +15,8 @@ _SWITCHES: Final = ("dropout_p", "dropout", "train", "training")
 
 def draws(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call of an operator is random."""
+    if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001 - flex attention and the like: no draws
+        return False
     if torch.Tag.nondeterministic_seeded not in operator.tags:
         return False
     return all(value for name, value in _arguments(operator, args, kwargs) if name in _SWITCHES)
@@ -36,4 +38,6 @@ def _arguments(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _schema(operator: Any) -> Any:
+    if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001
+        return ()
     return operator._schema.arguments  # noqa: SLF001 - the only place where torch says it

@@ -115,6 +115,8 @@ _Inputs = tuple[Any, ...]
 class _Watch(TorchDispatchMode):
     """Keeps what every random operator drew, in standard form."""
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[tuple[str, Tensor]] = []

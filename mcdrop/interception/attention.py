@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcdrop.errors import UnsupportedModelError
 from mcdrop.interception.descent import descending
 from mcdrop.interception.mode import Handler, Interception
 from mcdrop.sites import Law
@@ -32,6 +33,11 @@ def _attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
+    if type(attn_mask).__module__ == "torch.nn.attention.bias":  # by name: to import it takes seconds
+        raise UnsupportedModelError(
+            f"{mode.place() or 'the model'} calls F.scaled_dot_product_attention with a CausalBias, which "
+            "holds no mask that could be read; give it is_causal=True or a tensor of True and False"
+        )
     if dropout_p == 0:
         return _fused(query, key, value, attn_mask, is_causal, scale, enable_gqa)  # type: ignore[no-any-return]
     weights = _weights(query, key, attn_mask, is_causal, scale, enable_gqa)

@@ -3,11 +3,14 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
+from mcdrop.errors import UnsupportedModelError
 from mcdrop.interception.mode import Interception
 from mcdrop.interception.table import HANDLERS
 from mcdrop.sites import Law
+from tests.support.replaying import network_and_call
 from tests.support.tolerances import FLOAT32
 
 
@@ -79,3 +82,15 @@ def test_fused_attention_under_vmap_is_that_of_each_sample(rank: int, batched: t
 
 def _sample(tensor: Tensor, axis: int | None, sample: int) -> Tensor:
     return tensor if axis is None else tensor.select(axis, sample)
+
+
+def test_a_causal_bias_is_refused_with_what_to_give_instead() -> None:
+    bias = causal_lower_right(5, 5)
+
+    class Biased(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(x, x, x, bias)
+
+    model = nn.Sequential(nn.Dropout(0.3), Biased()).eval()
+    with pytest.raises(UnsupportedModelError, match=r"^1 calls F.scaled.* a CausalBias, .* is_causal=True"):
+        network_and_call(model, torch.randn(4, 5, 4))
