@@ -40,15 +40,24 @@ class Footprint:
     live_suffix: int = 1
 
 
-def footprint(network: Network, rows: Call) -> Footprint:
-    """Measure one pass of a few rows; what drawing the masks takes does not count."""
-    block = OneSample(network.sites, [[BlockKey(0, 0, 0)]], "philox-1-plain", network.cache)
+def footprint(network: Network, rows: Call, key: BlockKey) -> tuple[Footprint, list[Tensor]]:
+    """Measure one pass of a few rows; what drawing the masks takes does not count.
+
+    Args:
+        network: The model.
+        rows: A few.
+        key: Whose draws the pass gets.
+
+    Returns:
+        The measures, and the outputs of that pass under the draws that `key` names.
+    """
+    block = OneSample(network.sites, [[key]], "philox-1-plain", network.cache)
     with torch.inference_mode():  # under no_grad some tensors of a pass live until the garbage is collected
         source = _Noticing(SampleDraws(block, 0, network.paths))
         with _Sizes(source) as sizes:
-            network.outputs_for(rows, source)
+            outputs = network.outputs_for(rows, source)
     numbers = (sizes.largest[False], sizes.largest[True], source.bytes, sizes.most[False], sizes.most[True])
-    return Footprint(*(-(-number // rows.rows) for number in numbers))
+    return Footprint(*(-(-number // rows.rows) for number in numbers)), outputs
 
 
 class OneSample(BlockDraws):
@@ -81,6 +90,8 @@ class _Noticing:
 class _Sizes(TorchDispatchMode):
     """Watches the tensors that a pass makes: the largest, and the most that live at once."""
 
+    supports_higher_order_operators = True
+
     def __init__(self, source: _Noticing) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._source = source
@@ -91,7 +102,7 @@ class _Sizes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not self._source.drawing and not func.is_view:  # a view writes nothing
+        if not self._source.drawing and not getattr(func, "is_view", False):  # a view writes nothing
             for tensor in pytree.tree_leaves(out):
                 if isinstance(tensor, Tensor):
                     self._note(tensor)
