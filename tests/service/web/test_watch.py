@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.models import FAKE_SERVER
-from tests.support.wire import PATIENCE_S, Server, connected, get, post, running
+from tests.support.wire import Server, connected, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -145,12 +144,3 @@ def test_a_log_that_cannot_be_written_fails_no_request() -> None:
     with Path("/dev/full").open("w") as full, running((*FAKE_SERVER, "logging"), full) as server:
         assert post(server, PREDICT, {"inputs": [[1, 2, 3]]}).status == 200
         assert post(server, PREDICT, {"inputs": [[666, 0, 0]]}).status == 500
-
-
-def test_a_server_that_does_not_log_is_silent() -> None:
-    with running((*FAKE_SERVER, "logging"), subprocess.PIPE, MCDROP_LOG_LEVEL="error") as server:
-        get(server, "/healthz")
-        server.process.terminate()
-        assert server.process.stderr is not None
-        assert server.process.stderr.read() == ""
-        server.process.wait(PATIENCE_S)
