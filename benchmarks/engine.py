@@ -1,168 +1,234 @@
-"""Speed of the engine beside the loop and the replication that users write by hand.
+"""Speed of the engine beside every other way to sample the same networks, and beside the floor.
 
-    OMP_NUM_THREADS=1 MKL_CBWR=AUTO,STRICT python benchmarks/engine.py
+    make bench-engine                    # with torch-uncertainty, baal and transformers, in .venv-peers
+    python benchmarks/engine.py          # with those of them that are installed
 
-One thread, 50 samples. For each model: milliseconds of `mc.sample` with the masks of a repeated seed (warm)
-and of a new seed (cold), of the naive loop (train mode, one pass for each sample) and of replication (each
-row 50 times in one batch), the ratio to the faster of the two, and the time of the first call (trace,
-verification, choice of strategy). Before anything is timed, our samples are compared with the plain loop over
-the same masks, and the spread of the hand-written loops is checked not to be zero.
+One thread, 50 samples. Times are medians of the thread's own processor time over repetitions in which all
+contenders take turns, in milliseconds: `mc.sample` with the masks of a repeated seed (warm) and of a new seed
+(cold), and each rival. The floor is the time of the arithmetic alone. Before anything is timed, our samples
+are compared with the plain loop over the same masks, and the spread of each rival is looked at: one that does
+not vary has not sampled and is not timed; one marked * leaves some of the random calls off.
 """
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # both are read when torch is imported
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+import argparse
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from itertools import pairwise
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Final
 
 import torch
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mcdrop
-from mcdrop.sampling import Draw, sample_tile, tiles
+from benchmarks.rivals.floor import floor_ms, matrix_rate
+from benchmarks.rivals.networks import Case, base_bert, cases
+from benchmarks.rivals.packages import baal_wrapper, torch_uncertainty, transformers
+from benchmarks.rivals.ways import CACHE, IN_A_LOOP, WAYS, Sample, Way
+from mcdrop.operators import draws
+from mcdrop.sampling import Draw, sample_call
 
-SAMPLES = 50
-REPEATS = 5
+SAMPLES: Final = 50
+LEAST_SECONDS: Final = 0.005
+"""What short calls are repeated to, so that the clock's own error does not count."""
+NOT_VARYING: Final = 1e-7
 
 
-def mlp(*widths: int, p: float) -> nn.Sequential:
-    """Linear layers with ReLU and dropout between them."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths[:-1]):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(p)]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+@dataclass(frozen=True)
+class Result:
+    """One line of the table.
+
+    Attributes:
+        case: What was timed.
+        ours: Milliseconds, `warm` and `cold`.
+        floor: Milliseconds.
+        rivals: Milliseconds, or why there are none.
+        partial: Rivals that leave random calls off.
+    """
+
+    case: Case
+    ours: Mapping[str, float]
+    floor: float
+    rivals: Mapping[str, float | str]
+    partial: frozenset[str]
+
+    def ratio(self, *, cache: bool) -> float | None:
+        """To the fastest rival; with a bar of its own, baal's cache counts by itself."""
+        apart = self.case.cache_bar is not None
+        times = [
+            ms
+            for name, ms in self.rivals.items()
+            if isinstance(ms, float) and (not apart or (name == CACHE) == cache)
+        ]
+        return min(times) / self.ours["warm"] if times else None
 
 
-def cnn(*, channel_p: float) -> nn.Sequential:
-    """Three convolutions on 3 x 32 x 32; dropout in the head, and on the channels if `channel_p` is not 0."""
-    blocks: list[nn.Module] = []
-    for inputs, outputs, pool in ((3, 32, False), (32, 64, True), (64, 64, True)):
-        blocks += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-        blocks += [nn.Dropout2d(channel_p)] * (channel_p > 0) + [nn.MaxPool2d(2)] * pool
-    return nn.Sequential(
-        *blocks, nn.Flatten(), nn.Linear(64 * 64, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", default="", help="part of the name of the cases to run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    console, rate = Console(width=250), matrix_rate()
+    table = Table("model, batch", "warm", "cold", "floor", *WAYS, "ratio", "bar", "met", box=MARKDOWN)
+    for case in cases():
+        if options.only in case.name:
+            table.add_row(*_line(measure(case, rate, options.repeats)))
+    console.print(table)
+    console.print(f"{rate / 1e9:.0f} GFLOP/s in a product of matrices; torch {torch.__version__}")
+    for name, package in (("torch-uncertainty", torch_uncertainty), ("baal", baal_wrapper)):
+        if package is None:
+            console.print(f"{name} is not installed; `make bench-engine` compares with it")
+    console.print(first_call() if transformers else "BERT is left out: transformers is not installed")
 
 
-class Encoder(nn.Module):
-    """A TransformerEncoder of 4 layers with a linear head on the mean token."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.1, batch_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 4)
-        self.head = nn.Linear(64, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, T, 64) -> (N, 5)."""
-        out: Tensor = self.head(self.encoder(x).mean(1))
-        return out
-
-
-class Recurrent(nn.Module):
-    """An LSTM of 2 layers with a linear head on the last step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(32, 128, 2, dropout=0.3, batch_first=True)
-        self.head = nn.Linear(128, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, T, 32) -> (N, 5)."""
-        out: Tensor = self.head(self.lstm(x)[0][:, -1])
-        return out
-
-
-def cases() -> dict[str, tuple[nn.Module, Tensor, float]]:
-    """Model, input and the least ratio that we want, by name."""
-    image, small, tokens = partial(torch.randn, 16, 3, 32, 32), torch.randn(256, 32), torch.randn(16, 32, 64)
-    head = cnn(channel_p=0)
-    narrow = mlp(32, 256, 256, 10, p=0.3)
-    return {
-        "CNN, dropout in its head, 1": (head, image()[:1], 10),
-        "CNN, dropout in its head, 16": (head, image(), 25),
-        "MLP 32-256-256-10, 1": (narrow, small[:1], 0.9),
-        "MLP 32-256-256-10, 256": (narrow, small, 2),
-        "MLP 256-1024-1024-10, p=.5, 64": (mlp(256, 1024, 1024, 10, p=0.5), torch.randn(64, 256), 2),
-        "TransformerEncoder, 4 layers, 16": (Encoder(), tokens, 2.5),
-        "LSTM, 2 layers, 16": (Recurrent(), torch.randn(16, 50, 32), 1.5),
-        "CNN, stochastic everywhere, 16": (cnn(channel_p=0.2), image(), 0.9),
+def measure(case: Case, rate: float, repeats: int) -> Result:
+    """All times of one case, after the checks."""
+    mc = mcdrop.MCDropout(case.model, n_samples=SAMPLES)
+    check_against_loop(mc, case.x, mc.sample(case.x))
+    network = mc.plan.network
+    rivals, refused, partial = _rivals(case, len(network.sites))
+    seeds = count(1)
+    contenders: dict[str, Callable[[], object]] = {
+        "warm": lambda: mc.sample(case.x),
+        "cold": lambda: mc.sample(case.x, seed=next(seeds)),
+        **{name: _asked(sample, case.x) for name, sample in rivals.items()},
     }
-
-
-def naive_loop(model: nn.Module, x: Tensor) -> Tensor:
-    """(S, N, ...) by one pass in train mode for each sample."""
-    model.train()
-    with torch.inference_mode():
-        samples = [model(x) for _ in range(SAMPLES)]
-    model.eval()
-    return torch.stack(samples)
-
-
-def replication(model: nn.Module, x: Tensor) -> Tensor:
-    """(S, N, ...) by one pass over S copies of the rows."""
-    model.train()
-    with torch.inference_mode():
-        out: Tensor = model(x.repeat(SAMPLES, *[1] * (x.dim() - 1)))
-    model.eval()
-    return out.reshape(SAMPLES, len(x), *out.shape[1:])
-
-
-def milliseconds(function: Callable[[], object]) -> float:
-    """The least of some runs, after one that does not count."""
-    function()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1e3
+    times = medians(contenders, repeats)
+    floor = floor_ms(network, mc.as_call(case.x), SAMPLES, rate)
+    ours = {name: times.pop(name) for name in ("warm", "cold")}
+    return Result(case, ours, floor, {**refused, **times}, partial)
 
 
 def check_against_loop(mc: mcdrop.MCDropout, x: Tensor, samples: Tensor) -> None:
     """Stop unless the samples are those of the plain loop over the same masks."""
     plan = replace(mc.plan.fast(len(x)), strategy="loop")
-    call = mc.as_call(x)
-    draw = Draw(mc.seed, SAMPLES, mc.rng, None)
-    loop = torch.cat([sample_tile(plan, call, draw, rows)[0] for rows in tiles(plan, call)], 1)
+    (loop,) = sample_call(plan, mc.as_call(x), Draw(mc.seed, SAMPLES, mc.rng, None))
     assert (loop - samples).abs().max() <= 1e-5 * samples.abs().max().clamp(min=1)
 
 
-def measure(model: nn.Module, x: Tensor) -> dict[str, float]:
-    """All times of one model, after the checks."""
-    model.eval()
+def _rivals(case: Case, sites: int) -> tuple[dict[str, Sample], dict[str, str], frozenset[str]]:
+    """Those that vary; why the others do not run; those that leave random calls off."""
+    running: dict[str, Sample] = {}
+    refused: dict[str, str] = {}
+    partial: set[str] = set()
+    for name, way in WAYS.items():
+        try:
+            sample, varies, calls = _looked_at(way, case)
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            refused[name] = type(error).__name__
+            continue
+        if not varies:
+            refused[name] = "zero variance"
+            continue
+        running[name] = sample
+        if calls < sites * (SAMPLES if name in IN_A_LOOP else 1):
+            partial.add(name)
+    return running, refused, frozenset(partial)
+
+
+def _looked_at(way: Way, case: Case) -> tuple[Sample, bool, int]:
+    """A rival, whether its samples vary, and how many random calls it makes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what baal did not find to patch: its variance tells
+        sample = way(case.model, SAMPLES)
+        with _RandomCalls() as calls:
+            samples = sample(case.x)
+    return sample, bool((samples.std(0) > NOT_VARYING).any()), calls.seen
+
+
+class _RandomCalls(TorchDispatchMode):
+    """Counts the random operators that run."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen += draws(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
+
+
+def _asked(sample: Sample, x: Tensor) -> Callable[[], object]:
+    return lambda: sample(x)
+
+
+def medians(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Milliseconds of each, taking turns, after one run that does not count."""
+    runs = {name: _runs(function) for name, function in contenders.items()}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, function in contenders.items():
+            times[name].append(seconds(function, runs[name]))
+    return {name: statistics.median(taken) * 1e3 for name, taken in times.items()}
+
+
+def _runs(function: Callable[[], object]) -> int:
+    function()
+    return max(1, round(LEAST_SECONDS / max(seconds(function, 1), 1e-6)))
+
+
+def seconds(function: Callable[[], object], runs: int = 1) -> float:
+    """Processor time of one run."""
+    start = time.thread_time()
+    for _ in range(runs):
+        function()
+    return (time.thread_time() - start) / runs
+
+
+def first_call() -> str:
+    """What finding the sites, verifying and choosing take, in passes of a single row of BERT's first size."""
+    model, ids = base_bert()
+
+    def one_pass() -> None:
+        with torch.inference_mode():
+            model(ids)
+
+    one_pass()
+    one = min(seconds(one_pass) for _ in range(3))
     mc = mcdrop.MCDropout(model, n_samples=SAMPLES)
-    start = time.perf_counter()
-    samples = mc.sample(x)
-    first = (time.perf_counter() - start) * 1e3
-    check_against_loop(mc, x, samples)
-    for peer in (naive_loop, replication):
-        assert (peer(model, x).std(0) > 0).any(), peer.__name__
-    seeds = iter(range(1, 1000))
-    return {
-        "warm": milliseconds(lambda: mc.sample(x)),
-        "cold": milliseconds(lambda: mc.sample(x, seed=next(seeds))),
-        "loop": milliseconds(lambda: naive_loop(model, x)),
-        "replicate": milliseconds(lambda: replication(model, x)),
-        "first": first,
-    }
-
-
-def main() -> None:
-    """Print the table."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    table = Table(
-        "model, batch", "warm ms", "cold ms", "loop ms", "replicate ms", "ratio", "bar", "first call ms"
+    first = seconds(lambda: mc.trace(ids))
+    return (
+        f"first call, BERT of 12 layers and 768 wide, T = 128: {first / one:.1f} passes of a single row "
+        f"({first:.2f} s; one pass {one * 1e3:.0f} ms); the bar is 20"
     )
-    for name, (model, x, bar) in cases().items():
-        times = measure(model, x)
-        ratio = min(times["loop"], times["replicate"]) / times["warm"]
-        figures = [f"{times[key]:.2f}" for key in ("warm", "cold", "loop", "replicate")]
-        table.add_row(name, *figures, f"{ratio:.1f}x", f"{bar}x", f"{times['first']:.0f}")
-    Console(width=120).print(table)
+
+
+def _line(result: Result) -> list[str]:
+    ours = [f"{result.ours[name]:.2f}" for name in ("warm", "cold")]
+    rivals = [_cell(result.rivals[name]) + "*" * (name in result.partial) for name in WAYS]
+    bars = [(result.ratio(cache=False), result.case.bar)]
+    if result.case.cache_bar is not None:
+        bars.append((result.ratio(cache=True), result.case.cache_bar))
+    known = [(ratio, bar) for ratio, bar in bars if ratio is not None]
+    return [
+        result.case.name,
+        *ours,
+        f"{result.floor:.2f}",
+        *rivals,
+        " / ".join(f"{ratio:.1f}x" for ratio, _ in known),
+        " / ".join(f"{bar:g}x" for _, bar in known),
+        " / ".join("yes" if ratio >= bar else "NO" for ratio, bar in known),
+    ]
+
+
+def _cell(time_or_reason: float | str) -> str:
+    return time_or_reason if isinstance(time_or_reason, str) else f"{time_or_reason:.2f}"
 
 
 if __name__ == "__main__":

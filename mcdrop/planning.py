@@ -21,7 +21,7 @@ from mcdrop.network import Network, network_of
 from mcdrop.sampling import Plan, block_outputs
 from mcdrop.strategies import STRATEGIES
 from mcdrop.tracing import trace
-from mcdrop.verification import Verification, verify
+from mcdrop.verification import FREE, Verification, verify
 
 __all__ = ["Planned", "Planner"]
 
@@ -135,11 +135,11 @@ class Planner:
         network = network_of(self._model, traced)
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
         with single_row():
-            size = footprint(network, example.take(slice(0, 1)))
+            size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
         verification = (
             (
                 self._verified_before(network, example)
-                or verify(network, example, thorough=size.suffix <= _SMALL)
+                or verify(network, example, thorough=size.suffix <= _SMALL, once=outputs)
             )
             if self._verify
             else None
@@ -175,7 +175,9 @@ def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tu
     cells = max(_TILE_BYTES[kind] // block_bytes, 1)
     most = min(_MOST_ROWS[kind], max(_PREFIX_BYTES[kind] // size.prefix, 1))
     tile = min(rows, max(cells, _LEAST_ROWS), most)
-    return tile, min(max(_TILE_BYTES[kind] // 4 // (block_bytes * tile), 1), _MOST_BLOCKS)
+    # a few rows make small products, which gain more from being joined than from the cache
+    room = _TILE_BYTES[kind] * 2 if tile <= _FEW_ROWS else _TILE_BYTES[kind] // 4
+    return tile, min(max(room // (block_bytes * tile), 1), _MOST_BLOCKS)
 
 
 def _fastest(network: Network, rows: Call, verification: Verification | None, size: Footprint) -> str | None:

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from mcdrop import strategies
 from mcdrop.errors import NothingRandomError, UnsupportedModelError
+from mcdrop.footprint import footprint
 from mcdrop.interception.mode import Interception
 from mcdrop.interception.table import HANDLERS
 from mcdrop.sites import Law
-from mcdrop.verification import Verification, verify
+from mcdrop.verification import FREE, Verification, verify
 from tests.support.models import case
 from tests.support.replaying import network_and_call, network_of_case
 from tests.support.stochastic_modules import DropBlock, DropPath, Residual, applied
@@ -211,3 +212,20 @@ def test_nan_in_a_row_is_compared_as_nan() -> None:
 def test_other_precisions_are_compared_by_what_they_can_hold(dtype: torch.dtype) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3), nn.Linear(4, 2)).to(dtype)
     assert verified(model, X.to(dtype)).strategy == "vmap"
+
+
+# --- cost -----------------------------------------------------------------------------------------
+
+
+def _passes(once: bool) -> int:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3), nn.Linear(4, 2)).eval()
+    network, call = network_and_call(model, X)
+    outputs = footprint(network, call.take(slice(0, 1)), FREE)[1] if once else None
+    calls: list[None] = []
+    network.view.register_forward_hook(lambda *_: calls.append(None))
+    verify(network, call, once=outputs)
+    return len(calls)
+
+
+def test_a_pass_that_was_made_before_counts_as_the_repetition() -> None:
+    assert _passes(once=True) == _passes(once=False) - 1
