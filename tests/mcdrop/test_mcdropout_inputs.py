@@ -117,6 +117,14 @@ def test_a_loader_gives_the_predictive_of_all_its_rows(mc: MCDropout) -> None:
     assert_same_rows(pred, mc.predict(X, exact=True))
 
 
+@pytest.mark.parametrize("mc", [CLASSIFIER, INDEPENDENT], ids=["consistent", "independent"])
+def test_the_moments_of_a_loader_are_streamed_if_its_samples_are_dropped(mc: MCDropout) -> None:
+    options: dict[str, Any] = {"exact": True, "keep_samples": False, "quantiles": [0.1], "n_samples": 150}
+    pred = mc.predict(loader(X, torch.zeros(21)), take=0, **options)
+    assert pred.kept_samples is None
+    assert_same_rows(pred, mc.predict(X, **options))
+
+
 def test_an_iterator_of_tensors_needs_no_take() -> None:
     pred = CLASSIFIER.predict(iter(X.split(4)), exact=True)
     assert_same_rows(pred, CLASSIFIER.predict(X, exact=True))
