@@ -214,6 +214,7 @@ def test_json_says_how_the_samples_were_drawn(tmp_path: Path) -> None:
     write_predictions(prediction(np.ones((2, 1), np.float32)), tmp_path / "p.json")
     document = json.loads((tmp_path / "p.json").read_text())
     drawn = {"n_samples": 16, "seed": 3, "masks": "consistent", "rng": "philox-1", "exact": False}
+    drawn |= {"tolerance": None}  # of as many samples as each row takes
     assert {name: value for name, value in document.items() if name != "outputs"} == {
         "task": "regression",
         **drawn,
