@@ -249,8 +249,10 @@ def _why_nothing_is_random(model: nn.Module, switched_off: Sequence[str]) -> str
         )
     if any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules()):
         return f"{looked}. Quantised layers of dropout pass on what they get: sample the model before"
-    todo = "if the model has dropout, see that forward reaches it; if it has none, add some and train with it"
-    return f"{looked}; {todo}"
+    return (
+        f"{looked}; if the model has dropout, see that forward reaches it; if it has none, train it with "
+        "some, or put some in now with mcdrop.inject(model, p=0.1)"
+    )
 
 
 def _is_silent_dropout(module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ Alphabet: S samples in B blocks, N rows, K sites, ... further dimensions.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -45,6 +45,9 @@ class Estimate:
 
     value: float
     standard_error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ± {self.standard_error:.1g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +91,10 @@ class SiteSensitivity:
     without: Estimate
     share: Estimate
     lost: Estimate
-    setting: Setting
+    setting: Setting = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sensitivity:
     """Which sites carry the variance.
 
@@ -115,6 +118,13 @@ class Sensitivity:
     def ranked(self) -> tuple[SiteSensitivity, ...]:
         """The sites, that with the largest share first."""
         return tuple(sorted(self.sites, key=lambda each: -each.alone.value))
+
+    def __repr__(self) -> str:
+        lines = [f"variance {self.total} with all sites on; {self.n_samples} samples, seed {self.seed}"]
+        lines += [
+            f"{each.site.name}: alone {each.share} of it, lost without {each.lost}" for each in self.sites
+        ]
+        return "\n".join(lines)
 
 
 def measure_sensitivity(

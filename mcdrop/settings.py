@@ -187,7 +187,8 @@ def _identity(row_id: object) -> int:
 
 def _checked_count(name: str, count: object, *, least: int) -> int:
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-        raise DomainError(f"{name} must be an integer of at least {least}, got {count!r}")
+        hint = "; predict also takes 'auto', with tolerance=" if isinstance(count, str) else ""
+        raise DomainError(f"{name} must be an integer of at least {least}, got {count!r}{hint}")
     return int(count)
 
 

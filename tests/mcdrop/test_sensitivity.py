@@ -135,3 +135,11 @@ def test_where_nothing_moves_shares_are_not_a_number() -> None:
     found = MCDropout(nn.Sequential(nn.Dropout(1e-9), nn.Linear(6, 3))).sensitivity(features(2, 6))
     assert found.total.value == 0
     assert math.isnan(found.sites[0].share.value)
+
+
+def test_it_reads_as_a_few_lines() -> None:
+    found = MCDropout(Sum(0.5, 0.5), n_samples=64).sensitivity(torch.ones(3, 2))
+    first, *lines = repr(found).splitlines()
+    assert first.startswith("variance ")
+    assert [line.partition(": alone ")[0] for line in lines] == ["first#0", "second#0"]
+    assert "tensor(" not in repr(found) + repr(found.sites)
