@@ -59,3 +59,5 @@ def command(
         Console().print(prediction_table(found, manifest_of(mc)))
     else:
         write_predictions(found, out)
+        for note in found.notes:  # a table of numbers has no place for them
+            typer.echo(f"note: {note}", err=True)

@@ -41,7 +41,7 @@ class Source:
         task: Of a factory's model, or of predictions from elsewhere.
         sampling: How to sample.
         device: Where to run.
-        allow: Packages whose factories may build a model.
+        allow: Packages whose factories a checkpoint may name.
     """
 
     name: str
@@ -207,7 +207,8 @@ def _made(source: Source) -> nn.Module:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # behind all that is installed
     architecture = Architecture(source="factory", name=source.name)
-    return build(architecture, allow=source.allow or ()).to(torch.device(source.device or "cpu")).eval()
+    package = source.name.partition(":")[0].partition(".")[0]  # who types its name trusts it
+    return build(architecture, allow={package}).to(torch.device(source.device or "cpu")).eval()
 
 
 def _input_names(model: nn.Module) -> list[str]:

@@ -67,6 +67,17 @@ def test_predict_and_report_use_it_and_say_when_it_is_void(
     assert "void" not in run_here(capsys, "predict", spare, rows).out
 
 
+def test_predictions_written_to_a_file_say_on_the_console_that_a_promise_is_void(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path, tmp_path: Path
+) -> None:
+    run_here(capsys, "calibrate", spare, "--data", rows, "--method", "conformal")
+    out = tmp_path / "predictions.csv"
+    void = run_here(capsys, "predict", spare, rows, "--n-samples", "8", "--out", out)
+    assert void.code == 0
+    assert void.err == "note: calibration is void: n_samples is 8, fitted with 16\n"
+    assert run_here(capsys, "predict", spare, rows, "--out", out).err == ""
+
+
 def test_a_third_version_starts_from_the_one_that_is_named(
     capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
 ) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mcdrop
 from mcdrop.report.files import read_json
+from tests.support.architectures import Tied
 from tests.support.command_line import run_here
 from tests.support.tolerances import FLOAT32
 
@@ -120,7 +122,7 @@ def test_predictions_of_other_tools_are_scored(capsys: pytest.CaptureFixture[str
     assert read_json(tmp_path / "r.json").score("accuracy").value == (probs.argmax(1) == y).mean()
 
 
-def test_a_factory_must_be_allowed_and_have_a_task(
+def test_naming_a_factory_is_consent_and_its_task_must_be_said(
     capsys: pytest.CaptureFixture[str],
     tables: dict[str, Path],
     tmp_path: Path,
@@ -130,24 +132,36 @@ def test_a_factory_must_be_allowed_and_have_a_task(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     arguments = ("report", "reported_networks:network", "--data", tables["rows"])
-    refused = run_here(capsys, *arguments, "--task", "regression")
-    assert refused.code == 2
-    assert "allow 'reported_networks' if you trust it" in refused.err
-    unsaid = run_here(capsys, *arguments, "--allow-package", "reported_networks")
+    unsaid = run_here(capsys, *arguments)
     assert unsaid.code == 2
     assert "says nothing of its task" in unsaid.err
-    finished = run_here(
-        capsys,
-        *arguments,
-        "--task",
-        "regression",
-        "--allow-package",
-        "reported_networks",
-        "--n-samples",
-        "32",
-    )
+    finished = run_here(capsys, *arguments, "--task", "regression", "--n-samples", "32")
     assert finished.code == 0, finished.err
     assert "regression: n = 60 rows, 32 samples" in finished.out
+
+
+def test_a_factory_that_a_checkpoint_names_must_be_allowed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    torch.save(Tied().state_dict(), tmp_path / "weights.pt")
+    x, y = torch.zeros(20, 3).numpy(), torch.zeros(20, 3).numpy()
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    packed = run_here(
+        capsys,
+        "pack",
+        tmp_path / "weights.pt",
+        tmp_path / "tied",
+        "--architecture",
+        "tests.support.architectures:tied",
+        "--task",
+        "regression",
+        "--input",
+        "x:float32:3",
+    )
+    assert packed.code == 0, packed.err
+    refused = run_here(capsys, "report", tmp_path / "tied", "--data", tmp_path / "rows.npz")
+    assert refused.code == 2
+    assert "allow 'tests' if you trust it" in refused.err
 
 
 def test_two_reports_are_compared_on_the_same_rows(
