@@ -20,7 +20,6 @@ from torch import Tensor
 from mcdrop.errors import McdropError, ShapeError
 from mcdrop.inputs import Call
 from mcdrop.masks import BLOCK, BlockKey
-from mcdrop.moments import Moments
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked
 from mcdrop.predictive import Predictive, Task
 from mcdrop.sampling import Plan, block_outputs
@@ -142,49 +141,34 @@ class ExactBlocks:
             ShapeError: If there are too many rows.
         """
         rows = len(blocks[0])
-        keep = wanted.keep_samples or bool(wanted.levels)
-        as_tile = keep or deterministic is not None
+        as_tile = wanted.needs_samples or deterministic is not None
         if as_tile and rows > self.rows:
             raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
         # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
         padding = self.rows - rows if as_tile else 0
         tile = [[*results, *[results[0]] * padding] for results in blocks]
         try:
-            total = _total(tile, wanted, keep=keep)
+            total = _total(tile, wanted)
         except McdropError:  # perhaps of other cells of a computation: they must not harm these
-            total = _total([[its.apart() for its in results] for results in tile], wanted, keep=keep)
+            total = _total([[its.apart() for its in results] for results in tile], wanted)
         if deterministic is None:
             deterministic = _unknown(blocks[0])
         return finish(total, deterministic, wanted, rows)
 
 
-def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, *, keep: bool) -> Reduction:
+def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted) -> Reduction:
+    """The moments of some rows, wherever each of their cells was computed."""
     total = Reduction()
     for index, results in enumerate(blocks):
         count = min(wanted.sampled.n_samples - index * BLOCK, BLOCK)
-        _add_columns(total, results, wanted.task, count, keep=keep)
+        parts = [
+            computation.reduction(wanted.task, count, keep=wanted.needs_samples).take(
+                torch.tensor([its.column for its in group])
+            )
+            for computation, group in groupby(results, attrgetter("computation"))
+        ]
+        total = total.followed_by(Reduction.joined(parts))
     return total
-
-
-def _add_columns(
-    total: Reduction, results: Sequence[CellResult], task: Task, count: int, *, keep: bool
-) -> None:
-    """Take in one block of some rows, wherever they were computed."""
-    parts = [
-        (computation.reduction(task, count, keep=keep), torch.tensor([its.column for its in group]))
-        for computation, group in groupby(results, attrgetter("computation"))
-    ]
-    total.blocks.append(_joined_moments([(part.blocks[0], columns) for part, columns in parts]))
-    if parts[0][0].entropies:
-        total.entropies.append(_joined_moments([(part.entropies[0], columns) for part, columns in parts]))
-    if keep:
-        total.laws.append(torch.cat([part.laws[0].index_select(1, columns) for part, columns in parts], 1))
-
-
-def _joined_moments(parts: Sequence[tuple[Moments, Tensor]]) -> Moments:
-    mean = torch.cat([moments.mean.index_select(0, columns) for moments, columns in parts])
-    m2 = torch.cat([moments.m2.index_select(0, columns) for moments, columns in parts])
-    return Moments(parts[0][0].count, mean, m2)
 
 
 def _unknown(results: Sequence[CellResult]) -> Tensor:

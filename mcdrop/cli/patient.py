@@ -1,17 +1,11 @@
 """What `mcdrop inspect` looks at: a checkpoint, or what a factory makes, and rows for it."""
 
-import inspect
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from mcdrop.checkpoint import Architecture, build
+from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
 from mcdrop.datafiles import Array, read_data
 from mcdrop.errors import OptionError
@@ -47,7 +41,7 @@ class Wanted:
     @property
     def is_factory(self) -> bool:
         """Whether the source is `module:factory`."""
-        return ":" in self.source and not Path(self.source.partition("@")[0]).exists()
+        return is_factory(self.source)
 
 
 @dataclass(frozen=True)
@@ -101,28 +95,11 @@ def _made(wanted: Wanted) -> Patient:
         raise OptionError(
             f"{wanted.source} says nothing of its inputs; give some typical rows with --data FILE"
         )
-    model = _from_factory(wanted.source).to(torch.device(wanted.device or "cpu"))
-    names = _input_names(model)
-    rows = read_data(wanted.data, names, target=wanted.target)
+    model = made_model(wanted.source, device=wanted.device)
+    rows = read_data(wanted.data, input_names(model), target=wanted.target)
     by_position, by_name = keyword_inputs(rows.inputs)
     task = wanted.task or "raw"
     y = rows.y if wanted.task is not None else None
     return Patient(
         MCDropout(model, task=task), by_position, by_name, y, f"{len(rows)} rows of {wanted.data.name}"
     )
-
-
-def _from_factory(name: str) -> nn.Module:
-    """The model that a function makes, in eval mode: that a new one is in train mode is no finding."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # behind all that is installed
-    package = name.partition(":")[0].partition(".")[0]
-    return build(Architecture(source="factory", name=name), allow={package}).eval()
-
-
-def _input_names(model: nn.Module) -> list[str]:
-    """The arguments of forward that have to be given."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [each.name for each in parameters if each.kind in kinds and each.default is Parameter.empty]
-    return needed or ["x"]

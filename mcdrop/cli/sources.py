@@ -1,20 +1,17 @@
 """What `mcdrop report` scores: a checkpoint or a factory's model with data, or saved predictions."""
 
 import hashlib
-import inspect
 import platform
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from inspect import Parameter
 from pathlib import Path
 from typing import Final
 
 import torch
-from torch import nn
 
 from mcdrop import __version__
-from mcdrop.checkpoint import Architecture, Checkpoint, build
+from mcdrop.checkpoint import Checkpoint
+from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import loaded_model, manifest_of, model_data, targets
 from mcdrop.cli.steps import Sampling, predictions
 from mcdrop.datafiles import Array, Data, read_arrays, read_column, read_data
@@ -61,7 +58,7 @@ class Source:
     @property
     def is_factory(self) -> bool:
         """Whether it is `module:factory`."""
-        return not self.is_file and ":" in self.name and not Path(self.name.partition("@")[0]).exists()
+        return not self.is_file and is_factory(self.name)
 
     def rows_file(self) -> Path:
         """Where columns of the rows are: the data, or the file of predictions."""
@@ -139,8 +136,8 @@ def _of_checkpoint(source: Source, data: Path) -> Judged:
 def _of_factory(source: Source, data: Path) -> Judged:
     if source.task is None:
         raise OptionError(f"{source.name} says nothing of its task; give it with --task")
-    mc = MCDropout(_made(source), task=source.task)
-    names = _input_names(mc.model)
+    mc = MCDropout(made_model(source.name, device=source.device), task=source.task)
+    names = input_names(mc.model)
     rows = read_data(data, names, target=source.target)
     if rows.y is None:
         raise DataFileError(f"the data have no outcomes named {source.target!r}; name them with --target")
@@ -201,22 +198,6 @@ def _uncalibrated(mc: MCDropout) -> MCDropout | None:
 def _calibrator_facts(mc: MCDropout) -> dict[str, str]:
     told = [f"{each.kind}, fitted on {each.fitted_with.n_rows} rows" for each in mc.calibrators]
     return {"calibrators": "; ".join(told)} if told else {}
-
-
-def _made(source: Source) -> nn.Module:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # behind all that is installed
-    architecture = Architecture(source="factory", name=source.name)
-    package = source.name.partition(":")[0].partition(".")[0]  # who types its name trusts it
-    return build(architecture, allow={package}).to(torch.device(source.device or "cpu")).eval()
-
-
-def _input_names(model: nn.Module) -> list[str]:
-    """The arguments of forward that have to be given."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [each.name for each in parameters if each.kind in kinds and each.default is Parameter.empty]
-    return needed or ["x"]
 
 
 def _data_facts(source: Source) -> dict[str, str]:

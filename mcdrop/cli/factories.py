@@ -1,0 +1,43 @@
+"""A model that `module:factory` on the command line makes: what a user names there, she trusts."""
+
+import inspect
+import sys
+from inspect import Parameter
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mcdrop.checkpoint import Architecture, build
+
+__all__ = ["input_names", "is_factory", "made_model"]
+
+
+def is_factory(source: str) -> bool:
+    """Whether a source is `module:factory`, and not a path that has a colon in it."""
+    return ":" in source and not Path(source.partition("@")[0]).exists()
+
+
+def made_model(name: str, *, device: str | None) -> nn.Module:
+    """The model that a function makes, in eval mode: that a new one is in train mode is no finding.
+
+    Args:
+        name: `package.module:factory`, installed or in the working directory.
+        device: Where it runs; the CPU by default.
+
+    Raises:
+        CheckpointError: If there is no such function, or it makes no model.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # behind all that is installed
+    package = name.partition(":")[0].partition(".")[0]
+    model = build(Architecture(source="factory", name=name), allow={package})
+    return model.to(torch.device(device or "cpu")).eval()
+
+
+def input_names(model: nn.Module) -> list[str]:
+    """The arguments of forward that have to be given."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each.name for each in parameters if each.kind in kinds and each.default is Parameter.empty]
+    return needed or ["x"]
