@@ -36,8 +36,8 @@ from benchmarks.rivals.floor import floor_ms, matrix_rate
 from benchmarks.rivals.networks import Case, base_bert, cases
 from benchmarks.rivals.packages import baal_wrapper, torch_uncertainty, transformers
 from benchmarks.rivals.ways import CACHE, IN_A_LOOP, WAYS, Sample, Way
-from mcdrop.operators import draws
-from mcdrop.sampling import Draw, sample_call
+from mcdrop.engine.operators import draws
+from mcdrop.engine.sampling import Draw, sample_call
 
 SAMPLES: Final = 50
 LEAST_SECONDS: Final = 0.005

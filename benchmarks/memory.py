@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop import MCDropout
-from mcdrop.budget import Budget, Load
+from mcdrop.engine.budget import Budget, Load
 
 MIB = 2**20
 

@@ -17,12 +17,12 @@ from operator import attrgetter
 import torch
 from torch import Tensor
 
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK, BlockKey
+from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import McdropError, ShapeError
-from mcdrop.inputs import Call
-from mcdrop.masks import BLOCK, BlockKey
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked
 from mcdrop.predictive import Predictive, Task
-from mcdrop.sampling import Plan, block_outputs
 
 __all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
 

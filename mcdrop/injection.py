@@ -13,11 +13,11 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from mcdrop.attention_dropout import add_attention_dropout
+from mcdrop.engine.view import private_view
 from mcdrop.errors import OptionError, UnsupportedModelError
 from mcdrop.nn.rate import checked_rate
 from mcdrop.patterns import Target
 from mcdrop.places import ACTIVATIONS, After, Attention, Before, Place, layers_at
-from mcdrop.view import private_view
 
 __all__ = ["ACTIVATIONS", "After", "Attention", "Before", "DropoutLayer", "Place", "default_layer", "inject"]
 

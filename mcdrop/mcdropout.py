@@ -10,25 +10,25 @@ from torch import nn
 
 from mcdrop.batches import Take, batches_of, is_loader, loader_rows
 from mcdrop.blocks import ExactBlocks
-from mcdrop.budget import Budget, Load
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoint
+from mcdrop.engine.budget import Budget, Load
+from mcdrop.engine.fingerprint import environment, fingerprint_id
+from mcdrop.engine.inputs import BatchAxis, Call, as_call
+from mcdrop.engine.philox import check_seed
+from mcdrop.engine.planning import Planned, Planner
+from mcdrop.engine.sampling import sample_call
+from mcdrop.engine.sites import Site
 from mcdrop.errors import InputError, OptionError
-from mcdrop.fingerprint import environment, fingerprint_id
-from mcdrop.inputs import BatchAxis, Call, as_call
-from mcdrop.philox import check_seed
-from mcdrop.planning import Planned, Planner
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
 from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, promised_levels, read_calibrators
 from mcdrop.predictive.predictive import check_levels
 from mcdrop.progress import Tell, following
 from mcdrop.requests import Request, predict_batches
-from mcdrop.sampling import sample_call
 from mcdrop.saving import architecture_of, example_call, input_specs, manifest_of, model_card
 from mcdrop.sensitivity import Sensitivity, measure_sensitivity
 from mcdrop.settings import RowIds, SampleCount, Settings, identities
-from mcdrop.sites import Site
 
 __all__ = ["MCDropout"]
 

@@ -8,15 +8,15 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from mcdrop.inputs import Call
-from mcdrop.masks import BLOCK
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.network import Network
+from mcdrop.engine.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 from mcdrop.moments import Moments, RunningMoments, block_moments, merge, merge_all, standard_error
-from mcdrop.network import Network
 from mcdrop.predictive import Predictive, Sampled, Task
 from mcdrop.predictive.predictive import common_notes
 from mcdrop.predictive.tasks import only_output
 from mcdrop.progress import Progress
-from mcdrop.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 
 __all__ = [
     "Reduction",

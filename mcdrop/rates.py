@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 from torch import nn
 
+from mcdrop.engine.view import private_view
 from mcdrop.errors import OptionError
 from mcdrop.nn.rate import checked_rate
 from mcdrop.patterns import no_match
-from mcdrop.view import private_view
 
 __all__ = ["Rate", "rates_of", "with_rates"]
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Final
 
-from mcdrop.budget import Budget, Load
+from mcdrop.engine.budget import Budget, Load
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.planning import Planner
+from mcdrop.engine.sampling import Draw, Plan
 from mcdrop.errors import InputError, OptionError, ShapeError
-from mcdrop.inputs import Call
-from mcdrop.masks import BLOCK
-from mcdrop.planning import Planner
 from mcdrop.prediction import Wanted, predict_call
 from mcdrop.predictive import Predictive, Sampled, Task
 from mcdrop.progress import Progress
-from mcdrop.sampling import Draw, Plan
 from mcdrop.settings import SampleCount, Settings
 from mcdrop.stopping import predict_until
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
+from mcdrop.engine.exact import probe_inputs
+from mcdrop.engine.inputs import Call, as_call
+from mcdrop.engine.sampling import Plan
 from mcdrop.errors import CheckpointError, OptionError
-from mcdrop.exact import probe_inputs
-from mcdrop.inputs import Call, as_call
-from mcdrop.sampling import Plan
 from mcdrop.settings import Settings
 
 __all__ = [

@@ -16,17 +16,17 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.planning import Planned
+from mcdrop.engine.sampling import Draw, tiles
+from mcdrop.engine.sites import Site, SiteKey
+from mcdrop.engine.switching import switched, switched_blocks
+from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import DomainError
-from mcdrop.inputs import Call
-from mcdrop.masks import BLOCK
 from mcdrop.moments import Moments, block_moments, merge_all, standard_error
-from mcdrop.planning import Planned
 from mcdrop.prediction import deterministic_output, picked
 from mcdrop.predictive import Task
-from mcdrop.sampling import Draw, tiles
-from mcdrop.sites import Site, SiteKey
-from mcdrop.switching import switched, switched_blocks
-from mcdrop.tracing import Trace, trace
 
 __all__ = ["Estimate", "Sensitivity", "Setting", "SiteSensitivity", "measure_sensitivity"]
 

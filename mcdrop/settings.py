@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from torch import Tensor
 
+from mcdrop.engine.masks import RNGS
+from mcdrop.engine.philox import MAX_SEED, check_seed
+from mcdrop.engine.sampling import Draw
 from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
-from mcdrop.masks import RNGS
-from mcdrop.philox import MAX_SEED, check_seed
-from mcdrop.sampling import Draw
 
 __all__ = ["MOST_SAMPLES", "RowIds", "SampleCount", "Settings", "identities"]
 

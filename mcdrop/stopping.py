@@ -15,12 +15,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mcdrop.inputs import Call
-from mcdrop.masks import BLOCK
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, gathered, picked
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
-from mcdrop.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
 
 __all__ = ["predict_until"]
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mcdrop.inputs import Call
-from mcdrop.masks import BlockKey
-from mcdrop.network import Network
-from mcdrop.replay import BlockDraws, SampleDraws
-from mcdrop.sites import Law
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.network import Network
+from mcdrop.engine.replay import BlockDraws, SampleDraws
+from mcdrop.engine.sites import Law
 
 __all__ = ["floor_ms", "matrix_rate"]
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import mcdrop
-from mcdrop.sampling import Draw, sample_call
+from mcdrop.engine.sampling import Draw, sample_call
 
 BLUE, INK = "#3366cc", "#222222"
 SAMPLES: Final = 64

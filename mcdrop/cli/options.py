@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mcdrop.philox import MAX_SEED
+from mcdrop.engine.philox import MAX_SEED
 
 __all__ = ["AllowPackage", "Checkpoint", "Device", "JsonFile", "NSamples", "Seed", "Target"]
 

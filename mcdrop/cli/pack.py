@@ -12,9 +12,9 @@ from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, Sampling, build, checked_part
 from mcdrop.checkpoint.pack import read_state_dict
 from mcdrop.checkpoint.weights import Weights, load_into
+from mcdrop.engine.philox import MAX_SEED
 from mcdrop.errors import OptionError
 from mcdrop.mcdropout import MCDropout
-from mcdrop.philox import MAX_SEED
 
 __all__ = ["command"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
 from mcdrop.datafiles import Array, read_data
+from mcdrop.engine.exact import probe_inputs
 from mcdrop.errors import OptionError
-from mcdrop.exact import probe_inputs
 from mcdrop.mcdropout import MCDropout
 from mcdrop.saving import example_inputs
 

@@ -6,7 +6,7 @@ from typing import Final
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mcdrop.admission import check_admissible
+from mcdrop.engine.admission import check_admissible
 from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
 from mcdrop.inspection.finding import CATALOGUE, Finding, Severity
 from mcdrop.rates import rates_of

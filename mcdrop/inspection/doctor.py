@@ -9,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mcdrop.engine.inputs import BatchAxis
+from mcdrop.engine.philox import check_seed
+from mcdrop.engine.sites import Site
+from mcdrop.engine.tracing import trace
 from mcdrop.errors import DomainError, McdropError, NothingRandomError, OptionError, UnsupportedModelError
-from mcdrop.inputs import BatchAxis
 from mcdrop.inspection import measured, structure
 from mcdrop.inspection.before_sampling import refusal, standing
 from mcdrop.inspection.examination import Asked, SiteExamination, examine
 from mcdrop.inspection.finding import Finding, Severity
 from mcdrop.inspection.roles import role
 from mcdrop.mcdropout import MCDropout
-from mcdrop.philox import check_seed
 from mcdrop.sensitivity import Estimate
 from mcdrop.settings import SampleCount
-from mcdrop.sites import Site
-from mcdrop.tracing import trace
 
 __all__ = ["InspectedSite", "Inspection", "inspect"]
 

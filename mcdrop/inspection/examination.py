@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.sites import Site
+from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import ShapeError
-from mcdrop.inputs import Call
 from mcdrop.inspection.surroundings import Surroundings, surroundings
 from mcdrop.mcdropout import MCDropout
 from mcdrop.predictive import Predictive
 from mcdrop.sensitivity import Sensitivity, Setting, SiteSensitivity
-from mcdrop.sites import Site
-from mcdrop.tracing import Trace, trace
 
 __all__ = ["Asked", "Examination", "Shift", "SiteExamination", "examine"]
 

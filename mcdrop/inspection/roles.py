@@ -7,8 +7,8 @@ from typing import Final
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from mcdrop.engine.sites import Site
 from mcdrop.inspection.surroundings import Layer, Surroundings
-from mcdrop.sites import Site
 
 __all__ = ["RECURRENT_KINDS", "USUAL", "Usual", "is_on_features", "is_recurrent", "role"]
 

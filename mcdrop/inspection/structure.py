@@ -7,12 +7,12 @@ from typing import Final
 import torch
 from torch import nn
 
+from mcdrop.engine.recording import Recorder
+from mcdrop.engine.switching import switched
 from mcdrop.inspection.before_sampling import silent
 from mcdrop.inspection.examination import Examination, SiteExamination
 from mcdrop.inspection.finding import CATALOGUE, Finding
 from mcdrop.inspection.roles import USUAL, is_on_features, role
-from mcdrop.recording import Recorder
-from mcdrop.switching import switched
 
 __all__ = ["CHECKS"]
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from mcdrop.forcing import at_one_half, few
-from mcdrop.inputs import Call
-from mcdrop.network import Network
-from mcdrop.philox import StreamKey
-from mcdrop.recording import Recorder
-from mcdrop.sites import Site, SiteKey, site_id
-from mcdrop.switching import middle, switched
-from mcdrop.tracing import Trace
+from mcdrop.engine.forcing import at_one_half, few
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.network import Network
+from mcdrop.engine.philox import StreamKey
+from mcdrop.engine.recording import Recorder
+from mcdrop.engine.sites import Site, SiteKey, site_id
+from mcdrop.engine.switching import middle, switched
+from mcdrop.engine.tracing import Trace
 
 __all__ = ["Layer", "NormShift", "Surroundings", "surroundings"]
 

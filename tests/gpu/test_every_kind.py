@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mcdrop.masks import BlockKey
-from mcdrop.network import Network
-from mcdrop.oracle import native_oracle
-from mcdrop.replay import BlockDraws
-from mcdrop.verification import verify
+from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.network import Network
+from mcdrop.engine.oracle import native_oracle
+from mcdrop.engine.replay import BlockDraws
+from mcdrop.engine.verification import verify
 from tests.support.models import CASES, Case
 from tests.support.replaying import by_row, consistent, independent, network_and_call, samples
 from tests.support.tolerances import EXACT, Tolerance

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import mcdrop
 from mcdrop.blocks import Cell, CellResult, ExactBlocks
+from mcdrop.engine.masks import BlockKey
 from mcdrop.errors import DomainError, ShapeError
-from mcdrop.masks import BlockKey
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
 

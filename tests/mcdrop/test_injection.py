@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import mcdrop
+from mcdrop.engine.oracle import native_oracle
 from mcdrop.errors import DomainError, OptionError, UnsupportedModelError
 from mcdrop.injection import ACTIVATIONS, After, Attention, Before
-from mcdrop.oracle import native_oracle
 from mcdrop.rates import rates_of
 from tests.support.replaying import by_row, consistent, independent, network_and_call, samples
 from tests.support.tolerances import EXACT, FLOAT32, monte_carlo

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from mcdrop import MCDropout
+from mcdrop.engine.philox import MAX_SEED
 from mcdrop.errors import (
     DomainError,
     InputError,
     NothingRandomError,
     OptionError,
 )
-from mcdrop.philox import MAX_SEED
 from tests.support.networks import classifier, features
 from tests.support.tolerances import FLOAT32
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop import MCDropout
+from mcdrop.engine.generators import moved_generators
 from mcdrop.errors import (
     SamplesNotKeptError,
     UnsupportedModelError,
 )
-from mcdrop.generators import moved_generators
 from mcdrop.predictive import ClassificationPredictive
 from tests.support.networks import classifier, features, fixed, regressor
 from tests.support.tolerances import EXACT, FLOAT32

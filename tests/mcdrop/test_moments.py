@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mcdrop.masks import BLOCK, uniform_bits
+from mcdrop.engine.masks import BLOCK, uniform_bits
+from mcdrop.engine.philox import StreamKey
 from mcdrop.moments import Moments, block_moments, merge, merge_all, standard_error
-from mcdrop.philox import StreamKey
 from tests.support.tolerances import EXACT, FLOAT32, FLOAT64, monte_carlo
 
 REPLICATES = 2000

@@ -12,8 +12,8 @@ from torch.nn.modules import module as global_hooks
 from torch.utils.data import DataLoader, TensorDataset
 
 from mcdrop import MCDropout
+from mcdrop.engine.generators import moved_generators
 from mcdrop.errors import InputError
-from mcdrop.generators import moved_generators
 from mcdrop.progress import Progress, following
 from tests.support.command_line import drawn_on_a_terminal
 from tests.support.networks import classifier, features

@@ -6,8 +6,8 @@ from torch import nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec
+from mcdrop.engine.inputs import as_call
 from mcdrop.errors import CheckpointError, OptionError
-from mcdrop.inputs import as_call
 from mcdrop.saving import architecture_of, example_inputs, input_specs, model_card
 from tests.support.checkpoints import small_manifest
 

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mcdrop.inputs import Call, as_call
-from mcdrop.masks import BLOCK, BlockKey
-from mcdrop.network import Network, network_of
-from mcdrop.replay import BlockDraws
-from mcdrop.strategies import STRATEGIES, loop
-from mcdrop.tracing import trace
+from mcdrop.engine.inputs import Call, as_call
+from mcdrop.engine.masks import BLOCK, BlockKey
+from mcdrop.engine.network import Network, network_of
+from mcdrop.engine.replay import BlockDraws
+from mcdrop.engine.strategies import STRATEGIES, loop
+from mcdrop.engine.tracing import trace
 from tests.support.models import Case
 
 __all__ = ["by_row", "consistent", "independent", "network_and_call", "network_of_case", "samples"]

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mcdrop import MCDropout
+from mcdrop.engine.oracle import largest_difference
+from mcdrop.engine.planning import Planned
 from mcdrop.errors import McdropError
-from mcdrop.oracle import largest_difference
-from mcdrop.planning import Planned
 from tests.support.replaying import by_row, consistent, independent, samples
 from tests.zoo.specimens import Inputs, Specimen, built, first_tensor
 

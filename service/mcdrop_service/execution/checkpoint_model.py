@@ -12,13 +12,13 @@ from torch import Tensor
 import mcdrop
 from mcdrop.blocks import Cell, CellResult, ExactBlocks
 from mcdrop.checkpoint import InputSpec, Manifest
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.sites import Site
 from mcdrop.errors import CheckpointError, NotFittedError
-from mcdrop.inputs import Call
-from mcdrop.masks import BlockKey
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive
 from mcdrop.predictive.calibrated import promised_levels, void_notes
-from mcdrop.sites import Site
 from mcdrop_service.execution.invariance import batch_invariance
 from mcdrop_service.execution.servable import Lane, Task
 from mcdrop_service.facts import (

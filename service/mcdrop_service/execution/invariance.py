@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mcdrop.blocks import Cell, ExactBlocks
-from mcdrop.exact import probe_inputs
-from mcdrop.inputs import Call
-from mcdrop.masks import BlockKey
+from mcdrop.engine.exact import probe_inputs
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BlockKey
 
 __all__ = ["Invariance", "batch_invariance"]
 

@@ -10,9 +10,9 @@ from torch import nn
 
 import mcdrop
 from mcdrop import MCDropout
+from mcdrop.engine.strategies import STRATEGIES
 from mcdrop.errors import DomainError, OptionError, ShapeError
 from mcdrop.inspection import Severity, save_chart
-from mcdrop.strategies import STRATEGIES
 from tests.support.models import CASES, Case
 from tests.support.networks import classifier, features, fixed
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import mcdrop
-from mcdrop.oracle import native_oracle
-from mcdrop.tracing import trace
+from mcdrop.engine.oracle import native_oracle
+from mcdrop.engine.tracing import trace
 from tests.mcdrop.nn.layers import CASES, Case, tensors
 from tests.support.replaying import by_row, consistent, independent, network_and_call, samples
 from tests.support.tolerances import EXACT, FLOAT32, monte_carlo

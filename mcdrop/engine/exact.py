@@ -1,0 +1,86 @@
+"""Exact mode: blocks of a fixed shape, R rows x 16 samples, whose rows keep their bits in any company.
+
+R is what the position probe confirms: the largest of the candidates for which every row of a block has the
+same bits in every position, among other neighbours, and alone among zeros. On some processors small matrix
+products treat rows by position; there R goes down to 1, which always holds. Timing never decides, so library
+and service find the same R.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.philox import StreamKey, words
+from mcdrop.engine.sampling import Plan, block_outputs
+
+__all__ = ["CANDIDATES", "confirmed_rows", "probe_inputs"]
+
+CANDIDATES: Final = (16, 8, 4, 2, 1)
+_TRIALS: Final = 2
+
+
+def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> int:
+    """The largest R, at most `most`, that the position probe confirms.
+
+    Args:
+        plan: Its strategy is probed; its number of rows is not used.
+        example: A call of the right signature; its integer inputs are repeated, its floating inputs replaced.
+        most: Where to begin.
+    """
+    for rows in (r for r in CANDIDATES if r <= most):
+        if rows == 1 or all(_confirmed(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)):
+            return rows
+    return 1
+
+
+def probe_inputs(example: Call, rows: int, trial: int) -> Call:
+    """Rows like those of `example`: floating inputs uniform on [-1, 1), equal everywhere; others repeated."""
+    repeated = example.take(torch.arange(rows) % example.rows)
+    leaves = tuple(_probe_leaf(leaf, index, trial) for index, leaf in enumerate(repeated.leaves))
+    return replace(repeated, leaves=leaves)
+
+
+def _probe_leaf(leaf: object, index: int, trial: int) -> object:
+    if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+        return leaf
+    count = -(-leaf.numel() // 4) * 4
+    drawn = words(StreamKey(trial, index, 0, 0), count)[: leaf.numel()]
+    bits = torch.from_numpy((drawn >> 40).astype("int64"))
+    return (bits.to(torch.float64) * 2.0**-23 - 1).reshape(leaf.shape).to(leaf.device, leaf.dtype)
+
+
+def _confirmed(plan: Plan, example: Call, trial: int) -> bool:
+    try:
+        return _rows_agree(plan, example, trial)
+    except (RuntimeError, ValueError):  # zeros may be no input (a length of 0), and a single row needs none
+        return False
+
+
+def _rows_agree(plan: Plan, example: Call, trial: int) -> bool:
+    """Whether rows keep their bits when they are rotated, reversed, and alone among zeros."""
+    rows = torch.arange(plan.rows)
+    block = probe_inputs(example, plan.rows, trial)
+    full = _run(plan, block)
+    orders = [rows.roll(1), rows.flip(0), rows.roll(plan.rows // 2)]
+    moved = all(_equal(_run(plan, block.take(order)), full, order) for order in orders)
+    return moved and all(
+        _equal(
+            [t[:, :1] for t in _run(plan, block.take(slice(row, row + 1)).pad(plan.rows))],
+            full,
+            rows[row : row + 1],
+        )
+        for row in {0, plan.rows - 1}
+    )
+
+
+def _run(plan: Plan, block: Call) -> list[Tensor]:
+    return block_outputs(plan, block, [[BlockKey(0, 0, 0)]], "philox-1")
+
+
+def _equal(got: Sequence[Tensor], full: Sequence[Tensor], order: Tensor) -> bool:
+    return all(torch.equal(a, b[:, order.to(b.device)]) for a, b in zip(got, full, strict=True))

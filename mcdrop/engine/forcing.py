@@ -1,0 +1,47 @@
+"""Draws to look at a network with: few, and forced, so that every mask matters and every branch is taken."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.engine.masks import draw_plain
+from mcdrop.engine.philox import StreamKey
+from mcdrop.engine.sites import Law
+
+__all__ = ["at_one_half", "extreme", "few", "spread"]
+
+_EDGE: Final = 2.0**-20
+"""How near forced uniforms are to 0 and 1: nearer than any rate in use, and their logarithms are finite."""
+
+
+def few(samples: int, law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
+    """So many draws of `shape`, (samples, *shape), dealt out element by element."""
+    size = math.prod(shape)
+    return draw_plain(law, samples * size, key).reshape(size, samples).T.reshape(samples, *shape)
+
+
+def at_one_half(law: Law) -> Law:
+    """The same law with its rate at one half; laws without a rate as they are."""
+    return replace(law, p=0.5) if law.name in ("keep", "noise") and law.p < 1 else law
+
+
+def spread(drawn: Tensor, law: Law) -> Tensor:
+    """Uniforms pushed to the ends of [0, 1), so that comparison with any rate drops about half."""
+    if law.name != "uniform":
+        return drawn
+    return torch.where(drawn < 0.5, drawn * 2 * _EDGE, 1 - (1 - drawn) * 2 * _EDGE)
+
+
+def extreme(law: Law, shape: tuple[int, ...], *, high: bool) -> Tensor:
+    """A draw whose elements are all at one end of the law."""
+    low_end, high_end = {
+        "keep": (0.0, 1.0),
+        "noise": (0.0, 1.0 / max(1 - law.p, _EDGE)),
+        "uniform": (_EDGE, 1 - _EDGE),
+        "normal": (-3.0, 3.0),
+    }[law.name]
+    return torch.full(shape, high_end if high else low_end, dtype=law.dtype)

@@ -1,0 +1,183 @@
+"""What a trace cannot see or replay, refused with the name of who does it and what to do instead."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.engine.generators import generator_states, moved_since
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.recording import recorded
+from mcdrop.engine.sites import Site, site_id
+from mcdrop.engine.view import ModulePaths
+from mcdrop.errors import McdropError, UnsupportedModelError
+
+__all__ = [
+    "first_line",
+    "functions_holding",
+    "refuse_closures",
+    "refuse_shared_masks",
+    "refuse_unseen_draws",
+    "single_row",
+    "works_as_given",
+]
+
+
+def refuse_closures(originals: Sequence[str], holders: Sequence[str], silent: Sequence[str]) -> None:
+    """Refuse a forward pass that leaves the private view.
+
+    Args:
+        originals: Modules of the user's own model that it calls.
+        holders: Functions in the model that hold one of its modules.
+        silent: Calls of dropout that are off though every module is in train mode.
+
+    Raises:
+        UnsupportedModelError: If it calls the original, or reads a flag of it.
+    """
+    what = f"calls {_listed(originals)}" if originals else f"reads a flag in {_listed(holders)}"
+    if originals or (holders and silent):
+        raise UnsupportedModelError(
+            f"forward {what} of the original model, whatever module it runs in: a function that was put in "
+            "place of forward, a lambda or a hook holds the model itself, so its dropout would stay off; "
+            "make it a method, or give it the module as an argument"
+        )
+
+
+def functions_holding(model: nn.Module) -> list[str]:
+    """Functions kept in a model, or among its hooks, that hold one of its modules; so do their copies."""
+    originals = {id(module) for module in model.modules()}
+    return [
+        f"{path or '(model)'}.{name}"
+        for path, module in model.named_modules()
+        for name, function in _functions(module)
+        if any(id(held) in originals for held in _held(function))
+    ]
+
+
+def _functions(module: nn.Module) -> Iterator[tuple[str, FunctionType]]:
+    for name, value in vars(module).items():
+        if name == "_modules":
+            continue
+        several = value.values() if isinstance(value, Mapping) else [value]
+        yield from ((name, each) for each in several if isinstance(each, FunctionType))
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # a variable that was never set
+            continue
+    yield from function.__defaults__ or ()
+
+
+def refuse_unseen_draws(
+    operators: Sequence[str], generators: Sequence[str], view: nn.Module, paths: ModulePaths, call: Call
+) -> None:
+    """Refuse draws that happen beside the interception.
+
+    Args:
+        operators: Who calls which random operator.
+        generators: That were drawn from, or seeded.
+        view: Is run once more to see by whom.
+        paths: Its running modules.
+        call: A few rows.
+
+    Raises:
+        UnsupportedModelError: If there is any.
+    """
+    if not operators and not generators:
+        return
+    what = _listed(operators) if operators else _listed(_drawing(view, paths, call, generators))
+    raise UnsupportedModelError(
+        f"{what} in a way that mcdrop does not see, so its samples could not be replayed; draw with torch "
+        "functions such as torch.rand or F.dropout, and seed no generator in forward (TorchScript bodies, "
+        "C++ extensions, NumPy and Python's random are out of sight)"
+    )
+
+
+def _drawing(view: nn.Module, paths: ModulePaths, call: Call, generators: Sequence[str]) -> list[str]:
+    """Which module draws from each generator: the innermost during whose forward pass it moves."""
+    who: dict[str, str] = {}
+    before: list[dict[str, Any]] = []
+
+    def enter(_module: nn.Module, _args: Any) -> None:
+        before.append(generator_states())
+
+    def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+        for generator in moved_since(before.pop()):
+            who.setdefault(generator, paths.innermost())
+
+    hooks = [
+        hook
+        for module in view.modules()
+        for hook in (
+            module.register_forward_pre_hook(enter),
+            module.register_forward_hook(leave, prepend=True, always_call=True),
+        )
+    ]
+    try:
+        recorded(view, paths, call)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [f"{who.get(generator) or 'the model'} draws from {generator}" for generator in generators]
+
+
+def refuse_shared_masks(sites: Sequence[Site]) -> None:
+    """Refuse two sites with one name in the generator.
+
+    Raises:
+        UnsupportedModelError: If there are.
+    """
+    known: dict[int, Site] = {}
+    for site in sites:
+        other = known.setdefault(site_id(site.key, site.kind), site)
+        if other is not site:
+            raise UnsupportedModelError(
+                f"{other.name} and {site.name} would draw the same masks, since `module` and `_orig_mod` do "
+                "not count in the path of a module (wrappers use them); give one of the two another name"
+            )
+
+
+@contextmanager
+def single_row() -> Iterator[None]:
+    """What is run inside runs on one row.
+
+    Raises:
+        UnsupportedModelError: If that fails.
+    """
+    try:
+        yield
+    except (McdropError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"the model fails on a single row ({first_line(error)}), so no answer could belong to one row "
+            "alone; see that forward works for a batch of one (squeeze() without an axis is a usual cause)"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def works_as_given(model: nn.Module, call: Call) -> bool:
+    """Whether a model runs on all rows of a call at once, whatever it does with fewer."""
+    leaves = tuple(leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in call.leaves)
+    args, kwargs = replace(call, leaves=leaves).arguments()
+    try:
+        model(*args, **kwargs)
+    except Exception:  # noqa: BLE001 - any failure is an answer
+        return False
+    return True
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(set(names))[:3])

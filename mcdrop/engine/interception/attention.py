@@ -1,0 +1,138 @@
+"""Attention: `F.scaled_dot_product_attention` and `F.multi_head_attention_forward`.
+
+With dropout, attention is written out (softmax, mask, product), since no fused kernel takes a mask that was
+drawn outside it. Without dropout it stays fused, behind a custom operator whose vmap rule folds the samples
+into the batch.
+
+Alphabet: (..., L, E) queries, (..., S, E) keys, (..., S, V) values.
+"""
+
+import math
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mcdrop.engine.interception.descent import descending
+from mcdrop.engine.interception.mode import Handler, Interception
+from mcdrop.engine.sites import Law
+from mcdrop.errors import UnsupportedModelError
+
+__all__ = ["HANDLERS"]
+
+
+def _attend(
+    mode: Interception,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if type(attn_mask).__module__ == "torch.nn.attention.bias":  # by name: to import it takes seconds
+        raise UnsupportedModelError(
+            f"{mode.place() or 'the model'} calls F.scaled_dot_product_attention with a CausalBias, which "
+            "holds no mask that could be read; give it is_causal=True or a tensor of True and False"
+        )
+    if dropout_p == 0:
+        return _fused(query, key, value, attn_mask, is_causal, scale, enable_gqa)  # type: ignore[no-any-return]
+    weights = _weights(query, key, attn_mask, is_causal, scale, enable_gqa)
+    noise = mode.draw(
+        "attention", Law("noise", dropout_p, weights.dtype), weights.shape, like=weights, p=dropout_p
+    )
+    return (weights * noise) @ _repeat_heads(value, query, enable_gqa)
+
+
+def _weights(
+    query: Tensor,
+    key: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
+) -> Tensor:
+    """Probabilities (..., L, S); a query that may attend to nothing gets zeros, as in the fused kernel."""
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = query @ _repeat_heads(key, query, enable_gqa).transpose(-2, -1) * factor
+    if is_causal:
+        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        scores = scores.masked_fill(~allowed, -math.inf)
+    if attn_mask is not None:
+        masked = attn_mask.dtype == torch.bool
+        scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
+    if attn_mask is None:  # every query may attend to something, and no check is needed
+        return scores.softmax(-1)
+    probabilities: Tensor = torch._safe_softmax(scores, -1)  # noqa: SLF001 - no public softmax gives 0 where all is masked
+    return probabilities
+
+
+def _repeat_heads(heads: Tensor, query: Tensor, enable_gqa: bool) -> Tensor:
+    if not enable_gqa:
+        return heads
+    return heads.repeat_interleave(query.shape[-3] // heads.shape[-3], -3)
+
+
+@torch.library.custom_op("mcdrop::attention", mutates_args=())
+def _fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
+) -> Tensor:
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+    return out.contiguous()
+
+
+def _fused_vmap(
+    info: Any,
+    in_dims: tuple[int | None, ...],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
+) -> tuple[Tensor, int]:
+    """Samples join the leading batch axis, and one fused call does them all."""
+    samples = info.batch_size
+    q, k, v = (
+        _with_samples(t, axis, samples) for t, axis in zip((query, key, value), in_dims[:3], strict=True)
+    )
+    folded_mask = None if attn_mask is None else _fold_mask(attn_mask, in_dims[3], samples, q)
+    if q.dim() == 3:  # (S, L, E): the samples are the only batch there is
+        return _fused(q, k, v, folded_mask, is_causal, scale, enable_gqa), 0
+    out = _fused(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), folded_mask, is_causal, scale, enable_gqa)
+    return out.unflatten(0, (samples, -1)), 0
+
+
+def _with_samples(x: Tensor, axis: int | None, samples: int) -> Tensor:
+    return x.unsqueeze(0).expand(samples, *x.shape) if axis is None else x.movedim(axis, 0)
+
+
+def _fold_mask(mask: Tensor, axis: int | None, samples: int, query: Tensor) -> Tensor:
+    rank = query.dim() - 1
+    if axis is None and mask.dim() <= 2:
+        return mask  # broadcasts over every leading axis
+    mask = _with_samples(mask, axis, samples)
+    mask = mask.reshape(samples, *[1] * (rank - mask.dim() + 1), *mask.shape[1:])
+    if rank == 2:
+        return mask
+    return mask.expand(samples, query.shape[1], *mask.shape[2:]).flatten(0, 1)
+
+
+torch.library.register_vmap(_fused, _fused_vmap)
+
+HANDLERS: Final[dict[Any, Handler]] = {
+    F.scaled_dot_product_attention: _attend,
+    F.multi_head_attention_forward: descending(F.multi_head_attention_forward),
+}

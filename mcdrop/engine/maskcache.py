@@ -1,0 +1,87 @@
+"""A bounded store of masks that were drawn already: a seed that comes again costs no draw."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mcdrop.engine.masks import draw_block
+from mcdrop.engine.philox import StreamKey
+from mcdrop.engine.sites import Law
+
+__all__ = ["MaskCache"]
+
+_BYTES: Final = 2**26
+_SMALL: Final = 2**20
+"""Bytes of joined blocks that are worth keeping a second time: below it, joining them costs more."""
+
+
+class MaskCache:
+    """Draws blocks of masks as `masks.draw_block` does, and keeps the latest; safe to share between threads.
+
+    Args:
+        device: Where the masks are kept.
+        limit: Bytes to keep at most; a block that is larger than a quarter of it is not kept.
+    """
+
+    def __init__(self, device: torch.device, *, limit: int = _BYTES) -> None:
+        self.device = device
+        self._limit = self._first_limit = limit
+        self._size = 0
+        self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def limit(self) -> int:
+        """Bytes that are kept at most."""
+        return self._limit
+
+    def bound(self, most: int | None) -> None:
+        """Keep at most so many bytes from now on, or again as many as at first (None)."""
+        limit = self._first_limit if most is None else min(most, self._first_limit)
+        if limit != self._limit:
+            with self._lock:
+                self._limit = limit
+                self._drop_oldest()
+
+    def draw(self, law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
+        """One block of masks, (16, *shape)."""
+        return self._found_or_made(
+            (law, tuple(shape), key, rng),
+            lambda: draw_block(law, shape, key, rng).to(self.device),
+            self._limit // 4,
+        )
+
+    def joined(self, address: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """Several blocks side by side, as the network takes them.
+
+        Args:
+            address: All that they depend on.
+            make: Draws and joins them, if they are not kept yet.
+        """
+        return self._found_or_made(address, make, min(_SMALL, self._limit // 4))
+
+    def _found_or_made(self, address: Hashable, make: Callable[[], Tensor], most: int) -> Tensor:
+        with self._lock:
+            if address in self._kept:
+                self._kept.move_to_end(address)
+                return self._kept[address]
+        drawn = make()
+        if drawn.nbytes <= most:
+            self._keep(address, drawn)
+        return drawn
+
+    def _keep(self, address: Hashable, drawn: Tensor) -> None:
+        with self._lock:
+            if address not in self._kept:
+                self._kept[address] = drawn
+                self._size += drawn.nbytes
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while self._size > self._limit:
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= dropped.nbytes

@@ -1,0 +1,121 @@
+"""A model as a function f(x, masks): its private view, and the trace of one input signature."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.engine.eager import compiled_functions_off
+from mcdrop.engine.generators import generator_states, moved_since, put_back
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.interception.mode import DrawSource
+from mcdrop.engine.maskcache import MaskCache
+from mcdrop.engine.outputs import Outputs
+from mcdrop.engine.promotion import Births, Promotions
+from mcdrop.engine.recording import Recorder
+from mcdrop.engine.replay import run
+from mcdrop.engine.sites import Site, SiteKey
+from mcdrop.engine.tracing import Trace
+from mcdrop.engine.view import ModulePaths, private_view, set_train_mode, watch_paths
+
+__all__ = ["Network", "network_of"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a strategy needs to replay a model; safe to share between threads.
+
+    Attributes:
+        view: Over the user's tensors, with the owners of random calls in train mode.
+        evaluation: The same, all in eval mode.
+        paths: The running modules of `view`.
+        sites: By address.
+        outputs: Layout of what the model returns.
+        fixed: Whether the same sites fire in every pass.
+        written_inputs: Which leaves of a call the model writes to; it gets copies of them.
+        cache: Of the masks that all rows share; on the device of the model.
+        promotions: What vmap must batch from its birth on; found when first needed.
+    """
+
+    view: nn.Module
+    evaluation: nn.Module
+    paths: ModulePaths
+    sites: dict[SiteKey, Site]
+    outputs: Outputs
+    fixed: bool
+    written_inputs: frozenset[int]
+    cache: MaskCache
+    promotions: Promotions = field(default_factory=Promotions)
+
+    def outputs_for(self, call: Call, source: DrawSource, births: Births | None = None) -> list[Tensor]:
+        """The tensors of one pass, each with its rows on axis 0; `births` says what vmap must batch early."""
+        own = self._own(call)
+        if births is None:
+            return self.rows_first(run(self.view, self.paths, own, source))
+        return self.rows_first(run(self.view, self.paths, births.inputs(own), source, births.mode))
+
+    def native_outputs(self, call: Call) -> list[Tensor]:
+        """The same with the model's own draws, which move the global generators."""
+        args, kwargs = self._own(call).arguments()
+        with compiled_functions_off():
+            return self.rows_first(self.view(*args, **kwargs))
+
+    def deterministic_outputs(self, call: Call) -> list[Tensor]:
+        """The tensors of the pass in eval mode, each with its rows on axis 0.
+
+        What draws in eval mode too, such as fractional max pooling, gets the same draws each time.
+        """
+        args, kwargs = self._own(call).arguments()
+        before = generator_states()
+        outputs = self.rows_first(self.evaluation(*args, **kwargs))
+        return self._with_fixed_draws(call, before) if moved_since(before) else outputs
+
+    def _with_fixed_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
+        recorder = Recorder(ModulePaths())
+        outputs = self.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
+        if recorder.sites:  # else another thread moved the generator
+            put_back(before)
+        return outputs
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.cache.device
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row's outputs."""
+        return self.outputs.row_bytes
+
+    def rebuild(self, tensors: list[Any]) -> Any:
+        """The structure that the model returns, with others in place of its tensors."""
+        return self.outputs.rebuild(tensors)
+
+    def rows_first(self, output: Any) -> list[Tensor]:
+        """The tensors in what the model returned, each with its rows on axis 0."""
+        return self.outputs.rows_first(output)
+
+    def _own(self, call: Call) -> Call:
+        """The call with copies of the inputs that the model writes to."""
+        if not self.written_inputs:
+            return call
+        leaves = tuple(t.clone() if i in self.written_inputs else t for i, t in enumerate(call.leaves))
+        return replace(call, leaves=leaves)
+
+
+def network_of(model: nn.Module, traced: Trace) -> Network:
+    """The replayable form of a traced model."""
+    view = private_view(model, clone=traced.written_state)
+    set_train_mode(view, traced.owners)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return Network(
+        view=view,
+        evaluation=private_view(model, clone=traced.written_state),
+        paths=watch_paths(view),
+        sites={site.key: site for site in traced.sites},
+        outputs=traced.outputs,
+        fixed=traced.fixed,
+        written_inputs=traced.written_inputs,
+        cache=MaskCache(device),
+    )

@@ -1,0 +1,113 @@
+"""Which modules must be in train mode: those that make a random call, and no more than needed.
+
+A model is run in full train mode (norm layers excepted) to see which modules *own* a random call. Then only
+the owners stay in train mode, so that auxiliary heads, memories and counters that belong to training stay
+off. Sites that are lost by that are won back one by one, by their ancestors ("if self.training: x =
+self.drop(x)" in a parent) or by what is below their owner, as long as the model returns what it returns in
+eval mode.
+"""
+
+from collections.abc import Collection, Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.outputs import output_structure
+from mcdrop.engine.recording import Noting, Recorder, recorded
+from mcdrop.engine.replay import run
+from mcdrop.engine.sites import SiteKey
+from mcdrop.engine.view import ModulePaths, set_train_mode
+from mcdrop.errors import UnsupportedModelError
+
+__all__ = ["OwnerSearch"]
+
+_Stacks = dict[SiteKey, tuple[str, ...]]
+
+
+class OwnerSearch:
+    """Looks for the modules that must be in train mode for the random calls of a view.
+
+    Args:
+        view: With tensors of its own wherever a pass in train mode might write.
+        paths: Its running modules.
+        call: A few rows.
+
+    Raises:
+        UnsupportedModelError: If a random call is made that cannot be replayed.
+    """
+
+    def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
+        self.view, self.paths, self.call = view, paths, call
+        self.silent: list[str] = []
+        self._everything = self._sites_with(_trainable(view), self.silent)
+
+    def first(self) -> frozenset[str]:
+        """Paths of the owners of all random calls; they are then in train mode."""
+        owners = {stack[-1] if stack else "" for stack in self._everything.values()}
+        return self._set(owners | _fast_path_modules(self.view))
+
+    def wider(self, owners: frozenset[str], found: Collection[SiteKey]) -> frozenset[str]:
+        """The same with what wins lost sites back; they are then in train mode.
+
+        Args:
+            owners: In train mode now.
+            found: The sites that fire so.
+        """
+        lost = {key: stack for key, stack in self._everything.items() if key not in found}
+        if not lost:
+            return owners
+        set_train_mode(self.view, ())
+        structure = self._structure()
+        sites, chosen = set(found), set(owners)
+        for key, stack in lost.items():
+            if key not in sites:
+                chosen, sites = self._widened(chosen, sites, stack, structure)
+        return self._set(chosen)
+
+    def _set(self, owners: Collection[str]) -> frozenset[str]:
+        set_train_mode(self.view, owners)
+        return frozenset(owners)
+
+    def _sites_with(self, train: Collection[str], silent: list[str] | None = None) -> _Stacks:
+        """The sites that fire with the modules `train` in train mode, and the modules that were running."""
+        set_train_mode(self.view, train)
+        recorder = Recorder(self.paths)
+        try:
+            run(self.view, self.paths, self.call, recorder, Noting)
+        except UnsupportedModelError:
+            raise
+        except Exception:  # a branch of training alone may fail on two rows: what fired before it counts
+            if not recorder.sites:
+                raise
+        if silent is not None:
+            silent += recorder.silent
+        return {site.key: stack for site, stack in zip(recorder.sites, recorder.stacks, strict=True)}
+
+    def _widened(
+        self, owners: set[str], found: set[SiteKey], lost: tuple[str, ...], structure: object
+    ) -> tuple[set[str], set[SiteKey]]:
+        """The first wider choice of modules in which more sites fire, and the output is as in eval mode."""
+        for more in self._candidates(lost):
+            sites = self._sites_with(owners | more)
+            if len(sites) > len(found) and self._structure() == structure:
+                return owners | more, set(sites)
+        return owners, found
+
+    def _candidates(self, lost: tuple[str, ...]) -> Iterator[set[str]]:
+        yield from ({ancestor} for ancestor in reversed(lost[:-1]))
+        owner = lost[-1] if lost else ""
+        yield {path for path in _trainable(self.view) if not owner or path.startswith(f"{owner}.")}
+
+    def _structure(self) -> object:
+        return output_structure(recorded(self.view, self.paths, self.call)[1])
+
+
+def _trainable(view: nn.Module) -> set[str]:
+    return {path for path, module in view.named_modules() if not isinstance(module, _NormBase)}
+
+
+def _fast_path_modules(view: nn.Module) -> set[str]:
+    """Encoders whose fused path for eval mode hides the dropout of the layers inside."""
+    fused = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
+    return {path for path, module in view.named_modules() if isinstance(module, fused)}

@@ -1,0 +1,262 @@
+"""Planning: how a model is sampled, found out once for each input signature."""
+
+import math
+import operator
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from mcdrop.engine.exact import CANDIDATES, confirmed_rows
+from mcdrop.engine.footprint import Footprint, footprint
+from mcdrop.engine.hidden import single_row
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK, BlockKey
+from mcdrop.engine.network import Network, network_of
+from mcdrop.engine.sampling import Plan, block_outputs
+from mcdrop.engine.strategies import STRATEGIES
+from mcdrop.engine.tracing import trace
+from mcdrop.engine.verification import FREE, Verification, verify
+from mcdrop.errors import NothingRandomError
+
+__all__ = ["Planned", "Planner"]
+
+_TILE_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
+"""Size of the largest tensor after the first site, over a tile: on a CPU what stays in its cache."""
+_PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
+"""The same before it."""
+_LEAST_ROWS: Final = 4
+_MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
+_MOST_BLOCKS: Final = 8
+_MOST_PLANS: Final = 256
+_FEW_ROWS: Final = 3
+_SMALL: Final = 2**16
+"""Bytes of the largest tensor of one row and sample up to which a strategy is timed on whole blocks. Beyond,
+that would take longer than all else that is done before the first answer, and the times of the verification
+do."""
+_CLEARLY: Final = 0.75
+"""Of the time of the first that agrees: what another must take on two samples to be used in its place."""
+_TIMINGS: Final = 5
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is known of one input signature.
+
+    Attributes:
+        network: The replayable model.
+        example: Some rows of the call that it was made for.
+        strategy: The first that agreed with the per-row loop; exact mode uses it.
+        fast_strategy: The one of those that agreed that took the least time on the example.
+        single_strategy: The same for very few rows, where what a call costs counts for more.
+        verification: What was compared, and how far apart it was; None with `verify=False`.
+        footprint: Bytes that a row writes.
+    """
+
+    network: Network
+    example: Call
+    strategy: str
+    fast_strategy: str
+    single_strategy: str
+    verification: Verification | None
+    footprint: Footprint
+
+    def fast(self, rows: int) -> Plan:
+        """The plan for samples of `rows` rows that agree to rounding."""
+        strategy = self.single_strategy if rows <= _FEW_ROWS else self.fast_strategy
+        tile, blocks = _tile(self.footprint, rows, strategy, self.network.device)
+        return Plan(self.network, strategy, tile, blocks)
+
+    def exact(self, most: int, strategy: str | None) -> Plan:
+        """The plan for samples that agree to the last bit, as the position probe confirms it."""
+        plan = Plan(self.network, strategy or self.strategy, 1, exact=True)
+        return replace(plan, rows=confirmed_rows(plan, self.example, most=most))
+
+
+class Planner:
+    """Makes plans when they are first needed; safe to share between threads.
+
+    Args:
+        model: The user's.
+        verify: Whether a plan is checked on the user's own input before it is used.
+        exact_rows: The largest R to try.
+        exact_strategy: Of exact mode; None for that of the plan.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        verify: bool = True,
+        exact_rows: int = CANDIDATES[0],
+        exact_strategy: str | None = None,
+    ) -> None:
+        self._model = model
+        self._verify = verify
+        self._exact_rows = exact_rows
+        self._exact_strategy = exact_strategy
+        self._lock = threading.RLock()
+        self._planned: dict[Any, Planned] = {}
+        self._exact: dict[Any, Plan] = {}
+        self._seen: tuple[list[Any], list[float]] = ([], [])
+        self.latest: Planned | None = None
+
+    def planned(self, call: Call) -> Planned:
+        """What is known of inputs like `call`."""
+        with self._lock:
+            self._forget_if_changed()
+            if call.signature not in self._planned:
+                _make_room(self._planned)
+                self._planned[call.signature] = self._make(call)
+            self.latest = self._planned[call.signature]
+            return self.latest
+
+    def fast(self, call: Call) -> Plan:
+        """The plan for inputs like `call`."""
+        return self.planned(call).fast(call.rows)
+
+    def exact(self, call: Call) -> Plan:
+        """The plan of exact mode for inputs like `call`."""
+        with self._lock:
+            planned = self.planned(call)
+            if call.signature not in self._exact:
+                _make_room(self._exact)
+                self._exact[call.signature] = planned.exact(self._exact_rows, self._exact_strategy)
+            return self._exact[call.signature]
+
+    def _make(self, call: Call) -> Planned:
+        traced = trace(self._model, call)
+        if not traced.sites:
+            raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
+        network = network_of(self._model, traced)
+        example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
+        with single_row():
+            size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
+        verification = (
+            (
+                self._verified_before(network, example)
+                or verify(network, example, thorough=size.suffix <= _SMALL, once=outputs)
+            )
+            if self._verify
+            else None
+        )
+        strategy = verification.strategy if verification else _first_strategy(network)
+        many, one = (
+            _fastest(network, example.take(torch.arange(rows) % example.rows), verification, size)
+            for rows in (max(example.rows, _FEW_ROWS + 1), 1)
+        )
+        return Planned(network, example, strategy, many or strategy, one or strategy, verification, size)
+
+    def _verified_before(self, network: Network, example: Call) -> Verification | None:
+        """The verification of inputs that differ in their lengths alone and fire the same sites."""
+        for planned in self._planned.values():
+            if planned.example.kind == example.kind and list(planned.network.sites) == list(network.sites):
+                return planned.verification
+        return None
+
+    def _forget_if_changed(self) -> None:
+        """A model whose modules, tensors or rates were exchanged is traced again."""
+        parts, rates = _parts_and_rates(self._model)
+        seen, seen_rates = self._seen
+        if rates != seen_rates or len(parts) != len(seen) or not all(map(operator.is_, parts, seen)):
+            self._planned.clear()
+            self._exact.clear()
+            self._seen = parts, rates
+
+
+def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tuple[int, int]:
+    """Rows and blocks of a tile: as many rows as stay in the cache, then blocks if all rows do."""
+    kind = "cuda" if device.type == "cuda" else "cpu"
+    block_bytes = size.suffix * (1 if strategy == "loop" else BLOCK)  # what is in memory at once
+    cells = max(_TILE_BYTES[kind] // block_bytes, 1)
+    most = min(_MOST_ROWS[kind], max(_PREFIX_BYTES[kind] // size.prefix, 1))
+    tile = min(rows, max(cells, _LEAST_ROWS), most)
+    # a few rows make small products, which gain more from being joined than from the cache
+    room = _TILE_BYTES[kind] * 2 if tile <= _FEW_ROWS else _TILE_BYTES[kind] // 4
+    return tile, min(max(room // (block_bytes * tile), 1), _MOST_BLOCKS)
+
+
+def _fastest(network: Network, rows: Call, verification: Verification | None, size: Footprint) -> str | None:
+    """Of the strategies that agree, the fastest for so many rows; None if it is not known which agree."""
+    if verification is None:
+        return None
+    agreeing = verification.agreeing()
+    if size.suffix > _SMALL or verification.strategy == "loop":
+        seconds = verification.seconds
+        first = verification.strategy
+        return min(agreeing, key=lambda name: seconds[name] * (_CLEARLY if name == first else 1))
+    plans = [Plan(network, name, _tile(size, rows.rows, name, network.device)[0]) for name in agreeing]
+    turns = [[_seconds_per_row(plan, rows) for plan in plans] for _ in range(_TIMINGS)]
+    # in turns, and the least of each: what else the machine does only ever adds
+    return min(zip(map(min, zip(*turns, strict=True)), agreeing, strict=True), key=lambda pair: pair[0])[1]
+
+
+def _seconds_per_row(plan: Plan, rows: Call) -> float:
+    """Of one block."""
+    part = rows.take(slice(0, plan.rows))
+    start = time.perf_counter()
+    try:
+        block_outputs(plan, part, [[BlockKey(0, 0, 0)]], "philox-1")
+    except torch.OutOfMemoryError:  # smaller tiles will do; how fast, is not known
+        return math.inf
+    if plan.network.device.type == "cuda":
+        torch.cuda.synchronize(plan.network.device)
+    return (time.perf_counter() - start) / part.rows
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    """Forget the oldest plan if there are many: lengths that vary make a signature each."""
+    if len(kept) >= _MOST_PLANS:
+        del kept[next(iter(kept))]
+
+
+def _first_strategy(network: Network) -> str:
+    return next(iter(STRATEGIES)) if network.fixed else "loop"
+
+
+def _parts_and_rates(model: nn.Module) -> tuple[list[Any], list[float]]:
+    """Modules, parameters and buffers, and the numbers that modules hold: every call looks."""
+    parts: list[Any] = []
+    rates: list[float] = []
+    for module in model.modules():
+        held = vars(module)
+        parts.append(module)
+        parts += held.get("_parameters", {}).values()
+        parts += held.get("_buffers", {}).values()
+        rates += [value for value in held.values() if type(value) is float]
+    return parts, rates
+
+
+def _why_nothing_is_random(model: nn.Module, switched_off: Sequence[str]) -> str:
+    silent = [path or "(model)" for path, module in model.named_modules() if _is_silent_dropout(module)]
+    looked = (
+        "every pass would be the same: one forward pass made no random call. Looked for: dropout of every "
+        "kind (modules and functions), dropout in attention and in recurrent layers, stochastic depth, and "
+        "draws such as torch.rand and bernoulli_"
+    )
+    if silent:
+        listed = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        return f"{looked}. There is dropout of rate 0: {listed}. Set the rate used in training, above 0"
+    if switched_off:
+        return (
+            f"{looked}. There is dropout that is off even in train mode: {', '.join(switched_off[:5])}. A "
+            "program that was exported or traced in eval mode keeps it off for ever: do so in train mode; a "
+            "forward that reads a flag of its own should read self.training"
+        )
+    if any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules()):
+        return f"{looked}. Quantised layers of dropout pass on what they get: sample the model before"
+    return (
+        f"{looked}; if the model has dropout, see that forward reaches it; if it has none, train it with "
+        "some, or put some in now with mcdrop.inject(model, p=0.1)"
+    )
+
+
+def _is_silent_dropout(module: nn.Module) -> bool:
+    rates = [getattr(module, name, None) for name in ("p", "dropout", "dropout_p", "drop_prob")]
+    return any(
+        isinstance(rate, float | int) and not isinstance(rate, bool) and rate == 0 for rate in rates
+    ) and ("drop" in type(module).__name__.lower() or isinstance(module, nn.RNNBase | nn.MultiheadAttention))

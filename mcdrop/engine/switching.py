@@ -1,0 +1,109 @@
+"""Switching: a network of which only some sites draw, with the masks that these have when all draw.
+
+A site is off as it is in eval mode. Its module is put in eval mode where none of that module's sites is on;
+else the draw is held at the middle of its law: ones for dropout, which is the same to the last bit, half for
+a uniform draw, zero for a normal one.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.network import Network, network_of
+from mcdrop.engine.recording import Recorder
+from mcdrop.engine.replay import BlockDraws
+from mcdrop.engine.sampling import Draw, Plan
+from mcdrop.engine.sites import Law, SiteKey
+from mcdrop.engine.strategies import STRATEGIES
+from mcdrop.engine.tracing import Trace
+
+__all__ = ["Switched", "middle", "switched", "switched_blocks"]
+
+_MIDDLE: Final = {"noise": 1.0, "uniform": 0.5, "normal": 0.0}
+
+
+@dataclass(frozen=True)
+class Switched:
+    """A network some of whose sites are off.
+
+    Attributes:
+        network: The owners of what is off are in eval mode, as far as they own nothing that is on.
+        off: The sites that are held if they fire all the same.
+    """
+
+    network: Network
+    off: frozenset[SiteKey]
+
+
+def switched(model: nn.Module, traced: Trace, call: Call, on: Collection[SiteKey]) -> Switched:
+    """A view of `model` in which the sites `on` draw, and no others.
+
+    Args:
+        model: The user's; left as it is.
+        traced: What is known of it.
+        call: Some rows.
+        on: Addresses of the sites that draw.
+    """
+    off = frozenset(site.key for site in traced.sites) - set(on)
+    silent = {key.module for key in off} - {key.module for key in on}
+    for owners in (traced.owners - silent, traced.owners):
+        network = network_of(model, replace(traced, owners=owners))
+        fired = _fired(network, call)
+        if set(on) <= fired or not traced.fixed:
+            break  # else a module in eval mode keeps another one from drawing: all sites are held instead
+    kept = {key: site for key, site in network.sites.items() if key in fired or key in on}
+    return Switched(replace(network, sites=kept), off)
+
+
+def _fired(network: Network, call: Call) -> set[SiteKey]:
+    recorder = Recorder(network.paths)
+    with torch.inference_mode():
+        network.outputs_for(call.take(slice(0, 2)), recorder)
+    return {key for key, _ in recorder.fired}
+
+
+def switched_blocks(
+    setting: Switched, plan: Plan, call: Call, draw: Draw, *, rows: slice, blocks: Sequence[int]
+) -> list[Tensor]:
+    """Samples of some whole blocks for some rows: one tensor (16 x blocks, rows, ...) for each output.
+
+    Args:
+        setting: Which sites draw.
+        plan: Of the network with all its sites.
+        call: All rows.
+        draw: The masks.
+        rows: Which of them.
+        blocks: Numbers of the blocks.
+    """
+    network = setting.network
+    keys = [draw.keys(block, rows) for block in blocks]
+    draws = _Held(setting, keys, draw.rng)
+    with torch.inference_mode():
+        return STRATEGIES[plan.strategy](network, call.take(rows), draws, BLOCK * len(keys))
+
+
+def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
+    """The draw in the middle of a law: ones for dropout."""
+    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype)
+
+
+class _Held(BlockDraws):
+    """The draws of the sites that are on; those of the others lie in the middle of their law."""
+
+    def __init__(self, setting: Switched, keys: Sequence[Sequence[object]], rng: str) -> None:
+        network = setting.network
+        super().__init__(network.sites, keys, rng, network.cache)  # type: ignore[arg-type]
+        self._off = setting.off
+        self._samples = BLOCK * len(keys)
+
+    def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:
+        """Draws of one site."""
+        if key not in self._off:
+            return super().get(key, kind, law, shape)
+        single = middle(law, (1, *shape)).to(self.device)
+        return single.expand(self._samples, *shape)

@@ -1,0 +1,261 @@
+"""Tracing: which random calls a model makes, who makes them, and which axis of each mask is the rows'.
+
+Runs of two and of three rows tell the row axis of each mask and of each output. Runs whose draws are all at
+one end of their law tell whether the list of sites is itself random (LayerDrop), and what fires on every
+branch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mcdrop.engine.forcing import extreme
+from mcdrop.engine.generators import TORCH, generators_restored, generators_set, moved_generators
+from mcdrop.engine.guard import Guard
+from mcdrop.engine.hidden import (
+    first_line,
+    functions_holding,
+    refuse_closures,
+    refuse_shared_masks,
+    refuse_unseen_draws,
+    works_as_given,
+)
+from mcdrop.engine.inputs import Call
+from mcdrop.engine.outputs import Outputs, output_layout
+from mcdrop.engine.ownership import OwnerSearch
+from mcdrop.engine.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
+from mcdrop.engine.sites import Site, SiteKey
+from mcdrop.engine.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
+from mcdrop.errors import McdropError, UnsupportedModelError
+
+__all__ = ["Trace", "trace"]
+
+_FIRST_PLACE: Final = 740_358_291
+"""Seed of the global generators before the first attempt; one that no model sets by itself."""
+_ATTEMPTS: Final = 3
+"""How often a generator must have moved: once may be the work of another thread."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one model does for one input signature.
+
+    Attributes:
+        sites: In the order in which they fire.
+        owners: Paths of the modules that must be in train mode.
+        outputs: Layout of what it returns.
+        fixed: Whether the same sites fire whatever is drawn.
+        written_state: Names of buffers and other tensors of the model that a pass writes.
+        written_inputs: Which leaves of the call a pass writes.
+        silent: Calls of dropout that are off though every module is in train mode.
+    """
+
+    sites: tuple[Site, ...]
+    owners: frozenset[str]
+    outputs: Outputs
+    fixed: bool
+    written_state: frozenset[str]
+    written_inputs: frozenset[int]
+    silent: tuple[str, ...] = ()
+
+
+def trace(model: nn.Module, call: Call) -> Trace:
+    """Find the sites of `model` for inputs like `call`.
+
+    Raises:
+        UnsupportedModelError: If rows are coupled, something draws that cannot be seen, or the model takes no
+            other number of rows than that of `call`.
+    """
+    view = private_view(model, clone=state_tensors(model))
+    try:
+        return _traced(model, view, call)
+    except McdropError:
+        raise
+    except Exception as error:
+        if _takes_these_rows_alone(model, call):
+            raise UnsupportedModelError(
+                f"the model runs on {call.rows} rows and fails on two or three: {first_line(error)}. Rows "
+                "are sampled in batches of any size, so forward must take them; an exported program needs a "
+                "dynamic batch dimension"
+            ) from error
+        raise
+
+
+def _takes_these_rows_alone(model: nn.Module, call: Call) -> bool:
+    view = private_view(model, clone=state_tensors(model))
+    with generators_restored(), torch.no_grad():
+        fewer = all(works_as_given(view, _rows(call, rows)) for rows in (2, 3))
+        return not fewer and works_as_given(view, call)
+
+
+def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
+    paths = watch_paths(view)
+    guard = Guard(model, paths.innermost)
+    with generators_restored(), torch.no_grad(), guard, called_originals(model) as originals:
+        search = _search(view, paths, call, guard)
+        owners = search.first()
+        explored = _explored(view, paths, call)
+        wider = search.wider(owners, explored.runs.fired)
+        if wider != owners:
+            owners, explored = wider, _explored(view, paths, call)
+    refuse_closures(originals, functions_holding(model), search.silent)
+    with generators_restored(), torch.no_grad():
+        refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
+    sites = explored.runs.sites()
+    refuse_shared_masks(sites)
+    return Trace(
+        sites,
+        owners,
+        output_layout(*explored.runs.outputs),
+        explored.fixed,
+        explored.written_state,
+        frozenset(explored.runs.written_inputs),
+        tuple(search.silent),
+    )
+
+
+def _search(view: nn.Module, paths: ModulePaths, call: Call, guard: Guard) -> OwnerSearch:
+    """The search, unless draws of train mode are made where no mode sees them, such as in another thread."""
+    for _ in range(_ATTEMPTS):
+        with moved_generators() as moved:
+            search = OwnerSearch(view, paths, _rows(call, 2))
+        if TORCH not in moved:
+            return search
+    refuse_unseen_draws(guard.unseen, [TORCH], view, paths, _rows(call, 2))
+    return search
+
+
+class _Explored(NamedTuple):
+    """What runs with the owners in train mode show."""
+
+    runs: "_Runs"
+    fixed: bool
+    moved: list[str]
+    written_state: frozenset[str]
+
+
+def _explored(view: nn.Module, paths: ModulePaths, call: Call) -> _Explored:
+    before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
+    for attempt in range(_ATTEMPTS):
+        generators_set(_FIRST_PLACE + attempt)
+        with moved_generators() as moved:
+            runs = _Runs(view, paths, call)
+            fixed = runs.explore()
+        if not moved:
+            break
+    return _Explored(runs, fixed, moved, frozenset(_changed(before, state_tensors(view))))
+
+
+def _rows(call: Call, rows: int) -> Call:
+    """A call of so many rows, all its own: it may be written to.
+
+    The third repeats the first, so that lengths which follow the data stay as they are with two.
+    """
+    taken = call.take(torch.arange(rows) % min(call.rows, 2))
+    return replace(taken, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in taken.leaves))
+
+
+class _Runs:
+    """Passes of two and of three rows, with different draws."""
+
+    def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
+        self._view, self._paths, self._call = view, paths, call
+        self.written_inputs: set[int] = set()
+        self._pairs: list[tuple[Recorder, Recorder]] = []
+        self.outputs: tuple[Any, Any] = (None, None)
+
+    def explore(self) -> bool:
+        """Run until every branch was seen; whether the same sites fired each time."""
+        two, output_of_two = self._run(2, natural)
+        three, output_of_three = self._run(3, natural)
+        self.outputs = (output_of_two, output_of_three)
+        self._pairs.append((two, three))
+        branches = [answer for answer in _ends(two, three) if self._branches_off(answer, two)]
+        self._pairs += [(self._run(2, answer)[0], self._run(3, answer)[0]) for answer in branches]
+        return not branches and two.fired == three.fired
+
+    @property
+    def fired(self) -> set[SiteKey]:
+        """The sites of the first pass."""
+        return {site.key for site in self._pairs[0][0].sites}
+
+    def sites(self) -> tuple[Site, ...]:
+        """The sites of all passes, with their row axes."""
+        found: dict[SiteKey, Site] = {}
+        for two, three in self._pairs:
+            for site in _with_row_axes(two.sites, three.sites):
+                found.setdefault(site.key, site)
+        return tuple(found.values())
+
+    def _run(self, rows: int, answer: Answer) -> tuple[Recorder, Any]:
+        call = _rows(self._call, rows)
+        versions = _versions(call)
+        result = recorded(self._view, self._paths, call, answer)
+        pairs = enumerate(zip(versions, _versions(call), strict=True))
+        self.written_inputs |= {leaf for leaf, (before, after) in pairs if before != after}
+        return result
+
+    def _branches_off(self, answer: Answer, usual: Recorder) -> bool:
+        try:
+            return self._run(2, answer)[0].fired != usual.fired
+        except TooManyDrawsError:  # a loop that waits for a draw that never comes
+            return False
+        except UnsupportedModelError:
+            raise
+        except Exception:  # noqa: BLE001 - draws so extreme may break a network that never meets them
+            return False
+
+
+def _ends(two: Recorder, three: Recorder) -> list[Answer]:
+    """Draws at either end of their laws, if there is a draw without rows: decisions may hang on it."""
+    fixed_shapes = [a for a, b in zip(two.sites, three.sites, strict=False) if a.shape == b.shape]
+    return [partial(_at_one_end, high=high) for high in (False, True)] if fixed_shapes else []
+
+
+def _at_one_end(site: Site, *, high: bool) -> Tensor:
+    return extreme(site.law, site.shape, high=high)
+
+
+def _versions(call: Call) -> list[int]:
+    return [leaf._version if isinstance(leaf, Tensor) else 0 for leaf in call.leaves]  # noqa: SLF001
+
+
+def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> Iterator[str]:
+    for name, old in before.items():
+        if name in after and not torch.equal(_dense(old), _dense(after[name])):
+            yield name
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+
+
+# --- which axis runs over the rows -----------------------------------------------------------------
+
+
+def _with_row_axes(two: Sequence[Site], three: Sequence[Site]) -> Iterator[Site]:
+    large = {(site.key, site.kind): site.shape for site in three}
+    for site in two:
+        axis, factor = _row_axis(site, large.get((site.key, site.kind), ()))
+        yield replace(site, row_axis=axis, row_factor=factor)
+
+
+def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, int]:
+    """The axis of a mask that runs over the rows, and how many of its entries belong to each."""
+    if site.shape == shape_of_three:
+        return None, 1
+    pairs = list(zip(site.shape, shape_of_three, strict=False))
+    moved = [axis for axis, (two, three) in enumerate(pairs) if two != three]
+    two, three = pairs[moved[0]] if len(moved) == 1 else (0, 0)
+    factor = three - two
+    if len(site.shape) != len(shape_of_three) or factor <= 0 or two != 2 * factor:
+        raise UnsupportedModelError(
+            f"the mask of {site.name} ({site.kind}) has shape {site.shape} for two rows and {shape_of_three} "
+            "for three, so no single axis of it runs over the rows: rows are coupled, or the data decide how "
+            "large it is (as where experts are chosen), and no answer could be one row's own"
+        )
+    return moved[0], factor

@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import mcdrop
+from mcdrop.engine.maskcache import MaskCache
+from mcdrop.engine.masks import draw_block
+from mcdrop.engine.philox import StreamKey
+from mcdrop.engine.sites import Law
+from tests.support.tolerances import EXACT
+
+LAW = Law("noise", 0.3, torch.float32)
+CPU = torch.device("cpu")
+
+
+def test_a_block_that_comes_again_is_not_drawn_again() -> None:
+    cache, key = MaskCache(CPU), StreamKey(0, 0, 0, 1)
+    first = cache.draw(LAW, (8,), key, "philox-1")
+    assert cache.draw(LAW, (8,), key, "philox-1") is first
+    torch.testing.assert_close(first, draw_block(LAW, (8,), key, "philox-1"), **EXACT)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=30))
+def test_what_is_found_is_what_would_be_drawn_however_little_is_kept(asked: list[int]) -> None:
+    cache = MaskCache(CPU, limit=4 * 16 * 8 * 4)  # four blocks
+    for site in asked:
+        got = cache.draw(LAW, (8,), StreamKey(0, 0, 0, site), "philox-1")
+        torch.testing.assert_close(got, draw_block(LAW, (8,), StreamKey(0, 0, 0, site), "philox-1"), **EXACT)
+
+
+def test_the_oldest_go_first_when_the_bound_is_reached() -> None:
+    cache = MaskCache(CPU, limit=4096)
+    made: list[int] = []
+
+    def maker(number: int) -> Callable[[], Tensor]:
+        def make() -> Tensor:
+            made.append(number)
+            return torch.zeros(256)
+
+        return make
+
+    for number in (0, 1, 2, 3, 0, 4, 0, 1):
+        cache.joined(number, maker(number))
+    assert made == [0, 1, 2, 3, 4, 1]  # 0 was asked for in between, 1 was the oldest
+
+
+def test_joined_blocks_that_are_large_are_not_kept_twice() -> None:
+    cache = MaskCache(CPU)
+    first = cache.joined("large", lambda: torch.zeros(2**18 + 1))
+    assert cache.joined("large", lambda: torch.zeros(2**18 + 1)) is not first
+
+
+def test_threads_with_seeds_of_their_own_get_the_answers_that_each_gets_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, 2)).eval()
+    x = torch.linspace(-1, 1, 12).reshape(3, 4)
+    alone = [mcdrop.MCDropout(model, n_samples=40).sample(x, seed=seed) for seed in range(8)]
+    mc = mcdrop.MCDropout(model, n_samples=40)
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda seed: mc.sample(x, seed=seed % 8, exact=seed >= 8), range(16)))
+    for seed, samples in enumerate(together):
+        torch.testing.assert_close(samples, alone[seed % 8], rtol=1e-5, atol=1e-5)
