@@ -14,7 +14,7 @@ from mcdrop.calibration.fitted import Calibrator
 from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoint
 from mcdrop.engine.budget import Budget, Load
 from mcdrop.engine.fingerprint import environment, fingerprint_id
-from mcdrop.engine.inputs import BatchAxis, Call, as_call
+from mcdrop.engine.inputs import BatchAxis, Call, as_call, rows_lead
 from mcdrop.engine.philox import check_seed
 from mcdrop.engine.planning import Planned, Planner
 from mcdrop.engine.sampling import sample_call
@@ -50,6 +50,8 @@ class MCDropout:
         class_axis: The axis of the classes in (N, C, ...); -1 for models that return (N, T, C).
         tau: Noise precision of a regression, in 1 / squared units of y.
         batch_axis: The axis of the rows, one for all inputs or for each; None for an input that is not split.
+            If none is split (a graph: node features and adjacency), rows are the first axis of the outputs,
+            and a mask is drawn for the whole.
         rng: `philox-1` (stratified over samples) or `philox-1-plain`.
         verify: Whether a plan is checked on the first input of each kind before it is used.
         tolerance: With `auto`: the standard error of the mean at which a row stops, in units of the mean.
@@ -305,8 +307,13 @@ class MCDropout:
             *inputs: What the model takes.
             **model_inputs: Inputs by name.
         """
-        plan = self._planner.exact(self._call(inputs, None, model_inputs))
-        return ExactBlocks(plan, self.rng, self._task)
+        call = self._call(inputs, None, model_inputs)
+        if call.whole:
+            raise OptionError(
+                "a block of exact mode holds rows of different requests, and no input is split into rows "
+                "(batch_axis=None); predict(..., exact=True) gives the same bits for one input as a whole"
+            )
+        return ExactBlocks(self._planner.exact(call), self.rng, self._task)
 
     def as_call(self, *inputs: Any, **model_inputs: Any) -> Call:
         """The call that these inputs mean, for `ExactBlocks`."""
@@ -364,11 +371,17 @@ class MCDropout:
             **facts: Further fields of the manifest: `inputs`, `outputs`, `classes`, `training`, `scores`, ...
 
         Raises:
-            OptionError: If there is no task, or the inputs were neither traced nor described.
+            OptionError: If there is no task, the inputs were neither traced nor described, or their rows are
+                not on axis 0.
             CheckpointError: If the path exists, or the model cannot be saved.
         """
         if self.task is None:
             raise OptionError("a checkpoint needs a task; make the object with MCDropout(model, task=...)")
+        if not rows_lead(self.batch_axis):
+            raise OptionError(
+                f"the inputs of a checkpoint have their rows on axis 0, got batch_axis={self.batch_axis!r}; "
+                "wrap the model in a module that takes them so"
+            )
         manifest = self._manifest(name or Path(path).name, architecture, facts)
         write_checkpoint(
             path, manifest, self.model, readme=readme or model_card(manifest), overwrite=overwrite
@@ -380,7 +393,15 @@ class MCDropout:
         model_kwargs: Mapping[str, Any] | None,
         model_inputs: Mapping[str, Any] | None = None,
     ) -> Call:
-        return as_call(self.model, inputs, {**(model_inputs or {}), **(model_kwargs or {})}, self.batch_axis)
+        named = {**(model_inputs or {}), **(model_kwargs or {})}
+        call = as_call(self.model, inputs, named, self.batch_axis)
+        if call.whole and self.masks == "independent":
+            raise OptionError(
+                "masks='independent' gives each row of the inputs masks of its own, and no input is split "
+                "into rows (batch_axis=None); use masks='consistent', under which every element of the whole "
+                "has its own draw"
+            )
+        return call
 
     def _fixed_count(self, n_samples: int | None) -> SampleCount:
         if n_samples is None and self.tolerance is not None:

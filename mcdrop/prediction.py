@@ -203,7 +203,7 @@ def predict_tile(
         raw = picked(wanted.task, plan.network, group_outputs(plan, tile, draw, rows, group))
         stream.add(raw)
         progress.advance(count * len(raw))
-    return finish(stream, deterministic_output(plan, tile, wanted.task), wanted, count)
+    return finish(stream, deterministic_output(plan, tile, wanted.task), wanted, call.kept(rows))
 
 
 def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
@@ -213,14 +213,14 @@ def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
         return picked(task, plan.network, [tensor.unsqueeze(0) for tensor in outputs])[0]
 
 
-def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int) -> Predictive:
+def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int | None) -> Predictive:
     """The predictive that the moments of all samples give.
 
     Args:
         reduction: The moments.
         deterministic: (N, ...) raw outputs of the pass in eval mode.
         wanted: What it is to hold.
-        rows: How many rows there are; those behind them are the padding of a tile.
+        rows: How many rows there are, None for all; those behind them are the padding of a tile.
     """
     dtype = deterministic.dtype
     found = reduction.summary(stratified=wanted.stratified)

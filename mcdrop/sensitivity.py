@@ -212,11 +212,12 @@ class _Settings:
             none = self.deterministic()
             return Setting(0.0, torch.zeros(self.blocks, dtype=torch.float64), none, torch.zeros_like(none))
         parts = [_of_tile(moments, self._draw.rng) for moments in self._moments(on)]
-        sums = sum(part.left_out for part in parts) / self._call.rows
+        mean = torch.cat([part.mean for part in parts])
+        sums = sum(part.left_out for part in parts) / len(mean)
         return Setting(
-            sum(part.variance for part in parts) / self._call.rows,
+            sum(part.variance for part in parts) / len(mean),
             torch.as_tensor(sums),
-            torch.cat([part.mean for part in parts]),
+            mean,
             torch.cat([part.standard_error for part in parts]),
         )
 

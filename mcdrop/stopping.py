@@ -3,9 +3,10 @@
 After 32 samples, and after every whole block of 16 from then on, a row whose Monte Carlo standard error is at
 or below the tolerance in every element stops; so does every row that took the most. A row that took k samples
 has the moments that n_samples=k gives. Rows are computed in rounds, so that the rows which go on are packed
-into full tiles again; what a round computed for a row that stopped within it is dropped.
+into full tiles again; what a round computed for a row that stopped within it is dropped. An input that is
+not split (a graph) is computed whole until the last of its rows stops.
 
-Alphabet: N rows of a call, A rows of them that go on, B blocks so far.
+Alphabet: N rows of a call (of its outputs, if it is not split), A rows of them that go on, B blocks so far.
 """
 
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ class _Set:
         deterministic = self._deterministic()
         parts: list[Predictive] = []
         order: list[Tensor] = []
-        going = _Rows(torch.arange(self.call.rows), Reduction())
+        going = _Rows(torch.arange(len(deterministic)), Reduction())
         groups = self._groups()
         while len(going.index):
             group = next(groups)
@@ -92,8 +93,12 @@ class _Set:
                     stopped, going = _cut(going.take(stops), blocks), going.take(~stops)
                     parts += self._finished(stopped, deterministic)
                     order.append(stopped.index)
-                    self.progress.advance(len(stopped.index) * self._samples_after(group))
+                    self.progress.advance(self._passes_saved(stopped, going) * self._samples_after(group))
         return type(parts[0]).concatenate(parts)[torch.cat(order).argsort()]
+
+    def _passes_saved(self, stopped: _Rows, going: _Rows) -> int:
+        """How many rows of the call are not computed any more."""
+        return len(stopped.index) if not self.call.whole else int(len(going.index) == 0)
 
     def _samples_after(self, group: range) -> int:
         return max(self.draw.n_samples - group.stop * BLOCK, 0)
@@ -109,15 +114,16 @@ class _Set:
     def _after(self, group: range, going: _Rows) -> _Rows:
         """The rows that go on, with the moments of some more blocks."""
         part = self.call if len(going.index) == self.call.rows else self.call.take(going.index)
+        own = going.index if self.call.whole else slice(None)
         draw = self.draw.take(going.index.tolist())
 
         def tile(plan: Plan, rows: slice) -> Reduction:
-            inputs, count = tile_call(plan, part, rows), rows.stop - rows.start
+            inputs = tile_call(plan, part, rows)
             raw = picked(self.wanted.task, plan.network, group_outputs(plan, inputs, draw, rows, group))
             reduction = Reduction()
             reduction.add(self.wanted.task, raw, keep=bool(self.wanted.levels))
-            self.progress.advance(count * len(raw))
-            return reduction.take(slice(0, count))
+            self.progress.advance((rows.stop - rows.start) * len(raw))
+            return reduction.take(slice(part.kept(rows))).take(own)
 
         new = Reduction.joined([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
         return _Rows(going.index, going.reduction.followed_by(new))
@@ -138,10 +144,11 @@ class _Set:
     def _finished(self, rows: _Rows, deterministic: Tensor) -> Iterator[Predictive]:
         """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
         reached = self._reached(rows)
-        for places in torch.arange(len(rows.index)).split(self.plan.rows):
+        tile_rows = len(rows.index) if self.call.whole else self.plan.rows
+        for places in torch.arange(len(rows.index)).split(tile_rows):
             count, converged = len(places), reached[places].to(deterministic.device)
             # the bits of entropies and quantiles may depend on the shape of the tensor
-            padding = self.plan.rows - count if self.plan.exact else 0
+            padding = tile_rows - count if self.plan.exact else 0
             tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
             law = deterministic[tile.index.to(deterministic.device)]
             found = finish(tile.reduction, law, self.wanted, count)
@@ -152,7 +159,7 @@ class _Set:
     def _deterministic(self) -> Tensor:
         def tile(plan: Plan, rows: slice) -> Tensor:
             found = deterministic_output(plan, tile_call(plan, self.call, rows), self.wanted.task)
-            return found[: rows.stop - rows.start]
+            return found[: self.call.kept(rows)]
 
         return torch.cat([found for _, found in in_tiles(self.plan, self.call, tile, self.progress)])
 

@@ -31,7 +31,12 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
         plan: Its strategy is probed; its number of rows is not used.
         example: A call of the right signature; its integer inputs are repeated, its floating inputs replaced.
         most: Where to begin.
+
+    Returns:
+        R; 1 if the input is not split, which has no other position.
     """
+    if example.whole:
+        return 1
     for rows in (r for r in CANDIDATES if r <= most):
         if rows == 1 or all(_confirmed(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)):
             return rows

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from mcdrop.errors import InputError, ShapeError
 
-__all__ = ["BatchAxis", "Call", "as_call"]
+__all__ = ["BatchAxis", "Call", "as_call", "rows_lead"]
 
 BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
 
@@ -27,13 +27,25 @@ class Call:
         leaves: Tensors and whatever else the arguments hold.
         spec: How to put them together again as `(args, kwargs)`.
         axes: The row axis of each leaf; None where the leaf has no rows.
-        rows: N.
+        rows: N; 1 if nothing is split.
     """
 
     leaves: tuple[Any, ...]
     spec: Any
     axes: tuple[int | None, ...]
     rows: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether no input is split into rows, as for a graph: then the call counts as one row."""
+        return all(axis is None for axis in self.axes)
+
+    def kept(self, rows: slice) -> int | None:
+        """How many of the first rows of the outputs for a tile are the call's own; None for all of a whole.
+
+        What a network returns for a whole input has an axis of rows of its own, such as the nodes of a graph.
+        """
+        return None if self.whole else rows.stop - rows.start
 
     @cached_property
     def signature(self) -> tuple[Any, ...]:
@@ -54,7 +66,9 @@ class Call:
         return args, kwargs
 
     def take(self, rows: Tensor | slice) -> "Call":
-        """The same call with some of the rows."""
+        """The same call with some of the rows; a whole call stays as it is."""
+        if self.whole:
+            return self
         taken = tuple(_take(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
         count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
         return replace(self, leaves=taken, rows=count)
@@ -92,18 +106,28 @@ def as_call(
         args: Positional inputs. A single mapping is unpacked if `forward` names its keys.
         kwargs: Inputs by name.
         batch_axis: The row axis: one for all inputs, a sequence for the positional ones, or a mapping by
-            name. None: no rows.
+            name. None: the input is not split.
 
     Raises:
         InputError: If an input is a bare list, or there is no input.
-        ShapeError: If the inputs have no rows, or not the same number.
+        ShapeError: If the inputs have no rows and none is said to be whole, or not the same number of rows.
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     given, spec = pytree.tree_flatten((args, kwargs))
     leaves = [_as_tensor(leaf, like) for leaf in given]
-    axes = _row_axes(args, kwargs, batch_axis)
+    declared = _declared(args, kwargs, batch_axis)
+    axes = tuple(_row_axis(leaf, axis) for value, axis in declared for leaf in pytree.tree_leaves(value))
+    if all(axis is None for axis in axes) and all(axis is not None for _, axis in declared):
+        raise _no_rows(leaves, batch_axis)
     return Call(tuple(leaves), spec, axes, _row_count(leaves, axes))
+
+
+def rows_lead(batch_axis: BatchAxis) -> bool:
+    """Whether every input has its rows on axis 0."""
+    if isinstance(batch_axis, Mapping):
+        return set(batch_axis.values()) <= {0}
+    return batch_axis == 0 if batch_axis is None or isinstance(batch_axis, int) else set(batch_axis) <= {0}
 
 
 def _unpacked(
@@ -142,12 +166,12 @@ def _own_copy(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
-def _row_axes(args: tuple[Any, ...], kwargs: dict[str, Any], batch_axis: BatchAxis) -> tuple[int | None, ...]:
-    axes: list[int | None] = []
-    for position, (name, value) in enumerate([*((None, a) for a in args), *kwargs.items()]):
-        axis = _axis_of(batch_axis, position, name)
-        axes += [_row_axis(leaf, axis) for leaf in pytree.tree_leaves(value)]
-    return tuple(axes)
+def _declared(
+    args: tuple[Any, ...], kwargs: dict[str, Any], batch_axis: BatchAxis
+) -> list[tuple[Any, int | None]]:
+    """Each input, and the row axis that it is said to have."""
+    named = [*((None, value) for value in args), *kwargs.items()]
+    return [(value, _axis_of(batch_axis, i, name)) for i, (name, value) in enumerate(named)]
 
 
 def _axis_of(batch_axis: BatchAxis, position: int, name: str | None) -> int | None:
@@ -159,9 +183,22 @@ def _axis_of(batch_axis: BatchAxis, position: int, name: str | None) -> int | No
 
 
 def _row_axis(leaf: Any, axis: int | None) -> int | None:
-    if axis is None or not isinstance(leaf, Tensor | np.ndarray) or not -leaf.ndim <= axis < leaf.ndim:
+    if axis is None or not isinstance(leaf, Tensor | np.ndarray) or leaf.ndim == 0:
         return None
+    if not -leaf.ndim <= axis < leaf.ndim:
+        raise ShapeError(
+            f"batch_axis={axis} is no axis of an input of shape {tuple(leaf.shape)}; batch_axis= names the "
+            "row axis of each input, None for one that is not split"
+        )
     return axis % leaf.ndim
+
+
+def _no_rows(leaves: Sequence[Any], batch_axis: BatchAxis) -> ShapeError:
+    given = ", ".join(sorted({type(leaf).__name__ for leaf in leaves}))
+    return ShapeError(
+        f"wanted a tensor or an array with rows on axis {batch_axis} among the inputs, got {given} without "
+        "any; batch_axis=None says that the inputs are one whole that is not split, such as a graph"
+    )
 
 
 def _row_count(leaves: Sequence[Any], axes: Sequence[int | None]) -> int:

@@ -1,14 +1,24 @@
-"""What a model returns: a structure of tensors and other things, and the row axis of each tensor."""
+"""What a model returns: a structure of tensors and other things, and the row axis of each tensor.
+
+A network whose input is not split (a graph) has rows of its own on axis 0 of what it returns, such as nodes;
+a single number is one row.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["Outputs", "output_layout", "output_structure"]
+__all__ = ["OTHER_ROWS", "Outputs", "output_layout", "output_structure"]
+
+OTHER_ROWS: Final = (
+    "say where the rows are: batch_axis=1 if they are the second axis, as in (T, N, E), batch_axis=None if "
+    "the input is one whole, such as a graph"
+)
+"""What to do if rows seem to be coupled because they lie elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Outputs:
         spec: Its structure.
         axes: The row axis of each leaf; None for a leaf that is not a tensor.
         constants: The leaves that are not tensors, with None in place of tensors.
-        row_bytes: Size of the tensors, for each row.
+        row_bytes: Size of the tensors, for each row; of all, if the input is not split.
     """
 
     spec: Any
@@ -39,7 +49,9 @@ class Outputs:
                 f"the model returned {len(leaves)} values, and {len(self.axes)} when it was traced"
             )
         return [
-            leaf.movedim(axis, 0) for leaf, axis in zip(leaves, self.axes, strict=True) if axis is not None
+            leaf.movedim(axis, 0) if leaf.dim() else leaf.unsqueeze(0)
+            for leaf, axis in zip(leaves, self.axes, strict=True)
+            if axis is not None
         ]
 
     def rebuild(self, tensors: list[Any]) -> Any:
@@ -52,8 +64,13 @@ class Outputs:
         return pytree.tree_unflatten(leaves, self.spec)
 
 
-def output_layout(two: Any, three: Any) -> Outputs:
+def output_layout(two: Any, three: Any, *, whole: bool = False) -> Outputs:
     """The layout, from what the model returns for two rows and for three.
+
+    Args:
+        two: For two rows.
+        three: For three.
+        whole: Whether the input is not split: both are then of all of it.
 
     Raises:
         UnsupportedModelError: If a tensor has no axis that runs over the rows, or there is no tensor.
@@ -66,9 +83,11 @@ def output_layout(two: Any, three: Any) -> Outputs:
             f"the model returned {len(tensors)} tensors for two rows and {len(large)} values for three; "
             "it must return the same structure, with a tensor in it, however many rows there are"
         )
-    axes = tuple(_row_axis(*pair) for pair in zip(small, large, strict=True))
+    row_axis = _first_axis if whole else _row_axis
+    axes = tuple(row_axis(*pair) for pair in zip(small, large, strict=True))
     constants = tuple(None if isinstance(leaf, Tensor) else leaf for leaf in small)
-    return Outputs(spec, axes, constants, sum(leaf.nbytes // 2 for leaf in tensors))
+    size = sum(leaf.nbytes for leaf in tensors)
+    return Outputs(spec, axes, constants, size if whole else size // 2)
 
 
 def output_structure(output: Any) -> tuple[str, list[Any]]:
@@ -86,6 +105,10 @@ def _row_axis(two: Any, three: Any) -> int | None:
         raise UnsupportedModelError(
             f"the model returns a tensor of shape {tuple(two.shape)} for two rows and {tuple(three.shape)} "
             "for three, so no single axis of it runs over the rows (a loss, a mean over the batch, a "
-            "comparison of rows with each other); return one result for each row"
+            f"comparison of rows with each other); return one result for each row, or {OTHER_ROWS}"
         )
     return moved[0]
+
+
+def _first_axis(leaf: Any, _again: Any) -> int | None:
+    return 0 if isinstance(leaf, Tensor) else None

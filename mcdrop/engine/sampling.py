@@ -188,8 +188,7 @@ def sample_tile(plan: Plan, call: Call, draw: Draw, rows: slice) -> list[Tensor]
 def _sample_tile(plan: Plan, rows: slice, *, call: Call, draw: Draw) -> list[Tensor]:
     tile = tile_call(plan, call, rows)
     groups = [group_outputs(plan, tile, draw, rows, group) for group in block_groups(plan, draw.n_samples)]
-    count = rows.stop - rows.start
-    return [torch.cat(parts)[:, :count] for parts in zip(*groups, strict=True)]
+    return [torch.cat(parts)[:, : call.kept(rows)] for parts in zip(*groups, strict=True)]
 
 
 def _padded(keys: list[BlockKey], rows: int) -> list[BlockKey]:

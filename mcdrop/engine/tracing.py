@@ -25,7 +25,7 @@ from mcdrop.engine.hidden import (
     works_as_given,
 )
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.outputs import Outputs, output_layout
+from mcdrop.engine.outputs import OTHER_ROWS, Outputs, output_layout
 from mcdrop.engine.ownership import OwnerSearch
 from mcdrop.engine.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
 from mcdrop.engine.sites import Site, SiteKey
@@ -79,8 +79,8 @@ def trace(model: nn.Module, call: Call) -> Trace:
         if _takes_these_rows_alone(model, call):
             raise UnsupportedModelError(
                 f"the model runs on {call.rows} rows and fails on two or three: {first_line(error)}. Rows "
-                "are sampled in batches of any size, so forward must take them; an exported program needs a "
-                "dynamic batch dimension"
+                "are sampled in batches of any size, so forward must take them (an exported program needs a "
+                f"dynamic batch dimension); or else {OTHER_ROWS}"
             ) from error
         raise
 
@@ -110,7 +110,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     return Trace(
         sites,
         owners,
-        output_layout(*explored.runs.outputs),
+        output_layout(*explored.runs.outputs, whole=call.whole),
         explored.fixed,
         explored.written_state,
         frozenset(explored.runs.written_inputs),
@@ -256,6 +256,7 @@ def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, 
         raise UnsupportedModelError(
             f"the mask of {site.name} ({site.kind}) has shape {site.shape} for two rows and {shape_of_three} "
             "for three, so no single axis of it runs over the rows: rows are coupled, or the data decide how "
-            "large it is (as where experts are chosen), and no answer could be one row's own"
+            "large it is (as where experts are chosen), and no answer could be one row's own; or else "
+            f"{OTHER_ROWS}"
         )
     return moved[0], factor

@@ -24,6 +24,7 @@ from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.network import Network
 from mcdrop.engine.oracle import OracleResult, largest_difference, native_oracle
+from mcdrop.engine.outputs import OTHER_ROWS
 from mcdrop.engine.replay import BlockDraws
 from mcdrop.engine.sites import Law, Site, SiteKey
 from mcdrop.engine.strategies import STRATEGIES, loop
@@ -91,7 +92,7 @@ def verify(
         enough = 0.0 if thorough else _NOT_SLOW * (time.perf_counter() - start)
     oracle = _checked_oracle(network, rows.take(slice(0, 1)))
     with torch.inference_mode():
-        if once is None or not _equal([t[1, :1] for t in reference], once):
+        if once is None or not _equal([t[1, slice(rows.kept(slice(0, 1)))] for t in reference], once):
             _check_repeats(network, rows, reference)
         found = _compare(network, rows, reference, enough)
         _check_movement(network, rows, reference)
@@ -103,7 +104,9 @@ def verify(
 
 
 def _two_rows(example: Call) -> Call:
-    """Two rows that differ: equal ones would hide that a model subtracts their mean."""
+    """Two rows that differ: equal ones would hide that a model subtracts their mean. Or the whole."""
+    if example.whole:
+        return example
     first = example.take(slice(0, 1))
     for row in range(1, example.rows):
         if not _same(first, example.take(slice(row, row + 1))):
@@ -200,7 +203,7 @@ def _by_row(network: Network, rows: Call) -> list[Tensor]:
 
 def _check_repeats(network: Network, rows: Call, reference: list[Tensor]) -> None:
     again = _alone(network, rows, 0, samples=1)
-    if not _equal([t[:1, :1] for t in reference], again):
+    if not _equal([t[:1, slice(rows.kept(slice(0, 1)))] for t in reference], again):
         raise UnsupportedModelError(
             "the same masks gave two different outputs: the model keeps state from pass to pass, or "
             "something in it is random outside of torch; make forward depend on its inputs alone"
@@ -278,5 +281,5 @@ def _check_rows_apart(difference: float, tolerance: float) -> None:
         raise UnsupportedModelError(
             f"a row computed alone differs by {difference:.2g} from the same row in a batch: the model "
             "couples its rows (statistics over the batch, a shared capacity, a sort), so no answer could be "
-            "one row's own"
+            f"one row's own; or else {OTHER_ROWS}"
         )

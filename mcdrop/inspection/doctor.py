@@ -163,7 +163,7 @@ def inspect(
         masks: `consistent` or `independent`.
         output: What a classifier returns.
         class_axis: The axis of the classes.
-        batch_axis: The axis of the rows.
+        batch_axis: The axis of the rows; None for inputs that are not split, such as a graph.
         precision: The Monte Carlo error of the mean that is asked for, in standard deviations of the samples.
         model_kwargs: Inputs by name whose names collide with those above.
         **model_inputs: Inputs by name.
@@ -206,12 +206,12 @@ def _as_raw(mc: MCDropout) -> MCDropout:
 
 def _inspected(asked: Asked) -> Inspection:
     mc, found = asked.mc, list(standing(asked.mc.model))
-    asked_for = {"n_samples": asked.n_samples, "seed": asked.seed, "rows": asked.call.rows}
+    asked_for = {"n_samples": asked.n_samples, "seed": asked.seed}
     try:
         mc.trace(*asked.inputs, model_kwargs=asked.named)
     except (NothingRandomError, UnsupportedModelError) as error:
         found += refusal(mc.model, error, sites=_sites_all_the_same(asked))
-        return Inspection((), _sorted(found), _NOTHING, 0.0, 0.0, None, **asked_for)
+        return Inspection((), _sorted(found), _NOTHING, 0.0, 0.0, None, rows=asked.call.rows, **asked_for)
     seen = examine(asked, tuned=_is_tuned(mc))
     for check in (*structure.CHECKS, *measured.CHECKS):
         found += check(seen)
@@ -222,6 +222,7 @@ def _inspected(asked: Asked) -> Inspection:
         shift_errors=seen.shift.errors,
         shift_stds=seen.shift.stds,
         strategy=mc.plan.fast_strategy,
+        rows=len(seen.predictive),
         **asked_for,
     )
 

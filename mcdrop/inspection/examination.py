@@ -130,8 +130,6 @@ def examine(asked: Asked, *, tuned: bool) -> Examination:
         ShapeError: If there is not an outcome for each row.
     """
     call, mc = asked.call, asked.mc
-    if asked.y is not None and len(asked.y) != call.rows:
-        raise ShapeError(f"y must have a value for each of the {call.rows} rows, got {len(asked.y)}")
     traced = trace(mc.model, call)
     few = call.take(slice(0, min(call.rows, _ROWS)))
     sensitivity = _sensitivity(asked, few)
@@ -143,6 +141,8 @@ def examine(asked: Asked, *, tuned: bool) -> Examination:
     predictive = mc.predict(
         *asked.inputs, n_samples=asked.n_samples, seed=asked.seed, model_kwargs=asked.named
     )
+    if asked.y is not None and len(asked.y) != len(predictive):
+        raise ShapeError(f"y must have a value for each of the {len(predictive)} rows, got {len(asked.y)}")
     shift = _shift(sensitivity.setting, sensitivity.deterministic)
     return Examination(asked, traced, sites, sensitivity, shift, predictive, tuned)
 

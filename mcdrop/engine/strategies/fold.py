@@ -20,8 +20,10 @@ def fold(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[
     """Tensors (samples, N, ...), one for each output of the network.
 
     Raises:
-        UnsupportedModelError: If a site has no row axis, or does not always fire.
+        UnsupportedModelError: If a site has no row axis, or does not always fire, or the input is not split.
     """
+    if call.whole:
+        raise UnsupportedModelError("the input is not split into rows, so it cannot hold copies of them")
     if not network.fixed:
         raise UnsupportedModelError(
             "the sites that fire differ from pass to pass, so one pass cannot hold all samples"
