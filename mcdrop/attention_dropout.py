@@ -1,7 +1,9 @@
-"""Dropout for modules that call `F.scaled_dot_product_attention` without any.
+"""Dropout for attention that has none: `nn.MultiheadAttention`, and `F.scaled_dot_product_attention`.
 
-The module's class is replaced, in a view of the model, by one whose forward runs under a mode that gives
-these calls a rate. Under sampling the mode of the engine lies around it and sees the calls with their rate.
+The module's class is replaced, in a view of the model, by one that keeps its rate as `injected_dropout`, so
+that it can be told from a rate that the network was trained with. An `nn.MultiheadAttention` reads it as its
+`dropout`. The forward of any other module runs under a mode that gives its calls of the fused kernel a rate.
+Under sampling the mode of the engine lies around it and sees the calls with their rate.
 """
 
 from functools import cache
@@ -17,7 +19,15 @@ __all__ = ["add_attention_dropout"]
 
 
 def add_attention_dropout(module: nn.Module, path: str, p: float) -> None:
-    """Give every call of `F.scaled_dot_product_attention` in the forward of `module` the rate p."""
+    """Give the attention of a module a rate.
+
+    Args:
+        module: An `nn.MultiheadAttention`, or one that calls `F.scaled_dot_product_attention` in its forward.
+        path: Of the module, for messages.
+        p: The rate.
+    """
+    if isinstance(module, nn.MultiheadAttention):
+        vars(module).pop("dropout")  # in its place the class has a property
     kind: Any = type(module)
     module.__class__ = _with_dropout(kind)
     vars(module).update(injected_dropout=p, injected_path=path)
@@ -25,6 +35,24 @@ def add_attention_dropout(module: nn.Module, path: str, p: float) -> None:
 
 @cache
 def _with_dropout(kind: Any) -> Any:
+    own = _OF_MODULE if issubclass(kind, nn.MultiheadAttention) else {"forward": _forward_of(kind)}
+    pickled = {"__reduce_ex__": lambda self, _protocol: (_unpickled, (kind,), vars(self))}
+    return type(kind.__name__, (kind,), {**own, **pickled, "__module__": kind.__module__})
+
+
+def _unpickled(kind: Any) -> nn.Module:
+    made: nn.Module = object.__new__(_with_dropout(kind))
+    return made
+
+
+def _set_rate(module: Any, p: float) -> None:
+    module.injected_dropout = p
+
+
+_OF_MODULE = {"dropout": property(lambda module: module.injected_dropout, _set_rate)}
+
+
+def _forward_of(kind: Any) -> Any:
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.training or self.injected_dropout == 0:
             return kind.forward(self, *args, **kwargs)
@@ -37,7 +65,7 @@ def _with_dropout(kind: Any) -> Any:
             )
         return output
 
-    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return forward
 
 
 class _Rate(TorchFunctionMode):

@@ -55,6 +55,7 @@ def inject(
     Raises:
         OptionError: If a place matches nothing, already has an injected layer, or is a layer that dropout
             cannot be put at.
+        InputError: If `model` is no module.
         DomainError: If a rate lies outside [0, 1).
         UnsupportedModelError: If no view of the model can be made.
 
@@ -109,10 +110,7 @@ def _put_after(module: nn.Module, _path: str, p: float, layer: DropoutLayer | No
 def _put_attention(module: nn.Module, path: str, p: float, layer: DropoutLayer | None) -> None:
     if layer is not None:
         raise OptionError("attention probabilities are dropped one by one, so layer= cannot be given")
-    if isinstance(module, nn.MultiheadAttention):
-        module.dropout = p
-    else:
-        add_attention_dropout(module, path, p)
+    add_attention_dropout(module, path, p)
 
 
 _PUT: Final[dict[type[Place], Callable[[nn.Module, str, float, DropoutLayer | None], None]]] = {

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from torch import nn
 
@@ -101,6 +101,17 @@ class MCDropout:
         self.calibrators: tuple[Calibrator, ...] = ()
         self.manifest: Manifest | None = None
         self.digest: str | None = None
+
+    def __call__(self, *_inputs: Any, **_model_inputs: Any) -> NoReturn:
+        """Not a network: what is wanted of it has a name.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            "an MCDropout is not called like a network: mc.predict(x) gives the distribution of each row "
+            "(it needs a task), mc.sample(x) the outputs under each mask, mc.model(x) the network's own"
+        )
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> Self:

@@ -7,7 +7,7 @@ from typing import Final
 from torch import nn
 
 from mcdrop.errors import OptionError
-from mcdrop.patterns import Target, described, matching
+from mcdrop.patterns import Target, check_target, described, matching
 
 __all__ = ["ACTIVATIONS", "After", "Attention", "Before", "Place", "layers_at"]
 
@@ -41,11 +41,25 @@ class Place:
         target: A glob over module paths, a type or types, or a predicate of (path, module).
         within: A glob that the path must match as well.
         last: Of the layers found, so many from the end of the model; None for all.
+
+    Raises:
+        OptionError: If the target is nothing that could mean layers, `within` no glob, or `last` below 1.
     """
 
     target: Target
     within: str = "*"
     last: int | None = None
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
+        _check_limits(self.within, self.last)
+
+
+def _check_limits(within: object, last: object) -> None:
+    if not isinstance(within, str):
+        raise OptionError(f"within must be a glob over paths, such as 'head.*', got {within!r}")
+    if last is not None and (not isinstance(last, int) or last < 1):
+        raise OptionError(f"last must be an integer of at least 1, or None for all, got {last}")
 
 
 @dataclass(frozen=True)
@@ -96,18 +110,12 @@ def layers_at(view: nn.Module, place: Place) -> list[str]:
             found[where] = None
     if not found or (refused and not _is_loose(place.target)):
         raise _nothing_left(place, refused)
-    return _last(list(found), place.last)
+    return list(found) if place.last is None else list(found)[-place.last :]
 
 
 def _is_loose(target: Target) -> bool:
     """Whether a target may match layers that were not thought of."""
     return not isinstance(target, str) or any(mark in target for mark in "*?[")
-
-
-def _last(paths: list[str], count: int | None) -> list[str]:
-    if count is not None and count < 1:
-        raise OptionError(f"last must be at least 1, or None for all, got {count}")
-    return paths if count is None else paths[-count:]
 
 
 def _nothing_left(place: Place, refused: list[str]) -> OptionError:
@@ -146,10 +154,15 @@ def _why_not(view: nn.Module, path: str, module: nn.Module, child: str) -> str:
     if isinstance(module, nn.Sequential):
         return "is a chain that is empty, or runs its layers in a way of its own: name one of them"
     if hasattr(module, child):
-        return f"has an injected dropout already: change its rate with with_rates, at {path}.{child}"
+        return _injected_already(path, child)
     if _is_read_only(view, path):
         return "is never called: torch reads its weights only"
     return ""
+
+
+def _injected_already(path: str, name: str) -> str:
+    where = f"{path}.{name}" if path else name
+    return f"has an injected dropout already: change its rate with with_rates, at {where}"
 
 
 def _is_read_only(view: nn.Module, path: str) -> bool:
@@ -166,10 +179,12 @@ def _ancestors(path: str) -> Iterator[str]:
 
 
 def _why_not_attention(_view: nn.Module, path: str, module: nn.Module) -> str:
-    if isinstance(module, nn.MultiheadAttention) and module.dropout > 0:
-        return f"has dropout of rate {module.dropout} already: change it with with_rates, at {path}"
     if hasattr(module, "injected_dropout"):
-        return f"has an injected dropout already: change its rate with with_rates, at {path}.injected_dropout"
+        return _injected_already(path, "injected_dropout")
+    if isinstance(module, nn.MultiheadAttention) and module.dropout > 0:
+        return (
+            f"has dropout of rate {module.dropout} already: change it with with_rates, at {path or repr('')}"
+        )
     return ""
 
 

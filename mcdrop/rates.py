@@ -68,15 +68,21 @@ def with_rates(model: nn.Module, rates: Mapping[str, float]) -> nn.Module:
 
     Raises:
         OptionError: If a pattern matches no rate; those that come nearest are listed.
+        InputError: If `model` is no module.
         DomainError: If a rate lies outside [0, 1).
         UnsupportedModelError: If no view of the model can be made.
     """
-    checked = {pattern: checked_rate(p) for pattern, p in rates.items()}
-    changes = _changes(model, checked)
+    checked = _checked(rates)
     view = private_view(model)
-    for rate in changes:
+    for rate in _changes(view, checked):
         setattr(view.get_submodule(rate.path), rate.attribute, rate.p)
     return view
+
+
+def _checked(rates: object) -> dict[str, float]:
+    if not isinstance(rates, Mapping) or not all(isinstance(pattern, str) for pattern in rates):
+        raise OptionError(f"rates must be numbers by path, such as {{'head.*': 0.2}}, got {rates!r}")
+    return {pattern: checked_rate(p) for pattern, p in rates.items()}
 
 
 def _changes(model: nn.Module, wanted: Mapping[str, float]) -> list[Rate]:
@@ -92,6 +98,12 @@ def _is_meant(rate: Rate, pattern: str) -> bool:
 
 
 def _no_rate(pattern: str, model: nn.Module, known: list[Rate]) -> OptionError:
+    if not known:
+        return OptionError(
+            f"{pattern!r} matches nothing: this {type(model).__name__} keeps no rate that could be set: a "
+            "learned rate, or a constant in a call of F.dropout, stays as it is; if there is no dropout, "
+            "mcdrop.inject puts some in"
+        )
     named = [path for path, _ in model.named_modules() if fnmatchcase(path, pattern)]
     if not named:
         return no_match(repr(pattern), model, [rate.path or rate.attribute for rate in known])

@@ -10,7 +10,7 @@ Alphabet: S samples in B blocks, N rows, K sites, ... further dimensions.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -72,7 +72,7 @@ class Setting:
         return Estimate(self.variance, _jackknife(self.left_out))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SiteSensitivity:
     """One site.
 
@@ -91,7 +91,10 @@ class SiteSensitivity:
     without: Estimate
     share: Estimate
     lost: Estimate
-    setting: Setting = field(repr=False)
+    setting: Setting
+
+    def __repr__(self) -> str:
+        return f"{self.site.name}: alone {self.share} of the variance, lost without it {self.lost}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,10 +124,7 @@ class Sensitivity:
 
     def __repr__(self) -> str:
         lines = [f"variance {self.total} with all sites on; {self.n_samples} samples, seed {self.seed}"]
-        lines += [
-            f"{each.site.name}: alone {each.share} of it, lost without {each.lost}" for each in self.sites
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(repr, self.sites)])
 
 
 def measure_sensitivity(

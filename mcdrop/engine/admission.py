@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from mcdrop.errors import UnsupportedModelError
-from mcdrop.nn.dropconnect import tied_weights
+from mcdrop.errors import InputError, UnsupportedModelError
+from mcdrop.nn.dropconnect import check_untied
 
-__all__ = ["check_admissible"]
+__all__ = ["check_admissible", "closed_parts"]
 
 _CLOSED: Final = {
     "keras": "is a Keras layer, which takes `training` as an argument of each call and not from the module, "
@@ -23,14 +23,27 @@ def check_admissible(model: nn.Module) -> None:
     """Refuse what no private view can be made of.
 
     Raises:
+        InputError: If it is no module.
         UnsupportedModelError: If a part of the model is TorchScript, Keras, FSDP2 or not initialised yet, or
             drops weights that another part uses whole.
     """
+    _check_module(model)
+    for path, reason in closed_parts(model):
+        kind = type(model.get_submodule(path)).__name__
+        raise UnsupportedModelError(f"{path or 'the model'} ({kind}) {reason}")
+    check_untied(model)
+
+
+def _check_module(model: object) -> None:
+    if not isinstance(model, nn.Module):
+        held = "; pass its .model" if isinstance(getattr(model, "model", None), nn.Module) else ""
+        raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}{held}")
+
+
+def closed_parts(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Paths of the parts that cannot be looked into, the outermost first, and why."""
     for path, module in model.named_modules():
-        for reason in _reasons(module):
-            raise UnsupportedModelError(f"{path or 'the model'} ({type(module).__name__}) {reason}")
-    for reason in tied_weights(model):
-        raise UnsupportedModelError(reason)
+        yield from ((path, reason) for reason in _reasons(module))
 
 
 def _reasons(module: nn.Module) -> Iterator[str]:

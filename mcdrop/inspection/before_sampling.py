@@ -6,8 +6,8 @@ from typing import Final
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mcdrop.engine.admission import check_admissible
-from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
+from mcdrop.engine.admission import closed_parts
+from mcdrop.errors import McdropError, NothingRandomError
 from mcdrop.inspection.finding import CATALOGUE, Finding, Severity
 from mcdrop.rates import rates_of
 
@@ -87,12 +87,4 @@ def _code(model: nn.Module, error: McdropError, sites: int) -> str:
 
 def _closed_part(model: nn.Module) -> str | None:
     """Path of the outermost part that cannot be seen into; None if there is none."""
-    try:
-        check_admissible(model)
-    except UnsupportedModelError as error:
-        said = str(error)  # it begins with the path and type of the part
-        named = (
-            (path, f"{path or 'the model'} ({type(part).__name__})") for path, part in model.named_modules()
-        )
-        return next((path for path, name in named if said.startswith(name)), None)
-    return None
+    return next((path for path, _ in closed_parts(model)), None)

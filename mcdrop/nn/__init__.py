@@ -6,7 +6,7 @@ They draw as torch's own layers do, from its global generator in train mode, and
 from mcdrop.nn.concrete import ConcreteDropout, concrete_regulariser
 from mcdrop.nn.depth import StochasticDepth
 from mcdrop.nn.dropblock import DropBlock1d, DropBlock2d, DropBlock3d
-from mcdrop.nn.dropconnect import DropConnect, WeightDrop
+from mcdrop.nn.dropconnect import DropConnect, WeightDrop, check_untied
 from mcdrop.nn.elementwise import Dropout, GaussianDropout, ScheduledDropout, linear_schedule
 from mcdrop.nn.embedding import EmbeddingDropout
 from mcdrop.nn.variational import VariationalDropout
@@ -27,6 +27,7 @@ __all__ = [
     "VariationalGRU",
     "VariationalLSTM",
     "WeightDrop",
+    "check_untied",
     "concrete_regulariser",
     "linear_schedule",
 ]

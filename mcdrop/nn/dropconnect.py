@@ -2,6 +2,9 @@
 
 One mask for all rows of a batch: there is one weight. Under `MCDropout` all rows share it, whatever `masks=`
 says.
+
+A layer does not know the rest of its network, so that none of them can see whether its weight is tied to
+another: `check_untied` looks at the whole.
 """
 
 from collections.abc import Iterator
@@ -13,10 +16,10 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
-from mcdrop.errors import InputError
+from mcdrop.errors import InputError, UnsupportedModelError
 from mcdrop.nn.rate import checked_rate
 
-__all__ = ["DropConnect", "WeightDrop", "tied_weights"]
+__all__ = ["DropConnect", "WeightDrop", "check_untied"]
 
 _LINEAR: Final = (nn.Linear,)
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -121,12 +124,22 @@ def _with_weights(rnn: nn.RNNBase, weights: list[Tensor]) -> nn.RNNBase:
     return other
 
 
-def tied_weights(model: nn.Module) -> Iterator[str]:
-    """What is wrong with dropped weights that have a second user, which would see them whole.
+def check_untied(model: nn.Module) -> None:
+    """See that no dropped weight has a second user, which would see it whole; call it before training.
 
-    Yields:
-        One sentence for each such weight.
+    Such a model trains without a sign of it, as another one than was meant. `MCDropout` refuses it by itself.
+
+    Args:
+        model: The whole network.
+
+    Raises:
+        UnsupportedModelError: If a weight under `DropConnect` or `WeightDrop` is tied to another layer.
     """
+    for reason in _tied(model):
+        raise UnsupportedModelError(reason)
+
+
+def _tied(model: nn.Module) -> Iterator[str]:
     for path, wrapper in model.named_modules():
         if isinstance(wrapper, DropConnect | WeightDrop):
             inside = {id(wrapper.layer if isinstance(wrapper, DropConnect) else wrapper.rnn)}

@@ -1,6 +1,7 @@
 """Dropout for models that have none: where it lands, that it is sampled, and what is refused."""
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 import mcdrop
 from mcdrop.engine.oracle import native_oracle
-from mcdrop.errors import DomainError, OptionError, UnsupportedModelError
+from mcdrop.errors import DomainError, InputError, OptionError, UnsupportedModelError
 from mcdrop.injection import ACTIVATIONS, After, Attention, Before
 from mcdrop.rates import rates_of
 from tests.support.replaying import by_row, consistent, independent, network_and_call, samples
@@ -208,6 +209,34 @@ def test_a_module_called_with_a_keyword_is_reached() -> None:
     assert len(network_and_call(mcdrop.inject(ByKeyword(), p=0.2), ROWS)[0].sites) == 1
 
 
+@every_place
+def test_what_was_injected_is_pickled_and_copied_whole(
+    make: Callable[[], nn.Module], x: Tensor, where: Where, modules: list[str]
+) -> None:
+    injected = mcdrop.inject(make(), p=0.3, where=where)
+    wanted = mcdrop.MCDropout(injected, n_samples=8).sample(x)
+    for again in (copy.deepcopy(injected), _pickled(injected)):
+        assert rates_of(again) == rates_of(injected)
+        assert [site.module for site in mcdrop.MCDropout(again).trace(x)] == modules
+        torch.testing.assert_close(mcdrop.MCDropout(again, n_samples=8).sample(x), wanted, **EXACT)
+
+
+def _pickled(model: nn.Module) -> nn.Module:
+    again: nn.Module = pickle.loads(pickle.dumps(model))  # noqa: S301 - bytes of our own
+    return again
+
+
+def test_injected_attention_is_no_rate_of_training_and_is_set_under_either_name() -> None:
+    injected: Any = mcdrop.inject(encoder(), p=0.1, where=Attention(last=1))
+    attention = injected.layers[1].self_attn
+    assert [rate.name for rate in rates_of(injected) if rate.p] == ["layers.1.self_attn.injected_dropout"]
+    assert attention.dropout == 0.1
+    attention.dropout = 0.2
+    assert attention.injected_dropout == 0.2
+    other = mcdrop.with_rates(injected, {"layers.1.self_attn": 0.4})
+    assert [s.p for s in network_and_call(other, SEQUENCES)[0].sites.values()] == [0.4]
+
+
 def test_rates_of_what_was_injected_can_be_changed() -> None:
     injected = mcdrop.inject(FusedAttention(), p={Attention(""): 0.1, "query": 0.2})
     other = mcdrop.with_rates(injected, {"injected_dropout": 0.3, "query.injected_before": 0.4})
@@ -233,6 +262,51 @@ def test_a_pattern_that_matches_nothing_lists_near_matches() -> None:
 def test_a_type_that_matches_nothing_lists_what_there_is() -> None:
     with pytest.raises(OptionError, match=r"LSTM matches nothing in Sequential; there are: 0, 1, 2, 3, 4"):
         mcdrop.inject(mlp(), p=0.1, where=nn.LSTM)
+
+
+@pytest.mark.parametrize("where", ["Linear", "nn.Linear"])
+def test_the_name_of_a_type_is_met_with_the_type(where: str) -> None:
+    with pytest.raises(
+        OptionError, match=r"a string means paths, for all layers of the type pass nn\.Linear"
+    ):
+        mcdrop.inject(mlp(), p=0.1, where=where)
+    with pytest.raises(OptionError, match=r"pass FusedAttention itself"):
+        mcdrop.inject(nn.Sequential(FusedAttention()), p=0.1, where="FusedAttention")
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (3, "layers are meant by a glob over their paths, a type, a tuple of types, or a predicate; got 3"),
+        (None, "got None"),
+        (["0", 3], "got 3"),
+        ((), r"got \(\)"),
+        (nn.Linear(2, 2), "got a Linear itself: name its path"),
+        (lambda module: isinstance(module, nn.Linear), "lambda path, module: ..."),
+    ],
+)
+def test_what_cannot_mean_layers_is_refused(where: Where, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        mcdrop.inject(mlp(), p=0.1, where=where)
+
+
+def test_a_place_is_checked_where_it_is_made() -> None:
+    with pytest.raises(OptionError, match=r"got 3"):
+        mcdrop.inject(mlp(), p={3: 0.1})  # type: ignore[dict-item]
+    with pytest.raises(OptionError, match="several places go in a list"):
+        Before((nn.Linear, "2"))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"within must be a glob over paths, such as 'head.*', got 3"):
+        After(nn.Linear, within=3)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="last must be an integer of at least 1"):
+        Before(nn.Linear, last=1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [lambda m: mcdrop.inject(m, p=0.1), lambda m: mcdrop.with_rates(m, {})])
+def test_what_is_no_module_is_refused(change: Callable[[Any], nn.Module]) -> None:
+    with pytest.raises(InputError, match=r"model must be a torch.nn.Module, got str"):
+        change("model")
+    with pytest.raises(InputError, match=r"got MCDropout; pass its .model"):
+        change(mcdrop.MCDropout(mlp()))
 
 
 def test_nothing_within_is_said() -> None:
@@ -300,7 +374,6 @@ def test_attention_that_never_calls_the_fused_kernel_is_refused() -> None:
     ("options", "why"),
     [
         ({"p": {"0": 0.1}, "where": "1"}, "where= has nothing to add"),
-        ({"p": 0.1, "where": Before(nn.Linear, last=0)}, "last must be at least 1"),
         ({"p": 0.1, "where": []}, "no place was given"),
         ({"p": {}}, "no place was given"),
         ({"p": 0.1, "layer": lambda p: p}, "layer must make a torch.nn.Module"),

@@ -27,6 +27,11 @@ def mc() -> MCDropout:
     return MCDropout(classifier(), task="classification", n_samples=32)
 
 
+def test_it_is_no_network_to_be_called() -> None:
+    with pytest.raises(InputError, match=r"not called like a network: mc\.predict\(x\).*mc\.sample\(x\)"):
+        MCDropout(classifier())(features(2, 6))
+
+
 def test_defaults_come_from_the_object_and_a_call_overrides_them(mc: MCDropout) -> None:
     pred = mc.predict(X)
     assert (pred.n_samples, pred.seed, len(pred.samples)) == (32, 0, 32)

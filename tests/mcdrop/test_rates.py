@@ -120,8 +120,16 @@ def test_a_pattern_that_matches_nothing_lists_near_matches() -> None:
 
 
 def test_a_model_without_rates_says_so() -> None:
-    with pytest.raises(OptionError, match=r"'head' matches nothing in Linear; there are none"):
+    with pytest.raises(
+        OptionError, match=r"'head' matches nothing: this Linear keeps no rate.*mcdrop.inject"
+    ):
         mcdrop.with_rates(nn.Linear(2, 2), {"head": 0.1})
+
+
+@pytest.mark.parametrize("rates", [0.1, None, {nn.Dropout: 0.1}])
+def test_rates_are_given_by_path(rates: Any) -> None:
+    with pytest.raises(OptionError, match=r"rates must be numbers by path, such as \{'head.\*': 0.2\}, got"):
+        mcdrop.with_rates(mlp(), rates)
 
 
 def test_a_module_without_a_rate_says_why() -> None:

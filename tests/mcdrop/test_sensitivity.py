@@ -142,4 +142,5 @@ def test_it_reads_as_a_few_lines() -> None:
     first, *lines = repr(found).splitlines()
     assert first.startswith("variance ")
     assert [line.partition(": alone ")[0] for line in lines] == ["first#0", "second#0"]
+    assert repr(found.sites[0]) == lines[0]
     assert "tensor(" not in repr(found) + repr(found.sites)

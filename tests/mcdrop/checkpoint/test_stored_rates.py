@@ -86,6 +86,19 @@ def test_injected_attention_dropout_is_put_back() -> None:
     assert [(rate.name, rate.p) for rate in rates_of(again)] == list(recorded.items())
 
 
+def test_injected_dropout_of_torch_attention_stays_injected() -> None:
+    def built() -> nn.Module:
+        layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+        layer.self_attn.dropout = 0.0
+        return layer
+
+    model = mcdrop.inject(built(), p=0.25, where=Attention())
+    recorded = recorded_rates(model, Architecture(source="factory", name="a.b:c"))
+    assert recorded["self_attn.injected_dropout"] == 0.25
+    again = with_recorded_rates(built(), recorded, all_of_them=True)
+    assert {rate.name: rate.p for rate in rates_of(again)} == recorded
+
+
 def test_what_cannot_be_put_back_is_refused_when_it_is_saved(tmp_path: Path) -> None:
     model = mcdrop.inject(diabetes(), p=0.1, where="layers.3", layer=nn.AlphaDropout)
     with pytest.raises(

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import mcdrop
 from mcdrop.errors import DomainError, InputError, UnsupportedModelError
-from mcdrop.nn import DropConnect, WeightDrop
+from mcdrop.nn import DropConnect, WeightDrop, check_untied
 from tests.support.tolerances import EXACT, FLOAT32
 
 
@@ -81,6 +81,19 @@ def test_tied_weights_are_refused_when_they_are_sampled() -> None:
         UnsupportedModelError, match=r"head \(DropConnect\) drops a weight that embedding uses as well"
     ):
         mcdrop.MCDropout(Tied()).sample(torch.ones(2, 3, dtype=torch.long))
+
+
+def test_tied_weights_are_found_before_training() -> None:
+    said = r"head \(DropConnect\) drops a weight that embedding uses as well, .*; untie the two"
+    with pytest.raises(UnsupportedModelError, match=said):
+        check_untied(Tied())
+    check_untied(Tied(tie=False))
+
+
+def test_the_doctor_says_that_weights_are_tied_and_not_that_a_part_is_closed() -> None:
+    (found,) = mcdrop.inspect(Tied().eval(), torch.ones(2, 3, dtype=torch.long)).findings
+    assert found.code == "MC003"
+    assert "drops a weight that embedding uses as well" in found.message
 
 
 def test_a_weight_under_two_layers_is_refused() -> None:

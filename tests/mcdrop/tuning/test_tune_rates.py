@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import mcdrop
 from mcdrop import MCDropout, tune_rates, zoo
 from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
+from mcdrop.injection import Attention
 from mcdrop.rates import rates_of
 from tests.support.networks import classifier, features, fixed
 from tests.support.predictives import assert_same_rows
@@ -80,6 +81,14 @@ def test_injected_rates_are_held_near_none_at_all() -> None:
     good = [each.rates.get("*", 0.4) for each in found.candidates if each.good_enough]
     assert found.rates["*"] == min(good)
     assert [each.distance for each in found.candidates] == pytest.approx([0.4, 0.01, 0.02, 0.03])
+
+
+def test_injected_attention_is_held_near_none_as_well() -> None:
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True)
+    model = mcdrop.inject(fixed(nn.Sequential(layer, nn.Linear(6, 3))), p=0.3, where=Attention())
+    mc = MCDropout(model, task="classification", n_samples=16, class_axis=-1)
+    found = tune_rates(mc, X.view(12, 5, 6), y=Y.view(12, 5), grid=[0.1, 0.2])
+    assert [each.distance for each in found.candidates] == pytest.approx([0.3, 0.1, 0.2])
 
 
 def test_groups_get_rates_of_their_own_and_rates_of_zero_stay() -> None:
