@@ -22,7 +22,13 @@ from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
 from mcdrop.conformal_quantiles import fit_conformal_quantiles
 from mcdrop.errors import OptionError, ShapeError
 from mcdrop.metrics.regression_calibration import pit_mixture, pit_samples
-from mcdrop.predictive import BinaryPredictive, ClassificationPredictive, Predictive, RegressionPredictive
+from mcdrop.predictive import (
+    BinaryPredictive,
+    ClassificationPredictive,
+    Predictive,
+    RealPredictive,
+    RegressionPredictive,
+)
 from mcdrop.predictive.calibrated import sampling_settings
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.selective import fit_selective_threshold
@@ -138,27 +144,27 @@ def _tau(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
     return fit_noise_precision(pred.samples, y, settings=asked.settings, digest=asked.digest)
 
 
-def _std(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+def _std(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     return fit_std_scaling(pred.mean, pred.std, y, settings=asked.settings, digest=asked.digest)
 
 
-def _std_levels(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+def _std_levels(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     return fit_level_std_scaling(pred.mean, pred.std, y, settings=asked.settings, digest=asked.digest)
 
 
-def _quantiles(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+def _quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     noise, law = pred.noise_std, pred.samples
     pit = pit_samples(law, y) if noise is None else pit_mixture(law, torch.as_tensor(noise), y)
     return fit_quantile_recalibration(pit, settings=asked.settings, digest=asked.digest)
 
 
-def _conformal(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+def _conformal(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     return fit_conformal_intervals(
         pred.mean, pred.std, y, level=asked.level, settings=asked.settings, digest=asked.digest
     )
 
 
-def _conformal_quantiles(pred: RegressionPredictive, y: Tensor, asked: Asked) -> Calibrator:
+def _conformal_quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     low, high = (pred.quantile(share) for share in ((1 - asked.level) / 2, (1 + asked.level) / 2))
     return fit_conformal_quantiles(
         low, high, y, level=asked.level, settings=asked.settings, digest=asked.digest
@@ -201,14 +207,14 @@ def _class_mean(pred: LabelPredictive) -> Tensor:
 
 _CLASSES: Final = frozenset({"classification"})
 _EVENTS: Final = frozenset({"binary", "multilabel"})
-_NUMBERS: Final = frozenset({"regression"})
+_NUMBERS: Final = frozenset({"regression", "heteroscedastic"})
 
 METHODS: Final[dict[str, Method]] = {
     "temperature": Method(_CLASSES, "one temperature, inside the average", _temperature),
     "vector": Method(_CLASSES, "a slope and an offset for each class", _vector),
     "platt": Method(_EVENTS, "a slope and an offset for the log odds", _platt),
     "isotonic": Method(_CLASSES | _EVENTS, "a staircase", _isotonic),
-    "tau": Method(_NUMBERS, "the noise around the samples", _tau),
+    "tau": Method(frozenset({"regression"}), "the noise around the samples", _tau),
     "std": Method(_NUMBERS, "one factor for the standard deviation", _std),
     "std-levels": Method(_NUMBERS, "a factor for each level of it", _std_levels),
     "quantiles": Method(_NUMBERS, "a map between levels of quantiles", _quantiles),

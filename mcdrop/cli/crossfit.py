@@ -21,7 +21,7 @@ from mcdrop.evaluation import Prediction
 from mcdrop.intervals import mean_interval, wilson_interval
 from mcdrop.mcdropout import MCDropout
 from mcdrop.metrics.regression_calibration import covered, quantile_calibration_error
-from mcdrop.predictive import Predictive, RegressionPredictive
+from mcdrop.predictive import Predictive, RealPredictive
 from mcdrop.rowscores import GaussianMixture, pit_of
 from mcdrop.scoring import Score
 
@@ -113,6 +113,7 @@ def _prediction(mc: MCDropout, data: Data, fit: Fit, rows: list[int]) -> Predict
 class _Stitched:
     """The folds of a regression as one prediction: each row with the law of its own fold."""
 
+    task: str
     n_samples: int
     seed: int
     mean: Tensor
@@ -120,7 +121,6 @@ class _Stitched:
     noise_std: Tensor | None
     std: Tensor
     ends: tuple[Tensor, Tensor]
-    task: str = "regression"
     tau: float | None = None
     deterministic: Tensor | None = None
 
@@ -131,27 +131,28 @@ class _Stitched:
 
 def _joined(parts: Sequence[Predictive], back: Tensor) -> Prediction:
     """All rows in their order, without calibrators, which differ between the folds."""
-    if not isinstance(parts[0], RegressionPredictive):
+    if not isinstance(parts[0], RealPredictive):
         return type(parts[0]).concatenate([replace(part, calibrators=()) for part in parts])[back]
-    laws = [part for part in parts if isinstance(part, RegressionPredictive)]
+    laws = [part for part in parts if isinstance(part, RealPredictive)]
     lower, upper = zip(*(_law_interval(law) for law in laws), strict=True)
-    noise = [law.noise_std for law in laws]
     return _Stitched(
+        laws[0].task,
         laws[0].n_samples,
         laws[0].seed,
         torch.cat([law.mean for law in laws])[back],
         torch.cat([law.samples for law in laws], 1)[:, back],
-        None if noise[0] is None else torch.cat([_noise(law) for law in laws])[back],
+        None if laws[0].noise_std is None else torch.cat([_noise(law) for law in laws], 1)[:, back],
         torch.cat([law.std for law in laws])[back],
         (torch.cat(lower)[back], torch.cat(upper)[back]),
     )
 
 
-def _noise(law: RegressionPredictive) -> Tensor:
-    return torch.as_tensor(law.noise_std, dtype=torch.float64).expand_as(law.mean)
+def _noise(law: RealPredictive) -> Tensor:
+    """(S, N, ...) standard deviation of the noise around each sample."""
+    return torch.as_tensor(law.noise_std, dtype=torch.float64).expand_as(law.samples)
 
 
-def _law_interval(law: RegressionPredictive) -> tuple[Tensor, Tensor]:
+def _law_interval(law: RealPredictive) -> tuple[Tensor, Tensor]:
     """The interval of the law itself, without what is promised."""
     return replace(law, calibrators=tuple(filter(_moves_quantiles, law.calibrators))).interval(LEVEL)
 
@@ -185,7 +186,7 @@ def _promises(parts: Sequence[Any], outcomes: Sequence[Tensor]) -> Iterator[Scor
         )
 
 
-def _recalibrated_pit(part: RegressionPredictive, y: Tensor) -> Tensor:
+def _recalibrated_pit(part: RealPredictive, y: Tensor) -> Tensor:
     law = GaussianMixture(part.samples.to(torch.float64), part.noise_std)
     pit = pit_of(law, y.reshape(part.mean.shape))
     for each in part.calibrators:

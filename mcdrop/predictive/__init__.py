@@ -5,6 +5,7 @@ from mcdrop.predictive.classification import ClassificationPredictive
 from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
 from mcdrop.predictive.predictive import Predictive, Sampled
 from mcdrop.predictive.raw import RawPredictive
+from mcdrop.predictive.real import RealPredictive
 from mcdrop.predictive.regression import RegressionPredictive
 from mcdrop.predictive.saved import load_predictions
 from mcdrop.predictive.tasks import TASKS, Task, task_named
@@ -17,6 +18,7 @@ __all__ = [
     "MultilabelPredictive",
     "Predictive",
     "RawPredictive",
+    "RealPredictive",
     "RegressionPredictive",
     "Sampled",
     "Task",

@@ -26,7 +26,7 @@ from mcdrop.calibration.vector_scaling import VectorScaling
 from mcdrop.conformal_quantiles import ConformalQuantiles
 from mcdrop.errors import CheckpointError
 from mcdrop.predictive.predictive import Predictive, Sampled
-from mcdrop.predictive.regression import RegressionPredictive
+from mcdrop.predictive.real import RealPredictive
 from mcdrop.predictive.tasks import Task
 from mcdrop.uncertainty import epistemic_entropy
 
@@ -114,7 +114,7 @@ class CalibratedTask:
         return found[0]
 
     def _stretched(self, result: Predictive) -> Predictive:
-        if not isinstance(result, RegressionPredictive):
+        if not isinstance(result, RealPredictive):
             return result
         before = after = result.std.to(torch.float64)
         for each in self.calibrators:

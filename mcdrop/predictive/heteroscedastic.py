@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from mcdrop.mixture import mixture_quantile
-from mcdrop.predictive.predictive import ROWS_FIRST, Predictive
+from mcdrop.predictive.predictive import ROWS_FIRST
+from mcdrop.predictive.real import RealPredictive
 
 __all__ = ["HeteroscedasticPredictive"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class HeteroscedasticPredictive(Predictive):
+class HeteroscedasticPredictive(RealPredictive):
     """Real outputs of N rows, each with the noise that the network expects.
 
     Kept samples are (S, N, ..., 2): mean and variance of each.
@@ -29,14 +30,6 @@ class HeteroscedasticPredictive(Predictive):
     """
 
     task: ClassVar[str] = "heteroscedastic"
-    outputs: ClassVar[tuple[str, ...]] = (
-        "mean",
-        "std",
-        "standard_error",
-        "epistemic_std",
-        "aleatoric_std",
-        "deterministic",
-    )
     default_outputs: ClassVar[tuple[str, ...]] = ("mean", "std", "epistemic_std", "aleatoric_std")
 
     tau: ClassVar[None] = None
@@ -48,17 +41,12 @@ class HeteroscedasticPredictive(Predictive):
     def std(self) -> Tensor:
         """(N, ...) total standard deviation, in units of the output."""
         epistemic = self.sample_std.to(torch.float64).square()
-        return (epistemic + self.mean_variance).sqrt().to(self.mean.dtype)
-
-    @property
-    def epistemic_std(self) -> Tensor:
-        """(N, ...) standard deviation of the samples' means, in units of the output."""
-        return self.sample_std
+        return self._scaled((epistemic + self.mean_variance).sqrt())
 
     @property
     def aleatoric_std(self) -> Tensor:
         """(N, ...) root of the mean of the samples' variances, in units of the output."""
-        return self.mean_variance.sqrt().to(self.mean.dtype)
+        return self._scaled(self.mean_variance.sqrt())
 
     @property
     def samples(self) -> Tensor:
@@ -67,7 +55,7 @@ class HeteroscedasticPredictive(Predictive):
         Raises:
             SamplesNotKeptError: If they were dropped.
         """
-        return super().samples[..., 0]
+        return self._stretched(super().samples[..., 0])
 
     @property
     def noise_std(self) -> Tensor:
@@ -76,9 +64,9 @@ class HeteroscedasticPredictive(Predictive):
         Raises:
             SamplesNotKeptError: If they were dropped.
         """
-        return super().samples[..., 1].sqrt()
+        return self._scaled(super().samples[..., 1].sqrt())
 
-    def quantile_of(self, samples: Tensor, level: float) -> Tensor:
-        """The quantile at `level` of the mixture that means and variances (S, N, ..., 2) describe."""
+    def law_quantile(self, samples: Tensor, level: float) -> Tensor:
+        """The quantile at `level` of the mixture of means and variances (S, N, ..., 2): like `mean`."""
         means, variances = samples.to(torch.float64).unbind(-1)
         return mixture_quantile(means, variances.sqrt(), level).to(samples.dtype)

@@ -23,7 +23,16 @@ from mcdrop.predictive.plotting import plot_numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ROWS_FIRST", "Predictive", "Sampled", "check_levels", "common_notes", "fitted", "is_number"]
+__all__ = [
+    "ROWS_FIRST",
+    "Predictive",
+    "Sampled",
+    "check_levels",
+    "common_notes",
+    "fitted",
+    "is_number",
+    "sample_quantile",
+]
 
 ROWS_FIRST: Final = {"rows": 0}
 """Metadata of a field (N, ...)."""
@@ -272,16 +281,8 @@ class Predictive:
         return replace(self, level_values=values)
 
     def quantile_of(self, samples: Tensor, level: float) -> Tensor:
-        """The quantile at `level` of the law that `samples` (S, N, ...) describe: like `mean`.
-
-        Source:
-            Hyndman and Fan 1996, "Sample quantiles in statistical packages", definition 7.
-        """
-        ordered = samples.to(torch.float64).sort(0).values
-        place = level * (len(ordered) - 1)
-        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
-        value = torch.where(below == above, below, below + (above - below) * (place - math.floor(place)))
-        return torch.where(ordered[-1].isnan(), math.nan, value).to(samples.dtype)  # NaN is sorted to the end
+        """The quantile at `level` of the law that `samples` (S, N, ...) describe: like `mean`."""
+        return sample_quantile(samples, level)
 
     def _quantile(self, level: float) -> Tensor:
         for index, named in enumerate(self.levels):
@@ -293,6 +294,19 @@ class Predictive:
                 "pass quantiles= or keep_samples=True to predict"
             )
         return self.quantile_of(self.kept_samples, level)
+
+
+def sample_quantile(samples: Tensor, level: float) -> Tensor:
+    """Quantile at `level` of samples (S, N, ...), between the two nearest: (N, ...), NaN where a sample is.
+
+    Source:
+        Hyndman and Fan 1996, "Sample quantiles in statistical packages", definition 7.
+    """
+    ordered = samples.to(torch.float64).sort(0).values
+    place = level * (len(ordered) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    value = torch.where(below == above, below, below + (above - below) * (place - math.floor(place)))
+    return torch.where(ordered[-1].isnan(), math.nan, value).to(samples.dtype)  # NaN is sorted to the end
 
 
 def fitted(calibrators: Sequence[Calibrator], kind: type[_CalibratorT], *, method: str) -> _CalibratorT:

@@ -9,6 +9,8 @@ import pytest
 
 import mcdrop
 from mcdrop.calibrating import calibrate
+from mcdrop.checkpoint import InputSpec
+from mcdrop.zoo import create
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_same_bits import assert_same_bits
 from tests.support.wire import Server, get, post, running
@@ -27,6 +29,13 @@ def calibrated(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = [calibrate(pred, data["y"], method) for method in methods]
         assert mc.manifest is not None
         mc.calibrated(*found).save(directory / name, inputs=mc.manifest.inputs)
+    noisy = mcdrop.MCDropout(create("digits_cnn", width=2, hidden=8, p=0.5), task="heteroscedastic")
+    data = np.load(models / "digits" / "validation.npz")
+    pred = noisy.predict(data["x"][:100], n_samples=SAMPLES, exact=True)
+    y = np.stack([data["y"][:100]] * 5, 1)
+    found = [calibrate(pred, y, method) for method in ("std", "conformal")]
+    inputs = [InputSpec(name="x", dtype="float32", shape=[1, 8, 8])]
+    noisy.calibrated(*found).save(directory / "noisy", inputs=inputs)
     return directory
 
 
@@ -64,6 +73,18 @@ def test_intervals_have_the_librarys_bits(promising: Server, calibrated: Path, m
     answer = post(promising, "/v1/models/diabetes/predict", asked).document
     wanted = mcdrop.load(calibrated / "diabetes").predict(x, n_samples=SAMPLES, seed=0, exact=True)
     for name in (*outputs, "deterministic"):
+        assert_same_bits(answer["outputs"][name], getattr(wanted, name))
+
+
+def test_a_network_that_tells_its_noise_has_promised_intervals_too(
+    promising: Server, calibrated: Path, models: Path
+) -> None:
+    x = np.load(models / "digits" / "test.npz")["x"][:5]
+    outputs = ["lower", "upper", "mean", "std", "aleatoric_std"]
+    asked = {"inputs": x.tolist(), "n_samples": SAMPLES, "seed": 0, "outputs": outputs}
+    answer = post(promising, "/v1/models/noisy/predict", asked).document
+    wanted = mcdrop.load(calibrated / "noisy").predict(x, n_samples=SAMPLES, seed=0, exact=True)
+    for name in outputs:
         assert_same_bits(answer["outputs"][name], getattr(wanted, name))
 
 

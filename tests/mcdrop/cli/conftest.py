@@ -38,6 +38,16 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a network that tells five means and log variances of an image."""
+    path = tmp_path_factory.mktemp("models") / "noisy"
+    inputs = [InputSpec(name="image", dtype="float32", shape=[1, 8, 8])]
+    model = create("digits_cnn", width=2, hidden=8, p=0.5)
+    MCDropout(model, task="heteroscedastic", n_samples=16).save(path, inputs=inputs)
+    return path
+
+
+@pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty rows for the regression, as `.csv`, with outcomes that its scale makes likely."""
     path = tmp_path_factory.mktemp("data") / "rows.csv"

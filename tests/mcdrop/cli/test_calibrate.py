@@ -109,6 +109,31 @@ def test_classes_get_probabilities_sets_and_answers(
     assert {"answered", "prediction_set"} <= set(pred.available_outputs())
 
 
+@pytest.mark.parametrize(
+    "methods", [("std",), ("std-levels", "conformal"), ("quantiles",), ("conformal-quantiles",)]
+)
+def test_networks_that_tell_their_noise_are_corrected_too(
+    capsys: pytest.CaptureFixture[str], noisy: Path, tmp_path: Path, methods: tuple[str, ...]
+) -> None:
+    spare = Path(shutil.copytree(noisy, tmp_path / "noisy"))
+    generator = np.random.default_rng(0)
+    pixels = generator.uniform(0, 16, size=(80, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=pixels, y=3 * generator.normal(size=(80, 5)))
+    asked = [word for method in methods for word in ("--method", method)]
+    finished = run_here(capsys, "calibrate", spare, "--data", tmp_path / "rows.npz", *asked, "--folds", "3")
+    assert finished.code == 0, finished.err
+    old, new = mcdrop.load(f"{spare}@1"), mcdrop.load(spare)
+    assert len(new.calibrators) == len(methods)
+    before, after = old.predict(pixels[:20]), new.predict(pixels[:20])
+    if "std" in methods[0]:
+        assert float(after.std.mean()) > 2 * float(before.std.mean())  # the errors are about three
+    if "conformal" in methods[-1]:
+        assert {"lower", "upper"} <= after.numpy().keys()
+    report = run_here(capsys, "report", spare, "--data", tmp_path / "rows.npz", "--n-samples", "32")
+    assert report.code == 0, report.err
+    assert "calibration is void: n_samples is 32, fitted with 16" in " ".join(report.out.split())
+
+
 def test_the_rows_of_the_training_are_refused_unless_forced(
     capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
 ) -> None:

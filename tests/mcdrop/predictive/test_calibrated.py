@@ -23,7 +23,7 @@ from mcdrop.predictive import (
     BinaryPredictive,
     ClassificationPredictive,
     Predictive,
-    RegressionPredictive,
+    RealPredictive,
     Task,
     load_predictions,
     task_named,
@@ -56,9 +56,17 @@ def events(*calibrators: Calibrator) -> BinaryPredictive:
     return found
 
 
-def numbers(*calibrators: Calibrator, tau: float | None = 0.5) -> RegressionPredictive:
-    found = of(raw_outputs(32, 6, 2), task_named("regression", tau=tau), *calibrators)
-    assert isinstance(found, RegressionPredictive)
+LAWS = {
+    "samples": lambda: (raw_outputs(32, 6, 2), task_named("regression")),
+    "tau": lambda: (raw_outputs(32, 6, 2), task_named("regression", tau=0.5)),
+    "heteroscedastic": lambda: (raw_outputs(32, 6, 2, 2), task_named("heteroscedastic")),
+}
+EVERY_LAW = pytest.mark.parametrize("law", LAWS)
+
+
+def numbers(*calibrators: Calibrator, law: str = "tau") -> RealPredictive:
+    found = of(*LAWS[law](), *calibrators)
+    assert isinstance(found, RealPredictive)
     return found
 
 
@@ -105,12 +113,10 @@ def test_isotonic_maps_of_classes_find_their_axis() -> None:
     torch.testing.assert_close(found.mean.double(), expected, **FLOAT32)
 
 
-@pytest.mark.parametrize("tau", [None, 0.5])
+@EVERY_LAW
 @pytest.mark.parametrize("calibrator", [StdScaling(RECORD, 1.5), LevelStdScaling(RECORD, (1.7,), (0.5, 2.0))])
-def test_factors_stretch_the_law_about_its_mean(
-    tau: float | None, calibrator: StdScaling | LevelStdScaling
-) -> None:
-    plain, found = numbers(tau=tau), numbers(calibrator, tau=tau)
+def test_factors_stretch_the_law_about_its_mean(law: str, calibrator: StdScaling | LevelStdScaling) -> None:
+    plain, found = numbers(law=law), numbers(calibrator, law=law)
     torch.testing.assert_close(found.mean, plain.mean)
     torch.testing.assert_close(found.std.double(), calibrator.apply(plain.std), **FLOAT32)
     factor = found.std / plain.std
@@ -118,20 +124,23 @@ def test_factors_stretch_the_law_about_its_mean(
     torch.testing.assert_close(found.samples - plain.mean, (plain.samples - plain.mean) * factor, **FLOAT32)
     for end, before in zip(found.interval(0.8), plain.interval(0.8), strict=True):
         torch.testing.assert_close(end - plain.mean, (before - plain.mean) * factor, rtol=1e-4, atol=1e-4)
-    if tau is not None:
+    if law != "samples":
         torch.testing.assert_close(found.aleatoric_std, plain.aleatoric_std * factor, **FLOAT32)
-        assert isinstance(found.noise_std, Tensor)
+        noise = torch.as_tensor(plain.noise_std) * factor
+        torch.testing.assert_close(torch.as_tensor(found.noise_std), noise, check_dtype=False, **FLOAT32)
 
 
-def test_recalibrated_quantiles_are_those_at_other_levels() -> None:
+@EVERY_LAW
+def test_recalibrated_quantiles_are_those_at_other_levels(law: str) -> None:
     calibrator = QuantileRecalibration(RECORD, (0.0, 0.3, 1.0), (0.0, 0.5, 1.0))
-    torch.testing.assert_close(numbers(calibrator).quantile(0.5), numbers().quantile(0.3))
+    torch.testing.assert_close(numbers(calibrator, law=law).quantile(0.5), numbers(law=law).quantile(0.3))
     steep = QuantileRecalibration(RECORD, (0.0, 0.0, 1.0), (0.0, 0.9, 1.0))  # asks for the quantile at 0
-    assert bool(numbers(steep).quantile(0.5).isfinite().all())
+    assert bool(numbers(steep, law=law).quantile(0.5).isfinite().all())
 
 
-def test_promised_intervals_are_outputs_and_the_interval_of_their_level() -> None:
-    plain, found = numbers(), numbers(ConformalIntervals(RECORD, 0.9, 2.0))
+@EVERY_LAW
+def test_promised_intervals_are_outputs_and_the_interval_of_their_level(law: str) -> None:
+    plain, found = numbers(law=law), numbers(ConformalIntervals(RECORD, 0.9, 2.0), law=law)
     torch.testing.assert_close(found.lower, plain.mean - 2 * plain.std)
     torch.testing.assert_close(found.upper, plain.mean + 2 * plain.std)
     torch.testing.assert_close(found.interval(0.9)[0], found.lower)
@@ -140,9 +149,10 @@ def test_promised_intervals_are_outputs_and_the_interval_of_their_level() -> Non
     assert found.numpy()["upper"].shape == (6, 2)
 
 
-def test_promised_quantiles_are_moved_by_the_bound() -> None:
+@EVERY_LAW
+def test_promised_quantiles_are_moved_by_the_bound(law: str) -> None:
     calibrator = ConformalQuantiles(RECORD, 0.8, 0.25)
-    torch.testing.assert_close(numbers(calibrator).lower, numbers().quantile(0.1) - 0.25)
+    torch.testing.assert_close(numbers(calibrator, law=law).lower, numbers(law=law).quantile(0.1) - 0.25)
     assert promised_levels([calibrator], (0.5, 0.1)) == pytest.approx((0.5, 0.1, 0.9))
 
 
@@ -170,8 +180,9 @@ def test_other_settings_make_the_calibration_void_and_say_so() -> None:
     assert found.notes == ("calibration is void: n_samples is 32, fitted with 100; seed is 0, fitted with 3",)
 
 
-def test_a_calibrated_prediction_is_saved_with_its_calibrators(tmp_path: Path) -> None:
-    found = numbers(StdScaling(RECORD, 1.5), ConformalIntervals(RECORD, 0.9, float("inf")))
+@EVERY_LAW
+def test_a_calibrated_prediction_is_saved_with_its_calibrators(tmp_path: Path, law: str) -> None:
+    found = numbers(StdScaling(RECORD, 1.5), ConformalIntervals(RECORD, 0.9, float("inf")), law=law)
     found.save(tmp_path / "pred.npz")
     loaded = load_predictions(tmp_path / "pred.npz")
     assert_same_rows(loaded, found)
@@ -193,12 +204,14 @@ PLAIN = {
     "binary": lambda: predictive_of(2 * raw_outputs(16, 200), "binary"),
     "multilabel": lambda: predictive_of(2 * raw_outputs(16, 200, 3), "multilabel"),
     "regression": lambda: predictive_of(raw_outputs(16, 200, 1), task_named("regression", tau=0.5)),
+    "heteroscedastic": lambda: predictive_of(raw_outputs(16, 200, 1, 2), "heteroscedastic"),
 }
 OUTCOMES = {
     "classification": torch.arange(200) % 3,
     "binary": torch.arange(200) % 2,
     "multilabel": torch.arange(600).reshape(200, 3) % 2,
     "regression": raw_outputs(200, seed=5),
+    "heteroscedastic": raw_outputs(200, seed=5),
 }
 
 
@@ -220,6 +233,14 @@ def test_a_method_for_another_task_is_refused() -> None:
     pixels = predictive_of(raw_outputs(16, 60, 3, 2), "classification")
     with pytest.raises(ShapeError, match="selective prediction is for rows of one label"):
         calibrate(pixels, torch.zeros(60, 2), "selective")
+
+
+def test_noise_that_the_network_tells_is_scaled_by_the_error_that_is_left() -> None:
+    pred, y = PLAIN["heteroscedastic"](), OUTCOMES["heteroscedastic"]
+    found = calibrate(pred, y, "std")
+    assert isinstance(found, StdScaling)
+    score = (y.double() - pred.mean[:, 0]) / pred.std[:, 0]
+    assert found.factor == pytest.approx(score.square().mean().sqrt().item(), rel=1e-5)
 
 
 def test_tau_comes_before_factors() -> None:
