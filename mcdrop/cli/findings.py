@@ -33,7 +33,7 @@ def sites_table(found: Inspection) -> Table:
 def _cells(site: InspectedSite) -> Iterator[str]:
     shape = " x ".join(map(str, site.row_shape)) or "one number"
     yield site.name
-    yield site.kind
+    yield site.title
     yield site.role
     yield "" if site.p is None else f"{site.p:g}"
     yield shape if site.site.row_axis is not None else f"{shape}, the same for all rows"

@@ -40,6 +40,8 @@ class InspectedSite:
         alone: The variance with it alone on.
         shift_errors: Of the mean with it alone on from the deterministic pass, in Monte Carlo errors.
         shift_stds: The same in standard deviations of the samples.
+        layer: Type of the layer of `mcdrop.nn` that makes the call; None if another makes it.
+        p: The rate, of the call or of that layer; None where neither has one.
     """
 
     site: Site
@@ -49,6 +51,8 @@ class InspectedSite:
     alone: Estimate
     shift_errors: float
     shift_stds: float
+    layer: str | None
+    p: float | None
 
     @property
     def name(self) -> str:
@@ -66,9 +70,9 @@ class InspectedSite:
         return self.site.kind
 
     @property
-    def p(self) -> float | None:
-        """The rate; None where the call has none."""
-        return self.site.p
+    def title(self) -> str:
+        """What makes the call, for people: `DropBlock2d (rand)`."""
+        return self.kind if self.layer is None else f"{self.layer} ({self.kind})"
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -254,6 +258,8 @@ def _site(each: SiteExamination, model: nn.Module) -> InspectedSite:
         carries.alone,
         each.shift.errors,
         each.shift.stds,
+        each.layer,
+        each.p,
     )
 
 
@@ -262,6 +268,7 @@ def _site_dict(each: InspectedSite) -> dict[str, Any]:
         "name": each.name,
         "module": each.module,
         "kind": each.kind,
+        "layer": each.layer,
         "role": each.role,
         "p": each.p,
         "row_shape": each.row_shape,
@@ -281,7 +288,7 @@ def _estimate_dict(estimate: Estimate) -> dict[str, float | None]:
 
 def _site_line(each: InspectedSite) -> str:
     rate = "" if each.p is None else f" p={each.p:g}"
-    return f"{each.name}  {each.kind}{rate}  alone {each.share.value:.0%} of the variance"
+    return f"{each.name}  {each.title}{rate}  alone {each.share.value:.0%} of the variance"
 
 
 def _finding_line(finding: Finding) -> str:

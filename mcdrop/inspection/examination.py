@@ -11,6 +11,7 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.sites import Site
 from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import ShapeError
+from mcdrop.inspection.layers import own_layer, rate
 from mcdrop.inspection.surroundings import Surroundings, surroundings
 from mcdrop.mcdropout import MCDropout
 from mcdrop.predictive import Predictive
@@ -74,12 +75,21 @@ class SiteExamination:
         carries: What of the variance it carries.
         around: What runs before and behind it.
         shift: With this site alone on.
+        layer: Type of the layer of `mcdrop.nn` that it belongs to; None if it belongs to none.
+        p: Its rate, or that of this layer; None where neither has one.
     """
 
     site: Site
     carries: SiteSensitivity
     around: Surroundings
     shift: Shift
+    layer: str | None
+    p: float | None
+
+    @property
+    def name(self) -> str:
+        """Of the site, and of the layer that it belongs to."""
+        return self.site.name if self.layer is None else f"{self.site.name} of {self.layer}"
 
     @property
     def carried(self) -> str:
@@ -92,7 +102,8 @@ class SiteExamination:
         share = self.carries.share
         known = not math.isnan(share.value)
         carried = (share.value, share.standard_error) if known else (None, None)
-        return {"rate": self.site.p, "share": carried[0], "share_error": carried[1], **more}
+        layer = {} if self.layer is None else {"layer": self.layer}
+        return {"rate": self.p, **layer, "share": carried[0], "share_error": carried[1], **more}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +146,7 @@ def examine(asked: Asked, *, tuned: bool) -> Examination:
     sensitivity = _sensitivity(asked, few)
     around = surroundings(mc.model, traced, few)
     sites = tuple(
-        SiteExamination(each.site, each, where, _shift(each.setting, sensitivity.deterministic))
+        _site(mc.model, each, where, _shift(each.setting, sensitivity.deterministic))
         for each, where in zip(sensitivity.sites, around, strict=True)
     )
     predictive = mc.predict(
@@ -145,6 +156,12 @@ def examine(asked: Asked, *, tuned: bool) -> Examination:
         raise ShapeError(f"y must have a value for each of the {len(predictive)} rows, got {len(asked.y)}")
     shift = _shift(sensitivity.setting, sensitivity.deterministic)
     return Examination(asked, traced, sites, sensitivity, shift, predictive, tuned)
+
+
+def _site(model: nn.Module, carries: SiteSensitivity, around: Surroundings, shift: Shift) -> SiteExamination:
+    layer = own_layer(carries.site, model)
+    kind = None if layer is None else type(layer).__name__
+    return SiteExamination(carries.site, carries, around, shift, kind, rate(carries.site, layer))
 
 
 def _sensitivity(asked: Asked, call: Call) -> Sensitivity:

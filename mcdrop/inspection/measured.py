@@ -25,13 +25,13 @@ _FAR_BELOW: Final = 0.5
 
 def _shifted_sites(seen: Examination) -> Iterator[Finding]:
     for each in seen.sites:
-        p = each.site.p
+        p = each.p
         if p is not None and p >= _HIGH_RATE and _is_far(each.shift, _SITE_STDS):
             yield Finding(
                 "MC010",
                 CATALOGUE["MC010"].severity,
                 each.site.module,
-                f"with {each.site.name} (rate {p:g}) alone on, the mean lies {_far(each.shift)} from the "
+                f"with {each.name} (rate {p:g}) alone on, the mean lies {_far(each.shift)} from the "
                 f"deterministic pass; {each.carried}",
                 each.evidence(shift_errors=each.shift.errors, shift_stds=each.shift.stds),
             )
@@ -45,7 +45,7 @@ def _shifted(seen: Examination) -> Iterator[Finding]:
             CATALOGUE["MC011"].severity,
             "",
             f"the Monte Carlo mean lies {_far(seen.shift)} from the deterministic pass; of the sites alone, "
-            f"{strongest.site.name} shifts it most ({strongest.shift.stds:.2g} standard deviations)",
+            f"{strongest.name} shifts it most ({strongest.shift.stds:.2g} standard deviations)",
             {"shift_errors": seen.shift.errors, "shift_stds": seen.shift.stds, "site": strongest.site.name},
         )
 
@@ -102,18 +102,18 @@ class _Learned:
 
 
 def _unlearned(seen: Examination) -> Iterator[Finding]:
-    rated = [each for each in seen.sites if each.site.p is not None and each.site.p >= _HIGH_RATE]
+    rated = [each for each in seen.sites if each.p is not None and each.p >= _HIGH_RATE]
     learned = None if seen.asked.y is None or not rated else _learned(seen.predictive, seen.asked.y)
     if learned is None or not _is_poor(learned):
         return
-    worst = max(rated, key=lambda each: each.site.p or 0.0)
+    worst = max(rated, key=lambda each: each.p or 0.0)
     yield Finding(
         "MC016",
         CATALOGUE["MC016"].severity,
         worst.site.module,
         f"of the error of always saying the same, the sampled network takes away {learned.sampled:.0%}, and "
         f"{learned.single:.0%} without its dropout ({learned.gap:.1f} standard errors apart); the highest "
-        f"rate is {worst.site.p:g}, at {worst.site.name}",
+        f"rate is {worst.p:g}, at {worst.name}",
         worst.evidence(skill=learned.sampled, deterministic_skill=learned.single, gap_errors=learned.gap),
     )
 

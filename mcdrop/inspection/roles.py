@@ -8,11 +8,14 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from mcdrop.engine.sites import Site
+from mcdrop.inspection.layers import own_layer
 from mcdrop.inspection.surroundings import Layer, Surroundings
+from mcdrop.nn import DropConnect, VariationalDropout, VariationalGRU, VariationalLSTM, WeightDrop
 
 __all__ = ["RECURRENT_KINDS", "USUAL", "Usual", "is_on_features", "is_recurrent", "role"]
 
 RECURRENT_KINDS: Final = ("lstm", "gru", "rnn")
+_RECURRENT: Final = (VariationalGRU, VariationalLSTM, WeightDrop)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def role(site: Site, around: Surroundings, model: nn.Module) -> str:
     row = site.row_shape(site.shape)
     if site.kind == "attention" or _is_in_attention(site, model):
         return "transformer"
+    if known := _of_layer(own_layer(site, model), around):
+        return known
     if site.row_axis is not None and all(size == 1 for size in row):
         return "depth"
     if is_recurrent(site, around):
@@ -59,6 +64,14 @@ def role(site: Site, around: Surroundings, model: nn.Module) -> str:
     if is_on_features(site, around):
         return "convolution"
     return "input" if _is_first(around) else "hidden"
+
+
+def _of_layer(layer: nn.Module | None, around: Surroundings) -> str:
+    """The role that follows from a layer of `mcdrop.nn` by itself; empty if none does."""
+    if isinstance(layer, DropConnect):
+        return "hidden" if isinstance(layer.layer, nn.Linear) else "convolution"
+    over_time = isinstance(layer, VariationalDropout) and _beside_recurrent(around)
+    return "recurrent" if over_time or isinstance(layer, _RECURRENT) else ""
 
 
 def _is_first(around: Surroundings) -> bool:
@@ -84,7 +97,11 @@ def is_recurrent(site: Site, around: Surroundings) -> bool:
     """Whether a site drops what a recurrent layer takes, gives, or hands on between its own layers."""
     if site.kind.startswith(RECURRENT_KINDS):
         return True
-    return len(site.shape) == 3 and any(isinstance(x.module, nn.RNNBase) for x in _neighbours(around))
+    return len(site.shape) == 3 and _beside_recurrent(around)
+
+
+def _beside_recurrent(around: Surroundings) -> bool:
+    return any(isinstance(each.module, nn.RNNBase) for each in _neighbours(around))
 
 
 def is_on_features(site: Site, around: Surroundings) -> bool:

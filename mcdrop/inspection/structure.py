@@ -13,6 +13,7 @@ from mcdrop.inspection.before_sampling import silent
 from mcdrop.inspection.examination import Examination, SiteExamination
 from mcdrop.inspection.finding import CATALOGUE, Finding
 from mcdrop.inspection.roles import USUAL, is_on_features, role
+from mcdrop.nn import GaussianDropout
 
 __all__ = ["CHECKS"]
 
@@ -37,7 +38,7 @@ def _before_batch_norm(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC006",
                 each,
-                f"{each.site.name} (rate {_rate(each)}) changes the variance of what {worst.path} takes to "
+                f"{each.name} (rate {_rate(each)}) changes the variance of what {worst.path} takes to "
                 f"{worst.ratio:.2f} times that of the deterministic pass; {each.carried}",
                 batch_norm=worst.path,
                 variance_ratio=worst.ratio,
@@ -49,12 +50,12 @@ def _unusual_rate(seen: Examination) -> Iterator[Finding]:
     for each in seen.sites:
         at = role(each.site, each.around, seen.model)
         usual = USUAL.get(at)
-        p = each.site.p
+        p = each.p
         if usual is not None and p is not None and not usual.low - 1e-9 <= p <= usual.high + 1e-9:
             yield _finding(
                 "MC007",
                 each,
-                f"{each.site.name} has rate {p:g}; {usual.low:g} to {usual.high:g} is usual at {_at(at)} "
+                f"{each.name} has rate {p:g}; {usual.low:g} to {usual.high:g} is usual at {_at(at)} "
                 f"({usual.source}); {each.carried}",
                 role=at,
                 usual_low=usual.low,
@@ -69,11 +70,11 @@ def _at(name: str) -> str:
 
 
 def _one_rate(seen: Examination) -> Iterator[Finding]:
-    roles = {role(each.site, each.around, seen.model) for each in seen.sites if each.site.p is not None}
-    rated = [each for each in seen.sites if each.site.p is not None]
+    roles = {role(each.site, each.around, seen.model) for each in seen.sites if each.p is not None}
+    rated = [each for each in seen.sites if each.p is not None]
     if "transformer" in roles:
         return  # one rate is what the papers use there
-    if len(rated) < _SEVERAL or len(roles) < 2 or len({each.site.p for each in rated}) > 1:
+    if len(rated) < _SEVERAL or len(roles) < 2 or len({each.p for each in rated}) > 1:
         return
     ranked = sorted(rated, key=lambda each: -each.carries.share.value)
     most, least = ranked[0], ranked[-1]
@@ -81,8 +82,8 @@ def _one_rate(seen: Examination) -> Iterator[Finding]:
         "MC008",
         most,
         f"{len(rated)} sites at layers of {len(roles)} kinds ({', '.join(sorted(roles))}) share the rate "
-        f"{_rate(most)}; alone, {most.site.name} carries {most.carries.share.value:.0%} of the variance and "
-        f"{least.site.name} {least.carries.share.value:.0%}",
+        f"{_rate(most)}; alone, {most.name} carries {most.carries.share.value:.0%} of the variance and "
+        f"{least.name} {least.carries.share.value:.0%}",
         sites=len(rated),
         roles=len(roles),
         least=least.site.name,
@@ -96,9 +97,14 @@ def _on_output(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC009",
                 each,
-                f"no layer runs behind {each.site.name}: its masks multiply the output itself, whose "
-                f"entries are 0 with probability {_rate(each)}; {each.carried}",
+                f"no layer runs behind {each.name}: its masks multiply the output itself"
+                f"{_zeroed(each)}; {each.carried}",
             )
+
+
+def _zeroed(each: SiteExamination) -> str:
+    drops = each.p is not None and each.layer != GaussianDropout.__name__
+    return f", whose entries are 0 with probability {each.p:g}" if drops else ""
 
 
 def _is_last(each: SiteExamination, model: nn.Module) -> bool:
@@ -129,7 +135,7 @@ def _elements_of_features(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC013",
                 each,
-                f"{each.site.name} drops single elements of feature maps of {' x '.join(map(str, pixels))}"
+                f"{each.name} drops single elements of feature maps of {' x '.join(map(str, pixels))}"
                 f"{said}; {each.carried}",
                 correlation=correlation,
             )
@@ -152,14 +158,16 @@ def _per_step(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC014",
                 each,
-                f"{site.name} ({site.kind}) draws another mask for each of {_steps(each)} time steps; "
+                f"{each.name} ({site.kind}) draws another mask for each of {_steps(each)} time steps; "
                 f"{each.carried}",
                 steps=_steps(each),
             )
 
 
 def _steps(each: SiteExamination) -> int:
-    """Time steps that have masks of their own."""
+    """Time steps that have masks of their own; a mask without an axis of time is one for all."""
+    if len(each.site.shape) != 3:
+        return 1
     time = 0 if each.site.row_axis is None else 1 - each.site.row_axis
     return each.site.shape[time]
 
@@ -196,7 +204,7 @@ def _on_in_eval(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC018",
                 each,
-                f"{each.site.name} ({each.site.kind}, rate {_rate(each)}) draws in eval mode as well, so "
+                f"{each.name} ({each.site.kind}, rate {_rate(each)}) draws in eval mode as well, so "
                 f"that the deterministic pass is random too; {each.carried}",
                 sites=len(fired),
             )
@@ -208,12 +216,12 @@ def _reaches_nothing(seen: Examination) -> Iterator[Finding]:
             yield _finding(
                 "MC019",
                 each,
-                f"the output is the same whatever {each.site.name} draws, also at a rate of one half",
+                f"the output is the same whatever {each.name} draws, also at a rate of one half",
             )
 
 
 def _rate(each: SiteExamination) -> str:
-    return "none" if each.site.p is None else f"{each.site.p:g}"
+    return "none" if each.p is None else f"{each.p:g}"
 
 
 CHECKS: Final = (

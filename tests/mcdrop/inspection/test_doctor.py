@@ -3,12 +3,14 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import mcdrop
+import mcdrop.nn as dropout
 from mcdrop import MCDropout
 from mcdrop.engine.strategies import STRATEGIES
 from mcdrop.errors import DomainError, OptionError, ShapeError
@@ -71,6 +73,84 @@ def test_a_transformer_is_known_by_its_attention_and_may_have_one_rate() -> None
     assert [site.role for site in found.sites] == ["input", *["transformer"] * 4, "recurrent"]
     assert {site.p for site in found.sites} == {0.1}
     assert "MC008" not in {finding.code for finding in found.findings}
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer between two others, and dropout before it."""
+
+    def __init__(self, rnn: nn.Module, drop: nn.Module) -> None:
+        super().__init__()
+        self.first, self.drop, self.rnn, self.head = nn.Linear(6, 6), drop, rnn, nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out, _ = self.rnn(self.drop(self.first(x)))
+        scores: torch.Tensor = self.head(out[:, -1])
+        return scores
+
+
+def behind(drop: nn.Module) -> nn.Module:
+    """A layer of dropout behind a convolution."""
+    layers = (nn.Conv2d(2, 4, 3), nn.ReLU(), drop, nn.Conv2d(4, 4, 3), nn.Flatten())
+    return nn.Sequential(*layers, nn.Linear(64, 2))
+
+
+RATES: dict[str, Any] = {"input_dropout": 0.3, "recurrent_dropout": 0.4, "batch_first": True}
+OWN_LAYERS: list[tuple[nn.Module, tuple[int, ...], list[tuple[str, float, str]]]] = [
+    (behind(dropout.DropBlock2d(0.15, 2)), (2, 8, 8), [("DropBlock2d (rand)", 0.15, "convolution")]),
+    (behind(dropout.GaussianDropout(0.2)), (2, 8, 8), [("GaussianDropout (randn)", 0.2, "convolution")]),
+    (
+        nn.Sequential(nn.Linear(6, 8), dropout.ConcreteDropout(nn.Linear(8, 2), 0.25)),
+        (6,),
+        [("ConcreteDropout (rand)", 0.25, "hidden")],
+    ),
+    (
+        nn.Sequential(dropout.DropConnect(nn.Linear(6, 8), 0.5), nn.ReLU(), nn.Linear(8, 2)),
+        (6,),
+        [("DropConnect (dropout)", 0.5, "hidden")],
+    ),
+    (
+        Recurrent(nn.LSTM(6, 5, batch_first=True), dropout.VariationalDropout(0.5, batch_first=True)),
+        (4, 6),
+        [("VariationalDropout (dropout)", 0.5, "recurrent")],
+    ),
+    (
+        Recurrent(dropout.WeightDrop(nn.GRU(6, 5, batch_first=True), 0.5), nn.Identity()),
+        (4, 6),
+        [("WeightDrop (dropout)", 0.5, "recurrent")],
+    ),
+    (
+        Recurrent(dropout.VariationalLSTM(6, 5, **RATES), nn.Identity()),
+        (4, 6),
+        [("VariationalLSTM (dropout)", p, "recurrent") for p in (0.3, 0.4)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "shape", "wanted"), OWN_LAYERS, ids=lambda each: type(each).__name__)
+def test_layers_of_mcdrop_are_named_with_their_rates_also_where_the_call_has_none(
+    model: nn.Module, shape: tuple[int, ...], wanted: list[tuple[str, float, str]]
+) -> None:
+    found = mcdrop.inspect(model.eval(), features(6, *shape), n_samples=32)
+    assert [(site.title, site.role) for site in found.sites] == [(title, at) for title, _, at in wanted]
+    assert [site.p for site in found.sites] == pytest.approx([p for _, p, _ in wanted])
+    assert {"MC007", "MC014"}.isdisjoint(finding.code for finding in found.findings)
+    assert wanted[0][0] in str(found)
+
+
+def test_a_rate_that_the_call_does_not_tell_is_found_unusual_and_the_same_everywhere() -> None:
+    model = nn.Sequential(
+        *behind(dropout.DropBlock2d(0.4, 2))[:-1],  # type: ignore[index]
+        *(dropout.GaussianDropout(0.4), nn.Linear(64, 8)),
+        *(nn.Dropout(0.4), nn.Linear(8, 2)),
+    )
+    found = mcdrop.inspect(fixed(model), features(6, 2, 8, 8), n_samples=32)
+    (unusual,) = [each for each in found.findings if each.code == "MC007"]
+    assert unusual.message.startswith("2#0 of DropBlock2d has rate 0.4; 0 to 0.2 is usual at a convolution")
+    assert (unusual.evidence["rate"], unusual.evidence["layer"]) == (0.4, "DropBlock2d")
+    (everywhere,) = [each for each in found.findings if each.code == "MC008"]
+    assert everywhere.evidence["sites"] == 3
+    assert found.to_dict()["sites"][0]["layer"] == "DropBlock2d"
+    assert found.to_dict()["sites"][2]["layer"] is None
 
 
 def test_the_numbers_are_those_of_the_sensitivity() -> None:
