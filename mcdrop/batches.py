@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mcdrop.errors import InputError
 
-__all__ = ["Take", "batches_of", "is_loader", "loader_rows"]
+__all__ = ["Take", "batches_of", "is_loader", "loader_rows", "split_batch"]
 
 Take = int | str | Sequence[int | str] | None
 """Which entries of a loader's batch the model takes; None for the batch as it is."""
@@ -54,11 +55,40 @@ def _taken(batch: Any, take: Take) -> tuple[Any, ...]:
     return (batch,)
 
 
-def _entry(batch: Any, name: int | str) -> Any:
+def split_batch(batch: Any, take: Take, outcomes: int | str | None) -> tuple[tuple[Any, ...], Any]:
+    """What the model takes of a batch, and the outcomes in it.
+
+    Args:
+        batch: A tensor, a tuple or a mapping.
+        take: Which entries the model takes; None for all but the outcomes.
+        outcomes: Which entry the outcomes are; None if the batch has none.
+
+    Raises:
+        InputError: If the batch has no such entry.
+    """
+    if outcomes is None:
+        return _taken(batch, take), None
+    if isinstance(batch, Tensor):
+        raise InputError(
+            f"y={outcomes!r} names an entry of the loader's batch, which is one tensor: the outcomes are not "
+            "in it; pass those of all rows as y="
+        )
+    found = _entry(batch, outcomes, "y")
+    if take is not None:
+        return _taken(batch, take), found
+    if isinstance(batch, Mapping):
+        return ({name: value for name, value in batch.items() if name != outcomes},), found
+    at = int(outcomes) % len(batch)
+    return (*batch[:at], *batch[at + 1 :]), found
+
+
+def _entry(batch: Any, name: int | str, argument: str = "take") -> Any:
     try:
         return batch[name]
     except (KeyError, IndexError, TypeError) as error:
         held = (
             f"the keys {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else f"{len(batch)} things"
         )
-        raise InputError(f"take={name!r} names no entry of the loader's batch, which holds {held}") from error
+        raise InputError(
+            f"{argument}={name!r} names no entry of the loader's batch, which holds {held}"
+        ) from error

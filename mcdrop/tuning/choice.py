@@ -111,7 +111,7 @@ def chosen_among(trial: Trial, results: Sequence[Result]) -> TunedRates:
     good = [each for each in candidates if each.good_enough]
     chosen = min(good, key=lambda each: (each.distance, each.score.value))
     mc = trial.sampled(chosen.rates, tau=chosen.tau)
-    found = TunedRates(candidates, leader, chosen, mc, trial.score, len(trial.y))
+    found = TunedRates(candidates, leader, chosen, mc, trial.score, len(results[0].losses))
     vars(mc.model)["tuned_rates"] = found.to_dict()  # what `save` writes, and the doctor looks for
     return found
 

@@ -8,18 +8,19 @@ rates.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
 from torch import Tensor
 
 from mcdrop.calibration.noise_precision import fit_noise_precision
-from mcdrop.errors import OptionError, ShapeError
+from mcdrop.errors import OptionError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.metrics.classification import binary_negative_log_likelihood, negative_log_likelihood
 from mcdrop.metrics.crps import crps_mixture
 from mcdrop.metrics.regression import mixture_negative_log_likelihood
 from mcdrop.predictive import HeteroscedasticPredictive, Predictive
 from mcdrop.rates import rates_of, with_rates
+from mcdrop.tuning.held_out import HeldOut
 
 __all__ = ["Result", "Trial", "members"]
 
@@ -48,13 +49,11 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A model and held-out rows.
+    """A model, and rows to judge it by.
 
     Attributes:
         mc: The model.
-        inputs: By position.
-        named: By name.
-        y: (N, ...) outcomes.
+        rows: The held-out rows.
         groups: Names of the rates of each group.
         score: `nll` or `crps`.
         n_samples: S; None for that of `mc`.
@@ -62,9 +61,7 @@ class Trial:
     """
 
     mc: MCDropout
-    inputs: tuple[Any, ...]
-    named: dict[str, Any]
-    y: Tensor
+    rows: HeldOut
     groups: Mapping[str, Sequence[str]]
     score: str
     n_samples: int | None
@@ -75,12 +72,11 @@ class Trial:
 
         Raises:
             ShapeError: If there is not an outcome for each row.
+            InputError: If a loader gives other rows than before.
         """
         keep = self.mc.task in ("regression", "heteroscedastic")
-        pred = self.sampled(rates).predict(*self.inputs, keep_samples=keep, model_kwargs=self.named)
-        if len(self.y) != len(pred):
-            raise ShapeError(f"y must have a value for each of the {len(pred)} rows, got {len(self.y)}")
-        losses, tau = _losses(pred, self.y.to(pred.mean.device), self.score)
+        pred, y = self.rows.predicted(self.sampled(rates), keep_samples=keep)
+        losses, tau = _losses(pred, y, self.score)
         return Result(dict(rates), losses.reshape(len(losses), -1).mean(1).cpu(), tau)
 
     def sampled(self, rates: Mapping[str, float], *, tau: float | None = None) -> MCDropout:

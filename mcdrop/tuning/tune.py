@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
+from mcdrop.batches import Take
 from mcdrop.errors import DomainError, InputError, OptionError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.progress import Tell, following
 from mcdrop.tuning.choice import TunedRates, chosen_among
+from mcdrop.tuning.held_out import Outcomes, held_out
 from mcdrop.tuning.search import SEARCHES, Tried, most_steps, search_groups
 from mcdrop.tuning.trial import Trial, members
 
@@ -30,7 +27,7 @@ _SCORES: Final = {
 def tune_rates(
     mc: MCDropout,
     *inputs: Any,
-    y: Tensor | NDArray[Any],
+    y: Outcomes,
     groups: Sequence[str] = ("*",),
     grid: Sequence[float] = GRID,
     search: str = "grid",
@@ -38,6 +35,7 @@ def tune_rates(
     rounds: int = 1,
     n_samples: int | None = None,
     seed: int | None = None,
+    take: Take = None,
     progress: bool | Tell | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     **model_inputs: Any,
@@ -48,8 +46,8 @@ def tune_rates(
 
     Args:
         mc: The model, its own dropout or injected; with a task that has a score.
-        *inputs: What the model takes.
-        y: (N, ...) outcomes of the rows.
+        *inputs: What the model takes; or one `DataLoader`, or an iterator, whose batches are then kept.
+        y: (N, ...) outcomes of the rows; or which entry of a loader's batches they are: `y=1`, `y="label"`.
         groups: Globs over the paths of rates, as `with_rates` takes them; each group gets one rate, but rates
             of 0 stay 0. Several are searched one after the other, the others staying at the best so far.
         grid: Rates to try, in (0, 1); with `search="golden"` its smallest and largest are the bounds.
@@ -58,6 +56,7 @@ def tune_rates(
         rounds: How often the groups are gone through; more than once only matters with several.
         n_samples: S, at least 2; by default that of `mc`.
         seed: Of the masks; by default that of `mc`.
+        take: Of a loader's batches: which entries the model takes; by default all but the outcomes.
         progress: True for a bar, or a function that is told (done, total) steps.
         model_kwargs: Inputs by name whose names collide with those above.
         **model_inputs: Inputs by name.
@@ -66,6 +65,7 @@ def tune_rates(
         OptionError: If a group matches no rate, or the task has no such score.
         DomainError: If a rate lies outside (0, 1), or there are no groups.
         ShapeError: If there is not an outcome for each row.
+        InputError: If a loader shuffles its rows, or its batches have no such entries.
         NothingRandomError: If nothing is random.
         UnsupportedModelError: If the model cannot be sampled.
 
@@ -73,17 +73,16 @@ def tune_rates(
         Gal and Ghahramani 2016, arXiv:1506.02142, choose the rate by validation log-likelihood.
     """
     _check(mc, groups, grid, search=search, score=score)
-    named = {**model_inputs, **(model_kwargs or {})}
-    outcomes = y if isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))
+    rows = held_out(inputs, {**model_inputs, **(model_kwargs or {})}, y, take)
     meant = {group: members(mc, group) for group in groups}
-    trial = Trial(mc, inputs, named, outcomes, meant, score, n_samples, seed)
+    trial = Trial(mc, rows, meant, score, n_samples, seed)
     total = 1 + rounds * len(groups) * most_steps(search, grid)
     with following(progress, total) as told:
         tried = Tried(trial, told)
         tried({})
         search_groups(tried, groups, sorted(grid), search, rounds)
     found = chosen_among(trial, tried.results())
-    found.mc.trace(*inputs, model_kwargs=named)  # so that it can be saved as it is
+    rows.trace(found.mc)
     return found
 
 

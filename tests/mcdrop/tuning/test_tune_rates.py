@@ -1,11 +1,13 @@
 """`tune_rates`: rates by the score of held-out rows, under the same masks."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import mcdrop
 from mcdrop import MCDropout, tune_rates, zoo
@@ -128,6 +130,87 @@ def test_the_doctor_is_content_with_injected_dropout_once_it_is_tuned() -> None:
     found = tune_rates(mc, X, y=Y, grid=[0.01, 0.02])
     codes = [{each.code for each in mcdrop.inspect(each, X[:8]).findings} for each in (mc, found.mc)]
     assert ["MC017" in each for each in codes] == [True, False]
+
+
+def pairs(rows: int = 25) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(X, Y), batch_size=rows)
+
+
+LOADERS: list[Callable[[], tuple[Any, dict[str, Any]]]] = [
+    lambda: (pairs(), {"y": 1}),
+    lambda: (pairs(), {"y": -1, "take": 0}),
+    lambda: (pairs(), {"y": Y, "take": [0]}),
+    lambda: (iter(pairs()), {"y": 1}),
+    lambda: (iter([X[:50], X[50:]]), {"y": Y.numpy()}),
+    lambda: (iter([{"input": X, "label": Y}]), {"y": "label"}),
+    lambda: (iter([{"input": X, "label": Y.tolist()}]), {"y": "label", "take": "input"}),
+]
+
+
+@pytest.mark.parametrize("given", LOADERS)
+@pytest.mark.parametrize("masks", ["consistent", "independent"])
+def test_a_loader_is_as_good_as_the_rows_at_once(
+    given: Callable[[], tuple[Any, dict[str, Any]]], masks: str
+) -> None:
+    mc = MCDropout(classifier(), task="classification", n_samples=16, masks=masks)
+    loader, options = given()
+    wanted, found = (
+        tune_rates(mc, X, y=Y, grid=[0.05, 0.4]),
+        tune_rates(mc, loader, grid=[0.05, 0.4], **options),
+    )
+    assert found.rates == wanted.rates
+    assert found.n_rows == len(X)
+    for one, other in zip(found.candidates, wanted.candidates, strict=True):
+        assert one.score.value == pytest.approx(other.score.value, rel=1e-5)
+        assert one.behind.standard_error == pytest.approx(other.behind.standard_error, rel=1e-4)
+    assert found.mc.sites  # traced, so that it can be saved
+
+
+def test_outcomes_equal_to_the_inputs_are_left_out_by_their_place() -> None:
+    mc = MCDropout(Weighted(0.1), task="regression", n_samples=16)
+    x = features(20, 1)
+    found = tune_rates(mc, DataLoader(TensorDataset(x, x), batch_size=8), y=1, grid=[0.05])
+    assert found.n_rows == 20
+
+
+def test_a_loader_that_cannot_be_read_twice_alike_is_refused() -> None:
+    class Rotating:
+        """Gives other rows first on each pass."""
+
+        def __init__(self) -> None:
+            self.passes = 0
+
+        def __len__(self) -> int:
+            return 60
+
+        def __iter__(self) -> Iterator[int]:
+            self.passes += 1
+            return iter([(i + self.passes) % 60 for i in range(60)])
+
+    rows = TensorDataset(X, Y)
+    shuffled = DataLoader(rows, batch_size=25, shuffle=True)
+    with pytest.raises(InputError, match=r"shuffles its rows.*make it with shuffle=False"):
+        tune_rates(CLASSIFIER, shuffled, y=1)
+    with pytest.raises(InputError, match="gave other outcomes than on its first pass"):
+        tune_rates(CLASSIFIER, DataLoader(rows, batch_size=25, sampler=Rotating()), y=1, grid=[0.1])
+
+
+@pytest.mark.parametrize(
+    ("loader", "options", "said"),
+    [
+        (X, {"y": 1}, "y=1 names an entry of a loader's batches, and there is no loader"),
+        (iter([X]), {"y": 1}, "which is one tensor: the outcomes are not in it"),
+        (iter([(X, Y)]), {"y": 2}, "y=2 names no entry of the loader's batch, which holds 2 things"),
+        (iter([{"input": X}]), {"y": "label"}, "y='label' names no entry .* which holds the keys input"),
+        (iter([]), {"y": 1}, "the loader gave no batches"),
+        (iter([(X, Y)]), {"y": Y}, "a batch of the loader holds 2 things; say which the model takes"),
+    ],
+)
+def test_a_loader_that_does_not_fit_says_what_was_wanted(
+    loader: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        tune_rates(CLASSIFIER, loader, **options)
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
