@@ -3,7 +3,7 @@
 A cell is one row for one block of 16 samples. Cells of different rows, seeds and blocks can share one
 computation of R rows x 16 samples, and each gets the bits that it would get alone. `assemble` then gives the
 very predictive that `predict(..., exact=True)` gives; the rows of several requests that want the same can be
-assembled together.
+assembled together. `until` does so block by block, for `n_samples="auto"`.
 
 Alphabet: R cells of a computation, N rows, S samples.
 """
@@ -23,6 +23,7 @@ from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import McdropError, ShapeError
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked
 from mcdrop.predictive import Predictive, Task
+from mcdrop.stopping import Stopping
 
 __all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
 
@@ -147,19 +148,48 @@ class ExactBlocks:
         # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
         padding = self.rows - rows if as_tile else 0
         tile = [[*results, *[results[0]] * padding] for results in blocks]
-        try:
-            total = _total(tile, wanted)
-        except McdropError:  # perhaps of other cells of a computation: they must not harm these
-            total = _total([[its.apart() for its in results] for results in tile], wanted)
         if deterministic is None:
             deterministic = _unknown(blocks[0])
-        return finish(total, deterministic, wanted, rows)
+        return finish(_moments(tile, wanted), deterministic, wanted, rows)
+
+    def until(
+        self,
+        blocks: Sequence[Sequence[CellResult]],
+        wanted: Wanted,
+        *,
+        before: Stopping | None = None,
+        deterministic: Tensor | None = None,
+    ) -> Stopping:
+        """Rows that stop at a tolerance, after some more blocks.
+
+        Args:
+            blocks: For each block, in order: the result of each row that goes on.
+            wanted: What the predictive is to hold, but for the samples; its `sampled` has the tolerance.
+            before: What this gave for the blocks before; None if these are the first.
+            deterministic: (N, ...) what `deterministic` gave, with the first blocks; without it the
+                predictive's is NaN.
+
+        Returns:
+            What goes on, and, when nothing does, the predictive of all rows.
+        """
+        if before is None:
+            single = _unknown(blocks[0]) if deterministic is None else deterministic
+            before = Stopping.of(single, wanted, self.plan)
+        return before.after(_moments(blocks, wanted, first=before.blocks))
 
 
-def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted) -> Reduction:
+def _moments(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int = 0) -> Reduction:
+    """The moments of some rows; `first` is the index of the first of these blocks."""
+    try:
+        return _total(blocks, wanted, first)
+    except McdropError:  # perhaps of other cells of a computation: they must not harm these
+        return _total([[its.apart() for its in results] for results in blocks], wanted, first)
+
+
+def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int) -> Reduction:
     """The moments of some rows, wherever each of their cells was computed."""
     total = Reduction()
-    for index, results in enumerate(blocks):
+    for index, results in enumerate(blocks, first):
         count = min(wanted.sampled.n_samples - index * BLOCK, BLOCK)
         parts = [
             computation.reduction(wanted.task, count, keep=wanted.needs_samples).take(

@@ -331,15 +331,28 @@ class MCDropout:
         return self._call(inputs, None, model_inputs)
 
     def wanted(
-        self, n_samples: int, seed: int, *, quantiles: Sequence[float] = (), keep_samples: bool = False
+        self,
+        n_samples: int,
+        seed: int,
+        *,
+        tolerance: float | None = None,
+        quantiles: Sequence[float] = (),
+        keep_samples: bool = False,
     ) -> Wanted:
-        """What a predictive of exact mode is to hold, for `ExactBlocks.assemble`.
+        """What a predictive of exact mode is to hold, for `ExactBlocks.assemble` and `until`.
+
+        Args:
+            n_samples: S; with a tolerance the most that a row takes.
+            seed: Of the masks.
+            tolerance: At which a row stops.
+            quantiles: Levels.
+            keep_samples: Whether the samples stay.
 
         Raises:
             OptionError: If this object has no task.
         """
         samples = SampleCount.of(n_samples, least=2).most
-        sampled = Sampled(samples, check_seed(seed), self.masks, self.rng, exact=True)
+        sampled = Sampled(samples, check_seed(seed), self.masks, self.rng, exact=True, tolerance=tolerance)
         return Wanted(self._checked_task(), check_levels(quantiles), keep_samples, sampled)
 
     def fingerprint(self) -> dict[str, Any]:

@@ -23,9 +23,12 @@ from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, g
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
 
-__all__ = ["predict_until"]
+__all__ = ["LEAST_SAMPLES", "Stopping", "predict_until"]
 
-_LEAST_BLOCKS: Final = 2
+LEAST_SAMPLES: Final = 32
+"""What every row takes before it may stop."""
+
+_LEAST_BLOCKS: Final = LEAST_SAMPLES // BLOCK
 _MOST_TILES: Final = 16
 """How many tiles make a set of rows that is packed anew after every round."""
 _SET_BYTES: Final = 2**26
@@ -47,6 +50,99 @@ class _Rows:
     def take(self, rows: Tensor) -> "_Rows":
         """Some of them."""
         return _Rows(self.index[rows], self.reduction.take(rows.to(self.reduction.device)))
+
+
+@dataclass(frozen=True, eq=False)
+class Stopping:
+    """Rows on their way to a tolerance: those that go on, and the results of those that stopped.
+
+    Attributes:
+        deterministic: (N, ...) raw outputs of the pass in eval mode.
+        wanted: What the result is to hold; its `sampled` has the tolerance, and the most that a row takes.
+        plan: Results are made in its tiles.
+        whole: Whether the input was not split: all rows are one tile, whatever the plan says.
+    """
+
+    deterministic: Tensor
+    wanted: Wanted
+    plan: Plan
+    whole: bool
+    _rows: _Rows
+    _parts: tuple[Predictive, ...] = ()
+    _order: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, deterministic: Tensor, wanted: Wanted, plan: Plan, *, whole: bool = False) -> "Stopping":
+        """Rows of which nothing was computed yet."""
+        return cls(deterministic, wanted, plan, whole, _Rows(torch.arange(len(deterministic)), Reduction()))
+
+    @property
+    def going(self) -> Tensor:
+        """(A,) places of the rows that go on, in order."""
+        return self._rows.index
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that they have taken."""
+        return len(self._rows.reduction.blocks)
+
+    def after(self, new: Reduction) -> "Stopping":
+        """The same with some more blocks.
+
+        Args:
+            new: Of the rows that go on, in their order. A block that a row does not need is dropped.
+        """
+        before = self.blocks
+        now = replace(self, _rows=_Rows(self.going, self._rows.reduction.followed_by(new)))
+        for blocks in range(max(before + 1, _LEAST_BLOCKS), now.blocks + 1):
+            now = now.stopped(blocks)
+        return now
+
+    def stopped(self, blocks: int) -> "Stopping":
+        """The same without the rows for which so many blocks are enough."""
+        rows = _cut(self._rows, blocks)
+        stops = self._stops(rows)
+        if not stops.any():
+            return self
+        found = rows.take(stops)
+        return replace(
+            self,
+            _rows=self._rows.take(~stops),
+            _parts=(*self._parts, *self._finished(found)),
+            _order=(*self._order, found.index),
+        )
+
+    def predictive(self) -> Predictive:
+        """Of all rows, when none goes on."""
+        return type(self._parts[0]).concatenate(self._parts)[torch.cat(self._order).argsort()]
+
+    def _stops(self, rows: _Rows) -> Tensor:
+        """(A,) bool: which rows stop."""
+        if rows.reduction.samples >= self.wanted.sampled.n_samples:
+            return torch.ones(len(rows.index), dtype=torch.bool)
+        return self._reached(rows)
+
+    def _reached(self, rows: _Rows) -> Tensor:
+        """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
+        summary = rows.reduction.summary(stratified=self.wanted.stratified)
+        error = self.wanted.task.of_mean(summary.standard_error)
+        small = error <= (self.wanted.sampled.tolerance or 0.0)
+        return small.unsqueeze(1).flatten(1).all(1).cpu()
+
+    def _finished(self, rows: _Rows) -> Iterator[Predictive]:
+        """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
+        reached = self._reached(rows)
+        tile_rows = len(rows.index) if self.whole else self.plan.rows
+        for places in torch.arange(len(rows.index)).split(tile_rows):
+            count, converged = len(places), reached[places].to(self.deterministic.device)
+            # the bits of entropies and quantiles may depend on the shape of the tensor
+            padding = tile_rows - count if self.plan.exact else 0
+            tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
+            law = self.deterministic[tile.index.to(self.deterministic.device)]
+            found = finish(tile.reduction, law, self.wanted, count)
+            notes = found.notes if converged.all() else (*found.notes, "not_converged")
+            taken = torch.full((count,), rows.reduction.samples, device=law.device)
+            yield replace(found, taken=taken, converged=converged, notes=notes)
 
 
 def predict_until(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: Progress) -> Predictive:
@@ -79,26 +175,17 @@ class _Set:
 
     def predictive(self) -> Predictive:
         """Of all its rows."""
-        deterministic = self._deterministic()
-        parts: list[Predictive] = []
-        order: list[Tensor] = []
-        going = _Rows(torch.arange(len(deterministic)), Reduction())
+        rows = Stopping.of(self._deterministic(), self.wanted, self.plan, whole=self.call.whole)
         groups = self._groups()
-        while len(going.index):
+        while count := len(rows.going):
             group = next(groups)
-            going = self._after(group, going)
-            for blocks in range(max(group.start + 1, _LEAST_BLOCKS), group.stop + 1):
-                stops = self._stops(_cut(going, blocks))
-                if stops.any():
-                    stopped, going = _cut(going.take(stops), blocks), going.take(~stops)
-                    parts += self._finished(stopped, deterministic)
-                    order.append(stopped.index)
-                    self.progress.advance(self._passes_saved(stopped, going) * self._samples_after(group))
-        return type(parts[0]).concatenate(parts)[torch.cat(order).argsort()]
+            rows = rows.after(self._moments(group, rows.going))
+            self.progress.advance(self._passes_saved(count, len(rows.going)) * self._samples_after(group))
+        return rows.predictive()
 
-    def _passes_saved(self, stopped: _Rows, going: _Rows) -> int:
+    def _passes_saved(self, before: int, after: int) -> int:
         """How many rows of the call are not computed any more."""
-        return len(stopped.index) if not self.call.whole else int(len(going.index) == 0)
+        return int(after == 0) if self.call.whole else before - after
 
     def _samples_after(self, group: range) -> int:
         return max(self.draw.n_samples - group.stop * BLOCK, 0)
@@ -111,11 +198,11 @@ class _Set:
             yield range(start, stop)
             start = stop
 
-    def _after(self, group: range, going: _Rows) -> _Rows:
-        """The rows that go on, with the moments of some more blocks."""
-        part = self.call if len(going.index) == self.call.rows else self.call.take(going.index)
-        own = going.index if self.call.whole else slice(None)
-        draw = self.draw.take(going.index.tolist())
+    def _moments(self, group: range, going: Tensor) -> Reduction:
+        """Of some blocks of the rows that go on."""
+        part = self.call if len(going) == self.call.rows else self.call.take(going)
+        own = going if self.call.whole else slice(None)
+        draw = self.draw.take(going.tolist())
 
         def tile(plan: Plan, rows: slice) -> Reduction:
             inputs = tile_call(plan, part, rows)
@@ -125,36 +212,7 @@ class _Set:
             self.progress.advance((rows.stop - rows.start) * len(raw))
             return reduction.take(slice(part.kept(rows))).take(own)
 
-        new = Reduction.joined([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
-        return _Rows(going.index, going.reduction.followed_by(new))
-
-    def _stops(self, rows: _Rows) -> Tensor:
-        """(A,) bool: which rows stop."""
-        if rows.reduction.samples >= self.draw.n_samples:
-            return torch.ones(len(rows.index), dtype=torch.bool)
-        return self._reached(rows)
-
-    def _reached(self, rows: _Rows) -> Tensor:
-        """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
-        summary = rows.reduction.summary(stratified=self.wanted.stratified)
-        error = self.wanted.task.of_mean(summary.standard_error)
-        small = error <= (self.wanted.sampled.tolerance or 0.0)
-        return small.unsqueeze(1).flatten(1).all(1).cpu()
-
-    def _finished(self, rows: _Rows, deterministic: Tensor) -> Iterator[Predictive]:
-        """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
-        reached = self._reached(rows)
-        tile_rows = len(rows.index) if self.call.whole else self.plan.rows
-        for places in torch.arange(len(rows.index)).split(tile_rows):
-            count, converged = len(places), reached[places].to(deterministic.device)
-            # the bits of entropies and quantiles may depend on the shape of the tensor
-            padding = tile_rows - count if self.plan.exact else 0
-            tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
-            law = deterministic[tile.index.to(deterministic.device)]
-            found = finish(tile.reduction, law, self.wanted, count)
-            notes = found.notes if converged.all() else (*found.notes, "not_converged")
-            taken = torch.full((count,), rows.reduction.samples, device=law.device)
-            yield replace(found, taken=taken, converged=converged, notes=notes)
+        return Reduction.joined([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
 
     def _deterministic(self) -> Tensor:
         def tile(plan: Plan, rows: slice) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "DATATYPES",
+    "STOPPED",
     "Array",
     "InferenceRequest",
     "InputFacts",
@@ -20,6 +21,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.generic]
+
+STOPPED: Final = ("samples_taken", "converged")
+"""Outputs of a request with a tolerance: how many samples each row took, and whether its error came down."""
 
 DATATYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -114,10 +118,12 @@ class PredictionRequest:
     Attributes:
         inputs: (N, ...) array by input name, finite, in the dtype that the model takes.
         rows: N.
-        n_samples: S, between 2 and the cap.
+        n_samples: S, between 2 and the cap; with a tolerance the most that a row takes.
         seed: Between 0 and 2^63 - 1.
         outputs: Attributes of the predictive, in the order asked, without repeats; also `samples`.
         quantiles: Q levels in (0, 1), in the order asked; empty when none were.
+        tolerance: Standard error of the mean at which a row stops, in units of the mean; None if every row
+            takes S samples.
     """
 
     inputs: Mapping[str, Array]
@@ -126,6 +132,7 @@ class PredictionRequest:
     seed: int
     outputs: tuple[str, ...]
     quantiles: tuple[float, ...] = ()
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,11 +158,13 @@ class PredictionAnswer:
 
     Attributes:
         facts: The model that answered.
-        n_samples: Samples that were taken.
+        n_samples: Samples that were taken; with a tolerance the most that a row could take.
         seed: The seed that replays them.
         outputs: (N, ...) array by output name; where they were asked, `samples` (S, N, ...) and `quantiles`
-            (Q, N, ...).
+            (Q, N, ...). With a tolerance also `samples_taken` and `converged`.
         notes: What the reader must know, such as that a calibration is void under these settings.
+        tolerance: At which rows stopped; None if every row took S samples.
+        passes: Samples of all rows together.
     """
 
     facts: ModelFacts
@@ -163,3 +172,5 @@ class PredictionAnswer:
     seed: int
     outputs: Mapping[str, Array]
     notes: tuple[str, ...] = ()
+    tolerance: float | None = None
+    passes: int = 0

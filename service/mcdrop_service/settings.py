@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     max_body_bytes_in_flight: int = Field(default=256 * MEBIBYTE, ge=1)
     """Bytes of all bodies that may be held at once."""
 
-    max_n_samples: int = Field(default=1000, ge=2)
+    max_n_samples: int = Field(default=1024, ge=2)
     """Most samples that a request may ask for."""
 
     max_request_units: int = Field(default=16384, ge=1)

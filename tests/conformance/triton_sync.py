@@ -90,7 +90,7 @@ def refusals(client: triton.InferenceServerClient) -> None:
     """The client must raise its own error, with our words."""
     for name, parameters, words in [
         ("none", {}, "unknown model 'none'; this service has diabetes, digits"),
-        ("diabetes", {"n_samples": 1}, "n_samples must be a whole number from 2 to 1000, got 1"),
+        ("diabetes", {"n_samples": 1}, "n_samples must be a whole number from 2 to 1024 or 'auto', got 1"),
     ]:
         try:
             client.infer(name, [tensor(binary=True)], parameters=parameters)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,24 @@ def test_a_network_that_tells_its_noise_has_promised_intervals_too(
     wanted = mcdrop.load(calibrated / "noisy").predict(x, n_samples=SAMPLES, seed=0, exact=True)
     for name in outputs:
         assert_same_bits(answer["outputs"][name], getattr(wanted, name))
+
+
+def test_with_a_tolerance_promises_are_given_with_the_librarys_bits_and_marked_void(
+    promising: Server, calibrated: Path, models: Path
+) -> None:
+    auto: dict[str, Any] = {"n_samples": "auto", "tolerance": 0.005, "max_samples": 96, "seed": 0}
+    outputs = {"digits": ["prediction_set", "answered", "mean"], "diabetes": ["lower", "upper", "std"]}
+    auto_of = {"digits": auto, "diabetes": {**auto, "tolerance": 2.5}}
+    for name, asked in outputs.items():
+        x = np.load(models / name / "test.npz")["x"][:40]
+        document = {"inputs": x.tolist(), **auto_of[name], "outputs": asked, "deterministic": True}
+        answer = post(promising, f"/v1/models/{name}/predict", document).document
+        wanted = mcdrop.load(calibrated / name).predict(x, **auto_of[name], exact=True)
+        assert len(wanted.samples_taken.unique()) > 1
+        assert answer["notes"] == list(wanted.notes)
+        assert any("calibration is void" in note and "stop at a tolerance" in note for note in wanted.notes)
+        for output in (*asked, "deterministic", "samples_taken", "converged"):
+            assert_same_bits(answer["outputs"][output], getattr(wanted, output))
 
 
 def test_a_promise_is_marked_void_under_other_settings(promising: Server, models: Path) -> None:

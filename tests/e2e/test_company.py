@@ -21,6 +21,11 @@ from tests.e2e.test_same_bits import assert_same_bits
 from tests.support.wire import Answer, Server, connected, get, post, running
 
 UNKNOWN_TOKEN = 99
+AUTO: dict[str, Any] = {"n_samples": "auto", "tolerance": 0.1, "max_samples": 200}
+COUNTS: list[dict[str, Any]] = [
+    *({"n_samples": number} for number in (2, 16, 30, 64, 100)),
+    *(AUTO | {"tolerance": tolerance} for tolerance in (0.3, 0.1, 0.05, 0.02)),
+]
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,12 @@ class Question:
 
     model: str
     x: npt.NDArray[Any]
-    n_samples: int
-    seed: int
+    sampling: dict[str, Any]
 
     @property
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {"inputs": self.x.tolist(), "n_samples": self.n_samples, "seed": self.seed}
+        return {"inputs": self.x.tolist(), **self.sampling}
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +78,16 @@ def question(generator: random.Random) -> Question:
         x: npt.NDArray[Any] = numbers.integers(0, 50, (rows, generator.choice([3, 4, 12])))
     else:
         x = numbers.standard_normal((rows, 5 if model == "plain" else 6)).astype(np.float32)
-    return Question(model, x, generator.choice([2, 16, 30, 64, 100]), seed)
+    return Question(model, x, {**generator.choice(COUNTS), "seed": seed})
 
 
 def disturb(server: Server, generator: random.Random) -> int:
     """A client that leaves in the middle of its work, or a request on which the model fails."""
     if generator.random() < 0.5:
-        bad = {"inputs": [[1, UNKNOWN_TOKEN, 2]], "n_samples": 16}
+        bad = {"inputs": [[1, UNKNOWN_TOKEN, 2]], **generator.choice(COUNTS)}
         return post(server, "/v1/models/tokens/predict", bad).status
-    body = b'{"n_samples":1000,"inputs":[' + b",".join([b"[1,2,3,4,5]"] * 200) + b"]}"
+    count = generator.choice([b"1000", b'"auto","tolerance":1e-9'])
+    body = b'{"n_samples":' + count + b',"inputs":[' + b",".join([b"[1,2,3,4,5]"] * 200) + b"]}"
     head = f"POST /v1/models/plain/predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
     with connected(server) as connection:
         connection.sendall(head.encode() + body)
@@ -103,15 +108,50 @@ def test_answers_in_any_company_have_the_librarys_own_bits(company: Server, made
     loaded = {name: mcdrop.load(made / name, allow=("tests",)) for name in ("plain", "shared", "tokens")}
     for each, answer in zip(questions, answers, strict=True):
         check(each, answer, loaded[each.model])
+    taken = {n for answer in answers for n in answer.document["outputs"].get("samples_taken", ())}
+    assert len(taken) > 4  # rows stopped here and there
 
 
 def check(asked: Question, answer: Answer, mc: mcdrop.MCDropout) -> None:
     """Every output, to the last bit."""
     assert answer.status == 200, answer.body
-    wanted = mc.predict(asked.x, n_samples=asked.n_samples, seed=asked.seed, exact=True)
-    assert answer.document["fingerprint"] == mc.fingerprint_id()
-    for name, numbers in answer.document["outputs"].items():
+    wanted = mc.predict(asked.x, **asked.sampling, exact=True)
+    document = answer.document
+    assert {name: document[name] for name in asked.sampling} == asked.sampling
+    assert (document["fingerprint"], document["notes"]) == (mc.fingerprint_id(), list(wanted.notes))
+    assert ("samples_taken" in document["outputs"]) == (wanted.converged is not None)
+    for name, numbers in document["outputs"].items():
         assert_same_bits(numbers, getattr(wanted, name))
+
+
+@pytest.mark.parametrize("model", ["plain", "shared"])
+def test_with_a_tolerance_quantiles_and_the_eval_pass_are_the_librarys_too(
+    company: Server, made: Path, model: str
+) -> None:
+    x = np.random.default_rng(0).standard_normal((37, 5 if model == "plain" else 6)).astype(np.float32)
+    wants = {"inputs": x.tolist(), **AUTO, "quantiles": [0.1, 0.5], "deterministic": True}
+    answer = post(company, f"/v1/models/{model}/predict", {**wants, "outputs": ["mean", "standard_error"]})
+    mc = mcdrop.load(made / model, allow=("tests",))
+    wanted = mc.predict(x, **AUTO, exact=True, quantiles=[0.1, 0.5])
+    outputs = answer.document["outputs"]
+    assert_same_bits(outputs.pop("quantiles"), wanted.quantile([0.1, 0.5]))
+    names = {"mean", "standard_error", "deterministic", "samples_taken", "converged"}
+    assert set(outputs) == names
+    for name in names:
+        assert_same_bits(outputs[name], getattr(wanted, name))
+
+
+def test_the_open_inference_route_takes_a_tolerance_too(company: Server, made: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((3, 5)).astype(np.float32)
+    tensor = {"name": "x", "shape": [3, 5], "datatype": "FP32", "data": x.tolist()}
+    asked = {"inputs": [tensor], "parameters": {**AUTO, "seed": 4}}
+    document = post(company, "/v2/models/plain/infer", asked).document
+    assert {name: document["parameters"][name] for name in AUTO} == AUTO
+    found = {each["name"]: each for each in document["outputs"]}
+    assert (found["samples_taken"]["datatype"], found["converged"]["datatype"]) == ("INT64", "BOOL")
+    wanted = mcdrop.load(made / "plain", allow=("tests",)).predict(x, **AUTO, seed=4, exact=True)
+    for name, each in found.items():
+        assert_same_bits(np.reshape(each["data"], each["shape"]), getattr(wanted, name))
 
 
 def test_a_request_on_which_the_model_fails_is_a_fault_without_internals(company: Server) -> None:

@@ -23,7 +23,8 @@ def inputs(name: str, rows: int) -> npt.NDArray[np.float32]:
 def assert_same_bits(answer: Any, wanted: torch.Tensor) -> None:
     """Numbers from JSON, read in the wanted dtype, against a tensor."""
     array = wanted.numpy()
-    read = np.array(answer, dtype=np.float64 if array.dtype.kind == "f" else np.int64).astype(array.dtype)
+    plain = {"f": np.float64, "i": np.int64, "b": np.bool_}[array.dtype.kind]
+    read = np.array(answer, dtype=plain).astype(array.dtype)
     assert read.shape == array.shape
     assert read.tobytes() == array.tobytes()
 

@@ -1,6 +1,7 @@
 """Cells of different requests in one computation, and the predictives that they give."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -78,6 +79,27 @@ def test_quantiles_and_the_eval_pass_are_those_of_predict() -> None:
         )
         assert torch.equal(found.quantile(levels), expected[rows].quantile(levels))
         assert torch.equal(found.deterministic, expected[rows].deterministic)
+
+
+@pytest.mark.parametrize("rounds", [[2, 1, 1, 1, 1], [2, 2, 2], [5, 1]])
+def test_rows_that_stop_at_a_tolerance_have_what_predict_gives_however_many_blocks_come_at_once(
+    rounds: list[int],
+) -> None:
+    mc = network("classification")
+    options: dict[str, Any] = {"tolerance": 0.015, "quantiles": (0.1,)}
+    expected = mc.predict(ROWS, n_samples="auto", max_samples=90, seed=3, exact=True, **options)
+    assert expected.samples_taken.unique().tolist() == [48, 64, 90]
+    blocks, found = mc.exact_blocks(ROWS), None
+    results = results_of(blocks, mc, [3] * 5, 6)
+    for ahead in rounds:
+        begun, going = (0, range(5)) if found is None else (found.blocks, found.going.tolist())
+        new = [[results[block][row] for row in going] for block in range(begun, begun + ahead)]
+        found = blocks.until(new, mc.wanted(90, seed=3, **options), before=found)
+    assert found is not None
+    assert not len(found.going)
+    for name in set(expected.available_outputs()) - {"deterministic"} | {"level_values"}:
+        assert torch.equal(getattr(found.predictive(), name), getattr(expected, name)), name
+    assert found.predictive().notes == expected.notes == ("not_converged",)
 
 
 def test_a_row_with_impossible_probabilities_does_not_harm_its_neighbours() -> None:

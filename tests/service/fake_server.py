@@ -13,7 +13,7 @@ from contextlib import suppress
 import numpy as np
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Unit
+from mcdrop_service.scheduler import Ripe, Unit
 from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import Service, create_app, listening_socket, read_keys, serve_until_stopped, url_of
@@ -45,15 +45,16 @@ class FakeModel:
         """Twice each row."""
         return [self._doubled(unit.payload.request.inputs["x"][unit.row]) for unit in units]
 
-    def finish(self, tasks: Sequence[Task], results: Sequence[Sequence[Array]]) -> Sequence[PredictionAnswer]:
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer]:
         """The rows of the first block as every output."""
-        return [self._answer(task, its) for task, its in zip(tasks, results, strict=True)]
+        return [self._answer(its.payload, its.results) for its in ripe]
 
     def _answer(self, task: Task, results: Sequence[Array]) -> PredictionAnswer:
         request = task.request
         mean = np.stack(results[: request.rows])
         outputs = dict.fromkeys(request.outputs, mean)
-        return PredictionAnswer(task.facts, request.n_samples, request.seed, outputs)
+        passes = request.rows * request.n_samples
+        return PredictionAnswer(task.facts, request.n_samples, request.seed, outputs, passes=passes)
 
     def _doubled(self, row: Array) -> Array:
         command, argument, _ = row.tolist()

@@ -8,7 +8,7 @@ import orjson
 from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import Array, PredictionAnswer
 
-__all__ = ["encode_answer", "encode_document", "encode_error", "finite"]
+__all__ = ["encode_answer", "encode_document", "encode_error", "finite", "sample_count"]
 
 
 def encode_answer(answer: PredictionAnswer) -> bytes:
@@ -28,13 +28,20 @@ def encode_answer(answer: PredictionAnswer) -> bytes:
         "version": answer.facts.version,
         "digest": answer.facts.digest,
         "fingerprint": answer.facts.fingerprint,
-        "n_samples": answer.n_samples,
+        **sample_count(answer),
         "seed": answer.seed,
         "notes": list(answer.notes),
         "outputs": {name: finite(name, array) for name, array in answer.outputs.items()},
     }
     # orjson writes NumPy's floats as the shortest decimals of their own width: 0.1 stays 0.1 in float32
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def sample_count(answer: PredictionAnswer) -> dict[str, object]:
+    """What a request says to get so many samples again."""
+    if answer.tolerance is None:
+        return {"n_samples": answer.n_samples}
+    return {"n_samples": "auto", "tolerance": answer.tolerance, "max_samples": answer.n_samples}
 
 
 def finite(name: str, array: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import orjson
 
-from mcdrop_service.encoding.answer import finite
+from mcdrop_service.encoding.answer import finite, sample_count
 from mcdrop_service.errors import BadRequestError
 from mcdrop_service.facts import DATATYPES, Array, InferenceRequest, PredictionAnswer
 
@@ -30,18 +30,19 @@ def encode_inference(answer: PredictionAnswer, asked: InferenceRequest) -> tuple
     """
     raw = [_raw(array) for name, array in answer.outputs.items() if name in asked.binary]
     facts = answer.facts
+    parameters = {
+        **sample_count(answer),
+        "seed": answer.seed,
+        "model_digest": facts.digest,
+        "fingerprint": facts.fingerprint,
+        "batch_invariance": facts.batch_invariance,
+        **({"notes": "; ".join(answer.notes)} if answer.notes else {}),
+    }
     document = {
         "model_name": facts.name,
         "model_version": facts.version,
         **({} if asked.id is None else {"id": asked.id}),
-        "parameters": {
-            "n_samples": answer.n_samples,
-            "seed": answer.seed,
-            "model_digest": facts.digest,
-            "fingerprint": facts.fingerprint,
-            "batch_invariance": facts.batch_invariance,
-            **({"notes": "; ".join(answer.notes)} if answer.notes else {}),
-        },
+        "parameters": parameters,
         "outputs": [
             _output(name, array, binary=name in asked.binary) for name, array in answer.outputs.items()
         ],

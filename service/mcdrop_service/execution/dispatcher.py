@@ -13,7 +13,18 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from mcdrop_service.scheduler import Batch, Job, Ledger, Outcome, QueueLimits, Ripe, Scheduler, Settled, Unit
+from mcdrop_service.scheduler import (
+    Batch,
+    Job,
+    Ledger,
+    More,
+    Outcome,
+    QueueLimits,
+    Ripe,
+    Scheduler,
+    Settled,
+    Unit,
+)
 
 __all__ = ["Dispatcher", "Runner"]
 
@@ -32,8 +43,11 @@ class Runner(Protocol):
         """The results of the units of a batch, in order."""
         ...
 
-    def finish(self, payloads: Sequence[Any], results: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """The answers to jobs of one key, each from the results of all its units."""
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
+        """The answers to jobs of one key, or for those that grow what more they want (`More`).
+
+        It may be asked again about the same jobs, and then says the same.
+        """
         ...
 
 
@@ -202,9 +216,9 @@ class Dispatcher:
         return ripe
 
     def _finish(self, ripe: Sequence[Ripe]) -> None:
-        """Answer jobs together; if that fails, each apart, so that one harms no other."""
+        """Answer jobs together, or let them grow; if that fails, each apart, so that one harms no other."""
         try:
-            answers = self._runner.finish([its.payload for its in ripe], [its.results for its in ripe])
+            answers = dict(zip((its.ticket for its in ripe), self._runner.finish(ripe), strict=True))
         except Exception as error:
             if len(ripe) > 1:
                 for its in ripe:
@@ -213,8 +227,20 @@ class Dispatcher:
             logger.exception("an answer could not be made")
             self._settle({ripe[0].ticket: error}, Outcome.FAILED)
         else:
-            tickets = [its.ticket for its in ripe]
-            self._settle(dict(zip(tickets, answers, strict=True)), Outcome.ANSWERED)
+            done = {ticket: each for ticket, each in answers.items() if not isinstance(each, More)}
+            self._settle(done, Outcome.ANSWERED)
+            for ticket, more in answers.items():
+                if isinstance(more, More):
+                    self._grow(ticket, more)
+
+    def _grow(self, ticket: int, more: More) -> None:
+        try:
+            with self._condition:
+                self._scheduler.grow(ticket, more, time.monotonic())
+                self._deliver()
+        except ValueError as error:
+            logger.exception("a model wanted more than a request may take")
+            self._settle({ticket: error}, Outcome.FAILED)
 
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
         try:

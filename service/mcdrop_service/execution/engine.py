@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
+from mcdrop.stopping import LEAST_SAMPLES
 from mcdrop_service.errors import (
     BadRequestError,
     DeadlineError,
@@ -31,6 +32,7 @@ logger = logging.getLogger("mcdrop_service")
 T = TypeVar("T")
 
 BLOCK = 16
+FIRST_BLOCKS = LEAST_SAMPLES // BLOCK
 
 # Memory of a unit's results while its request is under way, roughly: 16 samples and the objects around them.
 UNIT_BYTES = 2048
@@ -212,6 +214,7 @@ class Engine:
             deadline_s=deadline_s,
             payload=Task(served.facts, request, served.model, lane, notes),
             lot=None if lane.mixes else request.seed,
+            first_blocks=None if request.tolerance is None else FIRST_BLOCKS,
         )
 
     async def _new_lane(self, signature: Hashable, served: Served, request: PredictionRequest) -> Lane:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from mcdrop_service.execution.servable import Task
+from mcdrop_service.execution.servable import Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer
-from mcdrop_service.scheduler import Unit
+from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.telemetry import Notes
 
 __all__ = ["OnBatch", "Runner"]
 
@@ -41,16 +42,20 @@ class Runner:
         self._on_batch(task.facts, len(units), task.lane.capacity, time.monotonic() - began_s)
         return results
 
-    def finish(
-        self, payloads: Sequence[Task], results: Sequence[Sequence[Any]]
-    ) -> Sequence[PredictionAnswer]:
-        """The answers to requests of one signature, each from the results of all its units."""
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
+        """The answers to requests of one signature, or what more they want."""
         computed_s = time.monotonic()
-        answers = payloads[0].model.finish(payloads, results)
+        model: Servable = ripe[0].payload.model
+        answers = model.finish(ripe)
         answered_s = time.monotonic()
-        for task in payloads:
-            task.notes.computed_s, task.notes.answered_s = computed_s, answered_s
+        for its, answer in zip(ripe, answers, strict=True):
+            if isinstance(answer, PredictionAnswer):
+                _note(its.payload.notes, answer, computed_s, answered_s)
         return answers
+
+
+def _note(notes: Notes, answer: PredictionAnswer, computed_s: float, answered_s: float) -> None:
+    notes.computed_s, notes.answered_s, notes.passes = computed_s, answered_s, answer.passes
 
 
 def _ids(units: Sequence[Unit]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Unit
+from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
 
 __all__ = ["Lane", "Servable", "Task"]
@@ -60,9 +60,10 @@ class Servable(Protocol):
         """The results of some units whose payloads are tasks of one signature, in order."""
         ...
 
-    def finish(self, tasks: Sequence[Task], results: Sequence[Sequence[Any]]) -> Sequence[PredictionAnswer]:
-        """The answers to requests of one signature, from the results of all their units.
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
+        """The answers to requests of one signature whose payloads are tasks, from the results of their units.
 
-        For each request: all rows of block 0 first.
+        A request with a tolerance may ask for more units first. Nothing is remembered of the call: what is to
+        be known when they are done is carried by what it asks for.
         """
         ...

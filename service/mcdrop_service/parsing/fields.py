@@ -1,22 +1,35 @@
 """What both routes check of a request, whatever form it came in."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcdrop_service.errors import BadRequestError, TooLargeError, shown
-from mcdrop_service.facts import Array, PredictionRequest
+from mcdrop_service.facts import STOPPED, Array, ModelFacts, PredictionRequest
 
 __all__ = [
+    "COUNT",
+    "LEAST_AUTO",
+    "MOST_AUTO",
     "RequestLimits",
+    "SampleCount",
     "check_size",
     "common_rows",
     "levels_of",
-    "n_samples_of",
     "output_names",
+    "sample_count_of",
     "seed_of",
 ]
 
+COUNT = ("n_samples", "tolerance", "max_samples")
+"""What a request can say of its number of samples."""
+
 BLOCK = 16
+LEAST_AUTO = 32
+MOST_AUTO = 1024
+"""What a row takes with `auto`, at least, and at most where the request does not say: as in the library."""
+
+AUTO = "auto"
 MAX_SEED = 2**63 - 1
 SAMPLES = "samples"
 
@@ -31,18 +44,69 @@ class RequestLimits:
         max_quantiles: Most quantile levels.
     """
 
-    max_n_samples: int = 1000
+    max_n_samples: int = 1024
     max_units: int = 16384
     max_quantiles: int = 100
 
 
-def n_samples_of(value: object, limits: RequestLimits) -> int:
-    """A number of samples.
+@dataclass(frozen=True)
+class SampleCount:
+    """How many samples a row takes.
+
+    Attributes:
+        most: S; with a tolerance the most that a row takes.
+        tolerance: Standard error of the mean at which a row stops; None if all take S.
+    """
+
+    most: int
+    tolerance: float | None = None
+
+
+def sample_count_of(said: Mapping[str, object], facts: ModelFacts, limits: RequestLimits) -> SampleCount:
+    """What `n_samples`, `tolerance` and `max_samples` say.
+
+    Args:
+        said: These and other fields, as they came.
+        facts: The model that was asked; its own number is the default.
+        limits: How many there may be.
 
     Raises:
-        BadRequestError: If it is no whole number from 2 to the cap.
+        BadRequestError: If a number is out of its range, or `auto` comes without a tolerance, or a tolerance
+            without `auto`.
     """
-    return _whole_number(value, "n_samples", 2, limits.max_n_samples)
+    n_samples = said.get("n_samples", facts.n_samples)
+    if n_samples == AUTO:
+        return _auto(said, limits)
+    given = [name for name in COUNT[1:] if name in said]
+    if given:
+        came = shown(n_samples) if "n_samples" in said else "no n_samples"
+        raise BadRequestError(f"{given[0]} belongs to n_samples='auto', got {came}")
+    return SampleCount(_whole_number(n_samples, "n_samples", 2, limits.max_n_samples, " or 'auto'"))
+
+
+def _auto(said: Mapping[str, object], limits: RequestLimits) -> SampleCount:
+    if limits.max_n_samples < LEAST_AUTO:
+        raise BadRequestError(
+            f"n_samples='auto' takes at least {LEAST_AUTO} samples, and this service at most "
+            f"{limits.max_n_samples}; name a number"
+        )
+    if "tolerance" not in said:
+        raise BadRequestError(
+            "n_samples='auto' needs tolerance, the standard error of the mean at which a row stops, in units "
+            "of the mean, such as 0.01 for probabilities"
+        )
+    most = said.get("max_samples", min(MOST_AUTO, limits.max_n_samples))
+    return SampleCount(
+        _whole_number(most, "max_samples", LEAST_AUTO, limits.max_n_samples), _tolerance(said["tolerance"])
+    )
+
+
+def _tolerance(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise BadRequestError(
+            f"tolerance must be a positive number, in units of the mean, got {shown(value)}"
+        )
+    return float(value)
 
 
 def seed_of(value: object) -> int:
@@ -66,16 +130,19 @@ def common_rows(inputs: Mapping[str, Array]) -> int:
     return next(iter(rows.values()))
 
 
-def output_names(names: Sequence[object], known: Sequence[str]) -> tuple[str, ...]:
+def output_names(names: Sequence[object], known: Sequence[str], count: SampleCount) -> tuple[str, ...]:
     """Outputs that were asked for.
 
     Args:
         names: As they came.
-        known: What there is.
+        known: What the model and the route have.
+        count: How many samples are taken: some outputs are of `auto` only, and the samples are not.
 
     Raises:
-        BadRequestError: If one is unknown, or comes twice.
+        BadRequestError: If one is unknown, or comes twice, or is not to be had of this number of samples.
     """
+    _check_count(names, count)
+    known = known if count.tolerance is None else (*known, *STOPPED)
     chosen: list[str] = []
     for name in names:
         if not isinstance(name, str) or name not in known:
@@ -84,6 +151,16 @@ def output_names(names: Sequence[object], known: Sequence[str]) -> tuple[str, ..
             raise BadRequestError(f"the output {shown(name)} is asked for twice")
         chosen.append(name)
     return tuple(chosen)
+
+
+def _check_count(names: Sequence[object], count: SampleCount) -> None:
+    if count.tolerance is not None and SAMPLES in names:
+        raise BadRequestError(
+            "samples cannot be had with n_samples='auto', since rows take different numbers of them; ask for "
+            "quantiles, or name a number of samples"
+        )
+    if count.tolerance is None and (given := [name for name in STOPPED if name in names]):
+        raise BadRequestError(f"the output {given[0]} belongs to n_samples='auto'")
 
 
 def levels_of(levels: Sequence[object], limits: RequestLimits) -> tuple[float, ...]:
@@ -105,15 +182,22 @@ def check_size(request: PredictionRequest, limits: RequestLimits) -> None:
     """
     units = request.rows * -(-request.n_samples // BLOCK)
     if units > limits.max_units:
+        counted, hint = (
+            (request.n_samples, "")
+            if request.tolerance is None
+            else (f"up to {request.n_samples}", ", or name a smaller max_samples")
+        )
         raise TooLargeError(
             f"a request may hold {limits.max_units} rows times blocks of {BLOCK} samples, "
-            f"got {units} ({request.rows} rows, {request.n_samples} samples); send fewer rows at a time"
+            f"got {units} ({request.rows} rows, {counted} samples); send fewer rows at a time{hint}"
         )
 
 
-def _whole_number(value: object, name: str, low: int, high: int) -> int:
+def _whole_number(value: object, name: str, low: int, high: int, beside: str = "") -> int:
     if type(value) is not int or not low <= value <= high:
-        raise BadRequestError(f"{name} must be a whole number from {low} to {high}, got {shown(value)}")
+        raise BadRequestError(
+            f"{name} must be a whole number from {low} to {high}{beside}, got {shown(value)}"
+        )
     return value
 
 

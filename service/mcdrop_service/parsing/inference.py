@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mcdrop_service.errors import BadRequestError, shown
-from mcdrop_service.facts import Array, InferenceRequest, ModelFacts, PredictionRequest
+from mcdrop_service.facts import STOPPED, Array, InferenceRequest, ModelFacts, PredictionRequest
 from mcdrop_service.parsing.document import decode_object
 from mcdrop_service.parsing.fields import (
+    COUNT,
     RequestLimits,
+    SampleCount,
     check_size,
     common_rows,
     levels_of,
-    n_samples_of,
     output_names,
+    sample_count_of,
     seed_of,
 )
 from mcdrop_service.parsing.tensors import RawData, tensor_of
@@ -29,7 +31,7 @@ from mcdrop_service.parsing.tensors import RawData, tensor_of
 __all__ = ["parse_inference"]
 
 MAX_ID_CHARACTERS: Final = 256
-OURS: Final = ("n_samples", "seed", "quantiles", "return_samples")
+OURS: Final = (*COUNT, "seed", "quantiles", "return_samples")
 THEIRS: Final = ("binary_data_output", "timeout", "priority")
 # what serving gateways add by themselves: it changes no answer here
 HARMLESS: Final = ("content_type", "headers", "sequence_id", "sequence_start", "sequence_end")
@@ -62,14 +64,16 @@ def parse_inference(
     parameters = _request_parameters(document)
     inputs = _inputs(document, facts, rest)
     levels = _levels(parameters, limits)
+    count = sample_count_of(parameters, facts, limits)
     asked = _asked_outputs(document)
     prediction = PredictionRequest(
         inputs=inputs,
         rows=common_rows(inputs),
-        n_samples=n_samples_of(parameters.get("n_samples", facts.n_samples), limits),
+        n_samples=count.most,
         seed=seed_of(_number_in(parameters.get("seed", facts.seed))),
-        outputs=_outputs(asked, facts, levels=levels, samples=_flag(parameters, "return_samples")),
+        outputs=_outputs(asked, facts, count, levels=levels, samples=_flag(parameters, "return_samples")),
         quantiles=levels,
+        tolerance=count.tolerance,
     )
     check_size(prediction, limits)
     binary = _binary(asked, prediction, default=_flag(parameters, "binary_data_output"))
@@ -160,14 +164,21 @@ def _asked_outputs(document: Document) -> list[Document]:
 
 
 def _outputs(
-    asked: Sequence[Document], facts: ModelFacts, *, levels: Sequence[float], samples: bool
+    asked: Sequence[Document],
+    facts: ModelFacts,
+    count: SampleCount,
+    *,
+    levels: Sequence[float],
+    samples: bool,
 ) -> tuple[str, ...]:
     """Names of the outputs without the quantiles, which have a field of their own."""
-    names = output_names([entry.get("name") for entry in asked], (*facts.outputs, SAMPLES, QUANTILES))
+    every = facts.outputs if count.tolerance is None else (*facts.outputs, *STOPPED)
+    named = [entry.get("name") for entry in asked] if asked else every
+    wanted = [*named, *([SAMPLES] if samples and SAMPLES not in named else [])]
+    names = output_names(wanted, (*facts.outputs, SAMPLES, QUANTILES), count)
     if QUANTILES in names and not levels:
         raise BadRequestError("the output quantiles needs the parameter quantiles, such as '0.05,0.95'")
-    names = tuple(name for name in names if name != QUANTILES) if asked else facts.outputs
-    return (*names, SAMPLES) if samples and SAMPLES not in names else names
+    return tuple(name for name in names if name != QUANTILES)
 
 
 def _binary(asked: Sequence[Document], prediction: PredictionRequest, *, default: bool) -> frozenset[str]:

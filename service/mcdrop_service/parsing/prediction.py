@@ -2,28 +2,31 @@
 
     {"inputs": [[...], ...], "n_samples": 64, "seed": 7, "outputs": ["mean"], "quantiles": [0.05, 0.95]}
 
-Everything but `inputs` is optional.
+Everything but `inputs` is optional. With `"n_samples": "auto", "tolerance": 0.01` each row takes as many
+samples as it needs; `max_samples` bounds them.
 """
 
 from collections.abc import Mapping
 
 from mcdrop_service.errors import BadRequestError, shown
-from mcdrop_service.facts import Array, ModelFacts, PredictionRequest
+from mcdrop_service.facts import STOPPED, Array, ModelFacts, PredictionRequest
 from mcdrop_service.parsing.arrays import array_from_nested
 from mcdrop_service.parsing.document import decode_object
 from mcdrop_service.parsing.fields import (
+    COUNT,
     RequestLimits,
+    SampleCount,
     check_size,
     common_rows,
     levels_of,
-    n_samples_of,
     output_names,
+    sample_count_of,
     seed_of,
 )
 
 __all__ = ["parse_prediction"]
 
-FIELDS = ("inputs", "n_samples", "seed", "outputs", "quantiles", "deterministic")
+FIELDS = ("inputs", *COUNT, "seed", "outputs", "quantiles", "deterministic")
 DETERMINISTIC = "deterministic"
 
 
@@ -44,14 +47,15 @@ def parse_prediction(body: bytes, facts: ModelFacts, limits: RequestLimits) -> P
     """
     document = decode_object(body)
     _check_fields(document)
-    n_samples = n_samples_of(document.get("n_samples", facts.n_samples), limits)
+    count = sample_count_of(document, facts, limits)
     request = PredictionRequest(
         inputs=(inputs := _inputs(document["inputs"], facts)),
         rows=common_rows(inputs),
-        n_samples=n_samples,
+        n_samples=count.most,
         seed=seed_of(document.get("seed", facts.seed)),
-        outputs=_outputs(document, facts),
+        outputs=_outputs(document, facts, count),
         quantiles=_quantiles(document["quantiles"], limits) if "quantiles" in document else (),
+        tolerance=count.tolerance,
     )
     check_size(request, limits)
     return request
@@ -82,14 +86,17 @@ def _listed(value: object, name: str) -> list[object]:
     return value
 
 
-def _outputs(document: Mapping[str, object], facts: ModelFacts) -> tuple[str, ...]:
+def _outputs(document: Mapping[str, object], facts: ModelFacts, count: SampleCount) -> tuple[str, ...]:
+    """What is asked for; with `auto` always how many samples each row took."""
     names = facts.default_outputs
     if "outputs" in document:
-        names = output_names(_listed(document["outputs"], "outputs"), (*facts.outputs, "samples"))
+        known = (*facts.outputs, "samples")
+        names = output_names(_listed(document["outputs"], "outputs"), known, count)
     beside = document.get(DETERMINISTIC, False)
     if not isinstance(beside, bool):
         raise BadRequestError(f"{DETERMINISTIC} must be true or false, got {shown(beside)}")
-    return (*names, DETERMINISTIC) if beside and DETERMINISTIC not in names else names
+    further = (*((DETERMINISTIC,) if beside else ()), *(() if count.tolerance is None else STOPPED))
+    return tuple(dict.fromkeys((*names, *further)))
 
 
 def _quantiles(value: object, limits: RequestLimits) -> tuple[float, ...]:

@@ -5,6 +5,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
+from mcdrop_service.scheduler.line import Place
+from mcdrop_service.scheduler.work import Job
+
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
 
 WEIGHT_OF_LATEST = 0.2
@@ -16,7 +19,7 @@ class QueueLimits:
     """What may wait at once.
 
     Attributes:
-        max_units: Units that were not handed out yet.
+        max_units: Units that were not handed out yet, with all that jobs can still grow by.
         max_bytes: Memory of all live jobs.
     """
 
@@ -46,26 +49,58 @@ class RefusedError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Forecast:
-    """How long a batch takes, by key: an exponentially weighted mean of what was seen.
+class Means:
+    """Exponentially weighted means of what was seen, by key.
 
     The keys that were measured last are remembered; there can be any number of input lengths.
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[Hashable, float] = {}
+        self._means: dict[Hashable, float] = {}
+
+    def learn(self, key: Hashable, value: float) -> None:
+        """Take a measurement in."""
+        before = self._means.pop(key, value)
+        self._means[key] = before + WEIGHT_OF_LATEST * (value - before)
+        if len(self._means) > MOST_KEYS:
+            del self._means[next(iter(self._means))]
+
+    def of(self, key: Hashable) -> float:
+        """The mean; 0 while nothing is known."""
+        return self._means.get(key, 0.0)
+
+
+class Forecast:
+    """What to expect of a key, from what was seen lately: of its batches, and of its jobs that grow."""
+
+    def __init__(self) -> None:
+        self._seconds = Means()
+        self._blocks = Means()
 
     def learn(self, key: Hashable, seconds: float) -> None:
-        """Take a measurement in."""
-        before = self._seconds.pop(key, seconds)
-        self._seconds[key] = before + WEIGHT_OF_LATEST * (seconds - before)
-        if len(self._seconds) > MOST_KEYS:
-            del self._seconds[next(iter(self._seconds))]
+        """How long a batch took."""
+        self._seconds.learn(key, seconds)
+
+    def learn_growth(self, key: Hashable, blocks: float) -> None:
+        """How many blocks the rows of a job that grew took, in the mean."""
+        self._blocks.learn(key, blocks)
 
     def batch_s(self, key: Hashable) -> float:
         """Seconds for one batch; 0 while nothing is known."""
-        return self._seconds.get(key, 0.0)
+        return self._seconds.of(key)
 
     def units_s(self, key: Hashable, units: int, capacity: int) -> float:
         """Seconds for some units in full batches."""
         return math.ceil(units / capacity) * self.batch_s(key)
+
+    def job_units(self, job: Job) -> int:
+        """Units of a new job; of one that grows, if its rows take what those of others took lately."""
+        least = job.blocks if job.first_blocks is None else job.first_blocks
+        return job.rows * min(max(least, self._usual_blocks(job)), job.blocks)
+
+    def units_left(self, place: Place) -> int:
+        """The same of a job under way, without what was handed out."""
+        return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
+
+    def _usual_blocks(self, job: Job) -> int:
+        return math.ceil(self._blocks.of(job.key))

@@ -1,10 +1,10 @@
 """The jobs of one key that wait for a batch."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from mcdrop_service.scheduler.rotation import Rotation
-from mcdrop_service.scheduler.work import Job, Unit
+from mcdrop_service.scheduler.work import Job, More, Unit
 
 __all__ = ["Line", "Place"]
 
@@ -12,43 +12,85 @@ QUANTUM_UNITS = 2
 
 
 class Place:
-    """A live job: how far it has come.
+    """A live job: what it has under way, and how far that has come.
+
+    A job that grows goes in rounds: all units of a round are done before the next one is known.
 
     Attributes:
         ticket: Its ticket.
         job: The job.
-        handed_out: Units that were given to a batch.
-        missing: Units whose result is not known.
-        results: By index of the unit.
+        blocks: Blocks that the rows which go on have taken, those under way included.
+        handed_out: Units of the round that were given to a batch.
+        spent: Units of earlier rounds.
+        missing: Units of the round whose result is not known.
+        results: Of the round, in the order in which the units are handed out.
+        carried: What the worker carried along when the job last grew.
     """
 
     def __init__(self, ticket: int, job: Job) -> None:
         self.ticket = ticket
         self.job = job
-        self.handed_out = 0
-        self.missing = job.units
-        self.results: list[Any] = [None] * job.units
+        self.blocks = 0
+        self.spent = 0
+        self._begin(range(job.rows), job.blocks if job.first_blocks is None else job.first_blocks)
+        self.carried: Any = None
 
     @property
     def waiting(self) -> int:
         """Units that were not handed out yet."""
-        return self.job.units - self.handed_out
+        return len(self.results) - self.handed_out
+
+    @property
+    def reserved(self) -> int:
+        """Units that were not handed out yet, with those that the job can still grow by."""
+        return self.outlook(self.job.blocks)
 
     @property
     def lot(self) -> Hashable | None:
         """What the next unit must have in common with its mates; None if nothing."""
-        return None if self.job.lot is None else (self.job.lot, self.handed_out // self.job.rows)
+        if self.job.lot is None:
+            return None
+        return self.job.lot, self._first_block + self.handed_out // len(self._rows)
+
+    def outlook(self, blocks: int) -> int:
+        """Units that are not handed out yet if every row that goes on takes so many blocks in all."""
+        return self.waiting + len(self._rows) * max(min(blocks, self.job.blocks) - self.blocks, 0)
 
     def hand_out(self) -> Unit:
         """The next unit: all rows of a block before the next block."""
-        block, row = divmod(self.handed_out, self.job.rows)
+        block, index = divmod(self.handed_out, len(self._rows))
+        unit = Unit(
+            self.ticket, self.job.payload, self._rows[index], self._first_block + block, self.handed_out
+        )
         self.handed_out += 1
-        return Unit(self.ticket, self.job.payload, row, block)
+        return unit
 
     def take_in(self, unit: Unit, result: Any) -> None:
         """The result of one unit."""
-        self.results[unit.block * self.job.rows + unit.row] = result
+        self.results[unit.place] = result
         self.missing -= 1
+
+    def grow(self, more: More) -> None:
+        """Begin another round.
+
+        Raises:
+            ValueError: If it is none, or would take more blocks than the job may.
+        """
+        if not more.rows or not 1 <= more.blocks <= self.job.blocks - self.blocks:
+            raise ValueError(
+                f"wanted rows and 1 to {self.job.blocks - self.blocks} blocks, got {len(more.rows)} rows and "
+                f"{more.blocks} blocks"
+            )
+        self.spent += len(self.results)
+        self.carried = more.carried
+        self._begin(more.rows, more.blocks)
+
+    def _begin(self, rows: Sequence[int], blocks: int) -> None:
+        self._rows, self._first_block = rows, self.blocks
+        self.blocks += blocks
+        self.handed_out = 0
+        self.missing = len(rows) * blocks
+        self.results: list[Any] = [None] * self.missing
 
 
 class Line:

@@ -10,7 +10,7 @@ from mcdrop_service.scheduler.admission import Forecast, QueueLimits, Refusal, R
 from mcdrop_service.scheduler.ledger import Ledger
 from mcdrop_service.scheduler.line import Line, Place
 from mcdrop_service.scheduler.rotation import Rotation
-from mcdrop_service.scheduler.work import Batch, Job, Outcome, Ripe, Settled, Unit
+from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Ripe, Settled, Unit
 
 __all__ = ["Scheduler"]
 
@@ -30,12 +30,14 @@ class Scheduler:
     Attributes:
         ledger: The books.
         waiting_units: Units that were not handed out yet.
+        reserved_units: The same with all that jobs can still grow by; this is what the limit holds for.
         held_bytes: Memory of all live jobs.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
         self.ledger = Ledger()
         self.waiting_units = 0
+        self.reserved_units = 0
         self.held_bytes = 0
         self._limits = limits
         self._tickets = count()
@@ -66,11 +68,10 @@ class Scheduler:
         ticket = next(self._tickets)
         place = self._live[ticket] = Place(ticket, job)
         self.ledger.accepted += 1
-        self.waiting_units += job.units
+        self.reserved_units += job.units
         self.held_bytes += job.size_bytes
         heapq.heappush(self._deadlines, (job.deadline_s, ticket))
-        self._lines.setdefault(job.key, Line(job.capacity)).places.add(place)
-        self._keys.add(job.key)
+        self._line_up(place)
         return ticket
 
     def next_batch(self, now_s: float) -> Batch | None:
@@ -92,6 +93,7 @@ class Scheduler:
         key = self._next_key()
         units = self._lines[key].take()
         self.waiting_units -= len(units)
+        self.reserved_units -= len(units)
         self._close_if_empty(key)
         return Batch(key, units, now_s)
 
@@ -104,7 +106,7 @@ class Scheduler:
             now_s: The time.
 
         Returns:
-            The jobs of which every unit is done. Each must come back through `settle`.
+            The jobs of which every unit is done. Each must come back through `settle` or `grow`.
         """
         self.expire(now_s)
         self._forecast.learn(batch.key, now_s - batch.started_s)
@@ -115,8 +117,30 @@ class Scheduler:
                 continue
             place.take_in(unit, result)
             if not place.missing:
-                ripe.append(Ripe(place.ticket, place.job.payload, place.results))
+                ripe.append(Ripe(place.ticket, place.job.payload, place.results, place.carried))
         return ripe
+
+    def grow(self, ticket: int, more: More, now_s: float) -> None:
+        """Let a job that is ripe go on; one that has ended meanwhile does not.
+
+        It takes its turn behind those that wait, as if it had just come.
+
+        Args:
+            ticket: Of a job that grows.
+            more: What it wants; within what was reserved for it.
+            now_s: The time.
+
+        Raises:
+            ValueError: If it is more than the job may take, or nothing.
+        """
+        self.expire(now_s)
+        place = self._live.get(ticket)
+        if place is None:
+            return
+        before = place.reserved
+        place.grow(more)
+        self.reserved_units -= before - place.reserved
+        self._line_up(place)
 
     def fault(self, batch: Batch, now_s: float) -> None:
         """A batch failed: its jobs are run again apart, and one that fails alone has failed.
@@ -167,16 +191,17 @@ class Scheduler:
         Returns:
             0 while no batch was ever timed.
         """
-        others = sum(self._shared_s(key, job.units) for key in self._keys)
-        return others + self._forecast.units_s(job.key, job.units, job.capacity)
+        units = self._forecast.job_units(job)
+        others = sum(self._shared_s(key, units) for key in self._keys)
+        return others + self._forecast.units_s(job.key, units, job.capacity)
 
     def _shared_s(self, key: Hashable, turns: int) -> float:
         line = self._lines[key]
-        units = sum(min(place.waiting, turns) for place in line.places)
+        units = sum(min(self._forecast.units_left(place), turns) for place in line.places)
         return self._forecast.units_s(key, units, line.capacity)
 
     def _check_room(self, job: Job) -> None:
-        if self.waiting_units + job.units > self._limits.max_units:
+        if self.reserved_units + job.units > self._limits.max_units:
             raise self._refused(Refusal.QUEUE_FULL, self._backlog_s())
         if self.held_bytes + job.size_bytes > self._limits.max_bytes:
             raise self._refused(Refusal.MEMORY, self._backlog_s())
@@ -201,6 +226,11 @@ class Scheduler:
     def _still_wanted(self, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         return tuple(unit for unit in units if unit.ticket in self._live)
 
+    def _line_up(self, place: Place) -> None:
+        self.waiting_units += place.waiting
+        self._lines.setdefault(place.job.key, Line(place.job.capacity)).places.add(place)
+        self._keys.add(place.job.key)
+
     def _close_if_empty(self, key: Hashable) -> None:
         if not self._lines[key].places:
             del self._lines[key]
@@ -211,7 +241,10 @@ class Scheduler:
         if place is None:
             return
         self.ledger.ended[outcome] += 1
+        if place.job.grows and outcome is Outcome.ANSWERED:
+            self._forecast.learn_growth(place.job.key, (place.spent + len(place.results)) / place.job.rows)
         self.waiting_units -= place.waiting
+        self.reserved_units -= place.reserved
         self.held_bytes -= place.job.size_bytes
         if place.waiting:
             self._lines[place.job.key].places.remove(place)

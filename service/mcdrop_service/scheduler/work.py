@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["Batch", "Job", "Outcome", "Ripe", "Settled", "Unit"]
+__all__ = ["Batch", "Job", "More", "Outcome", "Ripe", "Settled", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,15 @@ class Job:
     Attributes:
         key: Only jobs of one key can share a batch: the model and the signature of its input.
         rows: N.
-        blocks: Blocks of 16 samples for each row.
+        blocks: Blocks of 16 samples for each row; where the job grows, the most that a row can take.
         capacity: Units that fit a batch of this key.
         size_bytes: Memory that is held for it.
         deadline_s: Point in time at which the answer is worth nothing any more.
         payload: What the worker needs; never looked into.
         lot: None if units of any seed and block may share a batch. Else the seed: a batch then holds units of
             one lot and one block only.
+        first_blocks: Blocks that every row takes before the worker is asked whether it wants more; None if it
+            is never asked, and every row takes all.
     """
 
     key: Hashable
@@ -32,11 +34,17 @@ class Job:
     deadline_s: float
     payload: Any
     lot: Hashable | None = None
+    first_blocks: int | None = None
 
     @property
     def units(self) -> int:
-        """Its cost: rows times blocks."""
+        """Its cost: rows times blocks; where the job grows, the most that it can come to."""
         return self.rows * self.blocks
+
+    @property
+    def grows(self) -> bool:
+        """Whether the worker says how many blocks a row takes."""
+        return self.first_blocks is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,14 @@ class Unit:
         payload: Of that job.
         row: Between 0 and N - 1.
         block: Index of the block of 16 samples.
+        place: Its number among the units that the job has under way.
     """
 
     ticket: int
     payload: Any
     row: int
     block: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -82,17 +92,34 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Ripe:
-    """A job of which every unit is done, and which waits to be answered.
+    """A job of which every unit so far is done, and which waits to be answered or to grow.
 
     Attributes:
         ticket: Its ticket.
         payload: Its payload.
-        results: One for each unit, all rows of block 0 first.
+        results: One for each unit since it was last ripe, all rows of a block before the next block.
+        carried: What the worker carried along when the job last grew; None at first.
     """
 
     ticket: int
     payload: Any
     results: list[Any]
+    carried: Any = None
+
+
+@dataclass(frozen=True)
+class More:
+    """What a job that grows wants before it can be answered.
+
+    Attributes:
+        rows: Those that go on, in order; only rows that have taken every block so far.
+        blocks: How many more blocks each of them takes.
+        carried: Given back when they are done; never looked into.
+    """
+
+    rows: tuple[int, ...]
+    blocks: int
+    carried: Any = None
 
 
 @dataclass(frozen=True)

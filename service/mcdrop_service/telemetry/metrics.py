@@ -91,7 +91,7 @@ class Metrics:
         if notes.answered_s:
             self._compute_s.labels(*label).observe(notes.computing_s)
             self._rows.labels(*label).inc(notes.rows)
-            self._samples.labels(*label).inc(notes.rows * notes.n_samples)
+            self._samples.labels(*label).inc(notes.passes)
 
     def batch_ended(self, model: str, version: str, share: float) -> None:
         """A batch was computed.

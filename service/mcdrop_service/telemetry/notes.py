@@ -15,7 +15,8 @@ class Notes:
         model: Name of the model, once it is known to exist; else empty.
         version: Its version.
         rows: N.
-        n_samples: S.
+        n_samples: S, or what a row may take at most.
+        passes: Samples of all rows together that were answered.
         parsed_s: When the request was understood.
         parsing_s: How long that took, without waiting for the body.
         started_s: When its first unit of work began.
@@ -30,6 +31,7 @@ class Notes:
     version: str = ""
     rows: int = 0
     n_samples: int = 0
+    passes: int = 0
     parsed_s: float = 0.0
     parsing_s: float = 0.0
     started_s: float = 0.0

@@ -37,9 +37,18 @@ REQUEST: Final[Schema] = {
             "anyOf": [{**NUMBERS, "minItems": 1}, {"type": "object", "additionalProperties": NUMBERS}],
         },
         "n_samples": {
+            "anyOf": [{"type": "integer", "minimum": 2}, {"const": "auto"}],
+            "description": "stochastic passes, the model's own by default; `auto` for as many as a row needs",
+        },
+        "tolerance": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "with `auto`: standard error of the mean at which a row stops, in its units",
+        },
+        "max_samples": {
             "type": "integer",
-            "minimum": 2,
-            "description": "stochastic passes; the model's own by default",
+            "minimum": 32,
+            "description": "with `auto`: what a row takes at most",
         },
         "seed": {
             "type": "integer",
@@ -81,7 +90,9 @@ ANSWER: Final[Schema] = {
         "version": TEXT,
         "digest": {**TEXT, "description": "sha256 of the checkpoint's manifest"},
         "fingerprint": {**TEXT, "description": "equal fingerprints give equal bits"},
-        "n_samples": {"type": "integer"},
+        "n_samples": {"anyOf": [{"type": "integer"}, {"const": "auto"}]},
+        "tolerance": {"type": "number"},
+        "max_samples": {"type": "integer"},
         "seed": {"type": "integer"},
         "notes": {**TEXTS, "description": "such as that a calibration is void under these settings"},
         "outputs": {

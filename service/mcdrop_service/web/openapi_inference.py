@@ -55,8 +55,8 @@ REQUEST: Final[Schema] = {
         },
         "parameters": {
             **PARAMETERS,
-            "description": "n_samples, seed, quantiles ('0.05,0.95'), return_samples, "
-            "timeout (microseconds), binary_data_output",
+            "description": "n_samples (or 'auto' with tolerance and max_samples), seed, quantiles "
+            "('0.05,0.95'), return_samples, timeout (microseconds), binary_data_output",
         },
     },
     "example": {

@@ -65,6 +65,14 @@ def test_the_answer_says_what_replays_it() -> None:
     }
 
 
+def test_rows_that_stopped_at_a_tolerance_say_how_much_each_took() -> None:
+    outputs = {"samples_taken": np.array([32, 48]), "converged": np.array([True, False])}
+    document = json.loads(encode_answer(PredictionAnswer(facts(), 48, 7, outputs, tolerance=0.01)))
+    assert document["outputs"] == {"samples_taken": [32, 48], "converged": [True, False]}
+    replays = {name: document[name] for name in ("n_samples", "tolerance", "max_samples", "seed")}
+    assert replays == {"n_samples": "auto", "tolerance": 0.01, "max_samples": 48, "seed": 7}
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_an_error_and_never_null(value: float) -> None:
     array = np.array([[1.0, value], [value, 2.0]], dtype=np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mcdrop_service.execution.dispatcher import Dispatcher
-from mcdrop_service.scheduler import Job, Outcome, QueueLimits, RefusedError, Unit
+from mcdrop_service.scheduler import Job, More, Outcome, QueueLimits, RefusedError, Ripe, Unit
 
 LIMITS = QueueLimits(max_units=100, max_bytes=100)
 
@@ -31,14 +31,21 @@ class FakeRunner:
             raise ValueError("bad")
         return [unit.payload for unit in units]
 
-    def finish(self, payloads: Sequence[Any], results: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        if "unfinished" in payloads:
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
+        if "unfinished" in [its.payload for its in ripe]:
             raise ArithmeticError("unfinished")
-        return [(payload, len(its)) for payload, its in zip(payloads, results, strict=True)]
+        return [self._more(its) or (its.payload, len(its.results)) for its in ripe]
+
+    def _more(self, its: Ripe) -> More | None:
+        """`grow 3` wants three times one more block."""
+        rounds = its.carried or 0
+        name, _, times = its.payload.partition(" ")
+        return More((0,), 1, rounds + 1) if name == "grow" and rounds < int(times) else None
 
 
 def job(payload: str, *, blocks: int = 1, patience_s: float = 60.0) -> Job:
-    return Job("model", 1, blocks, 4, 1, time.monotonic() + patience_s, payload)
+    first = 1 if payload.startswith("grow") else None
+    return Job("model", 1, blocks, 4, 1, time.monotonic() + patience_s, payload=payload, first_blocks=first)
 
 
 def dispatched(test: Callable[[Dispatcher, FakeRunner], Awaitable[None]]) -> Dispatcher:
@@ -77,6 +84,24 @@ def test_a_job_that_fails_hurts_none_that_waits_beside_it(caplog: pytest.LogCapt
     dispatcher = dispatched(test)
     assert dispatcher.ledger.live == 0
     assert "run again apart" in caplog.text
+
+
+def test_jobs_that_grow_are_answered_beside_others_and_one_that_wants_too_much_fails_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        payloads = ["grow 3", "a", "grow 4", "unfinished", "grow 0"]
+        replies = await asyncio.gather(*(dispatcher.run(job(each, blocks=4)) for each in payloads))
+        failed = Outcome.FAILED
+        assert [outcome is failed for outcome, _ in replies] == [False, False, True, True, False]
+        assert [answer for outcome, answer in replies if outcome is not failed] == [
+            ("grow 3", 1),
+            ("a", 4),
+            ("grow 0", 1),
+        ]
+
+    assert dispatched(test).ledger.live == 0
+    assert "wanted more than a request may take" in caplog.text
 
 
 def test_a_waiter_that_is_cancelled_frees_its_place() -> None:

@@ -67,6 +67,18 @@ def test_a_request_that_says_all_gets_what_it_says() -> None:
     assert request.binary == {"mean"}
 
 
+def test_as_many_samples_as_a_tolerance_takes_may_be_asked_for() -> None:
+    auto = {"n_samples": "auto", "tolerance": 0.01}
+    every = parsed(parameters={**auto, "max_samples": 64}).prediction
+    assert (every.n_samples, every.tolerance) == (64, 0.01)
+    assert every.outputs == ("mean", "std", "standard_error", "samples_taken", "converged")
+    named = [{"name": "mean"}, {"name": "samples_taken"}]
+    assert parsed(parameters=auto, outputs=named).prediction.outputs == ("mean", "samples_taken")
+    assert parsed(parameters=auto, outputs=named[:1]).prediction.outputs == ("mean",)
+    with pytest.raises(BadRequestError, match="samples cannot be had with n_samples='auto'"):
+        parsed(parameters={**auto, "return_samples": True})
+
+
 def test_an_output_overrides_the_default_of_the_request() -> None:
     outputs = [{"name": "mean"}, {"name": "std", "parameters": {"binary_data": False}}]
     request = parsed(outputs=outputs, parameters={"binary_data_output": True})
@@ -191,8 +203,11 @@ def test_numbers_of_16_bits_must_come_as_binary_data() -> None:
     ("fields", "came"),
     [
         ({"parameters": []}, r"parameters must be an object, got \[\]"),
-        ({"parameters": {"n_sample": 8}}, "unknown parameter 'n_sample'; known are n_samples, seed"),
-        ({"parameters": {"n_samples": "8"}}, "n_samples must be a whole number from 2 to 100, got '8'"),
+        ({"parameters": {"n_sample": 8}}, "unknown parameter 'n_sample'; known are n_samples, tolerance"),
+        (
+            {"parameters": {"n_samples": "8"}},
+            "n_samples must be a whole number from 2 to 100 or 'auto', got",
+        ),
         ({"parameters": {"seed": "-1"}}, "seed must be a whole number"),
         ({"parameters": {"seed": "9" * 19}}, "seed must be a whole number"),
         ({"parameters": {"quantiles": [0.5]}}, "quantiles must be levels with commas between"),

@@ -34,6 +34,15 @@ def test_a_request_that_says_all_gets_what_it_says() -> None:
     assert request.quantiles == (0.95, 0.05)
 
 
+def test_with_a_tolerance_rows_take_what_they_need_and_the_answer_says_how_much() -> None:
+    request = parsed(n_samples="auto", tolerance=1, outputs=["mean"], deterministic=True)
+    assert (request.n_samples, request.tolerance) == (100, 1.0)
+    assert request.outputs == ("mean", "deterministic", "samples_taken", "converged")
+    named = parsed(n_samples="auto", tolerance=1e-3, max_samples=40, outputs=["samples_taken"])
+    assert (named.n_samples, named.outputs) == (40, ("samples_taken", "converged"))
+    assert parsed().tolerance is None
+
+
 def test_the_deterministic_answer_comes_beside_what_is_asked() -> None:
     assert parsed(deterministic=True).outputs == ("mean", "std", "deterministic")
     assert parsed(deterministic=True, outputs=["std"]).outputs == ("std", "deterministic")
@@ -63,7 +72,7 @@ def test_inputs_that_do_not_belong_together_are_refused(inputs: Any, came: str) 
 
 @pytest.mark.parametrize("value", [0, 1, -1, 101, 2**70, 16.0, 16.5, "16", True, None, [16]])
 def test_a_number_of_samples_out_of_range_is_refused(value: Any) -> None:
-    with pytest.raises(BadRequestError, match="n_samples must be a whole number from 2 to 100, got"):
+    with pytest.raises(BadRequestError, match="n_samples must be a whole number from 2 to 100 or 'auto'"):
         parse_prediction(f'{{"inputs": [[1, 2, 3]], "n_samples": {_json(value)}}}'.encode(), facts(), LIMITS)
 
 
@@ -94,7 +103,7 @@ def _json(value: Any) -> str:
         ({"quantiles": [0.5, "0.9"]}, "between 0 and 1, both excluded, got '0.9'"),
         ({"quantiles": [True]}, "between 0 and 1, both excluded, got True"),
         ({"quantiles": [0.1, 0.2, 0.3, 0.4]}, "at most 3 levels, got 4"),
-        ({"samples": 3}, "unknown field 'samples'; known are inputs, n_samples, seed, outputs, quantiles"),
+        ({"samples": 3}, "unknown field 'samples'; known are inputs, n_samples, tolerance"),
         ({"deterministic": 1}, "deterministic must be true or false, got 1"),
     ],
 )
@@ -117,6 +126,13 @@ def test_rows_times_blocks_of_samples_may_reach_the_limit(rows: int, n_samples: 
 def test_rows_times_blocks_over_the_limit_are_refused(rows: int, n_samples: int, units: int) -> None:
     with pytest.raises(TooLargeError, match=f"20 rows times blocks of 16 samples, got {units}"):
         parsed(inputs=[ROW] * rows, n_samples=n_samples)
+
+
+def test_rows_that_could_come_to_too_much_are_refused() -> None:
+    auto: dict[str, Any] = {"inputs": [ROW] * 10, "n_samples": "auto", "tolerance": 0.1}
+    assert parsed(**auto, max_samples=32).rows == 10
+    with pytest.raises(TooLargeError, match=r"up to 100 samples.*or name a smaller max_samples"):
+        parsed(**auto)
 
 
 def test_a_refusal_never_repeats_more_than_a_little_of_what_came() -> None:

@@ -1,12 +1,12 @@
 """Jobs for the tests of the scheduler, and a worker that runs them."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mcdrop_service.scheduler import Batch, Job, Outcome, QueueLimits, Ripe, Scheduler, Unit
+from mcdrop_service.scheduler import Batch, Job, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
 
-__all__ = ["CAPACITY", "WIDE", "FakeWorker", "job"]
+__all__ = ["CAPACITY", "WIDE", "FakeWorker", "growing", "job", "result"]
 
 CAPACITY = 4
 WIDE = QueueLimits(max_units=1_000_000, max_bytes=1_000_000)
@@ -21,21 +21,29 @@ def job(
     size_bytes: int = 1,
     payload: Any = "plain",
     lot: Hashable | None = None,
+    first_blocks: int | None = None,
 ) -> Job:
     """A job that is small in everything that is not said."""
-    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot)
+    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot, first_blocks)
+
+
+def growing(rows: int, blocks: int, first_blocks: int, *wants: More, key: Hashable = "model") -> Job:
+    """A job that takes at most so many blocks for each row, and wants these after its first."""
+    return job(rows, blocks, key=key, payload=wants, first_blocks=first_blocks)
 
 
 @dataclass
 class FakeWorker:
     """Runs batches on a clock of its own; a payload of `poison` makes a batch fail.
 
+    A job that grows has as payload what it wants, one `More` for each round after the first.
+
     Attributes:
         scheduler: What it works for.
         batch_s: How long a batch takes.
         now_s: The time.
         batches: What was run.
-        answers: Results by ticket of what was answered.
+        answers: Results by ticket of what was answered; of a job that grows those of its last round.
     """
 
     scheduler: Scheduler
@@ -62,8 +70,13 @@ class FakeWorker:
         return True
 
     def answer(self, ripe: list[Ripe]) -> None:
-        """Answer what is ripe."""
+        """Answer what is ripe, or let it grow."""
         for done in ripe:
+            rounds = done.carried or 0
+            if isinstance(done.payload, tuple) and rounds < len(done.payload):
+                wanted = replace(done.payload[rounds], carried=rounds + 1)
+                self.scheduler.grow(done.ticket, wanted, self.now_s)
+                continue
             self.scheduler.settle(done.ticket, Outcome.ANSWERED, self.now_s)
             self.answers[done.ticket] = done.results
 

@@ -1,26 +1,56 @@
-"""Any order of arrivals, cancellations, faults and time: nobody is lost, doubled or mixed up."""
+"""Any order of arrivals, growth, cancellations, faults and time: nobody is lost, doubled or mixed up."""
 
 import contextlib
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from mcdrop_service.scheduler import Batch, Job, Outcome, QueueLimits, RefusedError, Scheduler
+from mcdrop_service.scheduler import Batch, Job, More, Outcome, QueueLimits, RefusedError, Scheduler
 
 from tests.service.scheduler.jobs import CAPACITY, job, result
 
 LIMITS = QueueLimits(max_units=40, max_bytes=12)
 NEVER = 10_000.0
 JOBS = st.builds(
-    lambda key, lot, **rest: job(key=(key, lot is None), lot=lot, **rest),
+    lambda key, lot, blocks, first_blocks, **rest: job(
+        key=(key, lot is None),
+        lot=lot,
+        blocks=blocks,
+        first_blocks=None if first_blocks is None else min(first_blocks, blocks),
+        **rest,
+    ),
     key=st.sampled_from("ab"),
     lot=st.sampled_from([None, 1, 2]),
     rows=st.integers(1, 5),
     blocks=st.integers(1, 4),
+    first_blocks=st.sampled_from([None, 1, 2]),
     payload=st.sampled_from(["plain", "plain", "poison"]),
     size_bytes=st.integers(0, 5),
 )
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a job has under way: some blocks of some rows."""
+
+    rows: Sequence[int]
+    blocks: range
+
+    @classmethod
+    def first(cls, wanted: Job) -> "Round":
+        """Of a new job."""
+        blocks = wanted.blocks if wanted.first_blocks is None else wanted.first_blocks
+        return cls(range(wanted.rows), range(blocks))
+
+    def results(self, ticket: int) -> list[tuple[int, int, int]]:
+        """In the order that was promised."""
+        return [(ticket, block, row) for block in self.blocks for row in self.rows]
+
+    def reserved(self, wanted: Job) -> int:
+        """Units, with those that the job can grow by."""
+        return len(self.rows) * (len(self.blocks) + wanted.blocks - self.blocks.stop)
 
 
 class Traffic(RuleBasedStateMachine):
@@ -34,19 +64,32 @@ class Traffic(RuleBasedStateMachine):
         self.ended: dict[int, Outcome] = {}
         self.out: list[Batch] = []
         self.ripe: dict[int, list[object]] = {}
+        self.rounds: dict[int, Round] = {}
+        self.carried: dict[int, int] = {}
 
     @rule(wanted=JOBS, patience_s=st.floats(0, 30) | st.just(NEVER))
     def submit(self, wanted: Job, patience_s: float) -> None:
         wanted = replace(wanted, deadline_s=self.now_s + patience_s)
         with contextlib.suppress(RefusedError):
-            self.jobs[self.scheduler.submit(wanted, self.now_s)] = wanted
+            ticket = self.scheduler.submit(wanted, self.now_s)
+            self.jobs[ticket], self.rounds[ticket] = wanted, Round.first(wanted)
+
+    @rule(batches=st.integers(1, 4))
+    def work(self, batches: int) -> None:
+        for _ in range(batches):
+            if (batch := self._next_batch()) is not None:
+                self._return(batch)
 
     @rule()
     def hand_out(self) -> None:
+        if (batch := self._next_batch()) is not None:
+            self.out.append(batch)
+
+    def _next_batch(self) -> Batch | None:
         batch = self.scheduler.next_batch(self.now_s)
         if batch is None:
             assert self.scheduler.waiting_units == 0
-            return
+            return None
         assert 1 <= len(batch.units) <= CAPACITY
         jobs = [self.jobs[unit.ticket] for unit in batch.units]
         assert {wanted.key for wanted in jobs} == {batch.key}
@@ -54,7 +97,7 @@ class Traffic(RuleBasedStateMachine):
             assert (
                 len({(wanted.lot, unit.block) for wanted, unit in zip(jobs, batch.units, strict=True)}) == 1
             )
-        self.out.append(batch)
+        return batch
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), took_s=st.floats(0, 2))
@@ -66,9 +109,29 @@ class Traffic(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from([Outcome.ANSWERED, Outcome.ANSWERED, Outcome.FAILED]))
     def answer(self, data: st.DataObject, outcome: Outcome) -> None:
         ticket = data.draw(st.sampled_from(sorted(self.ripe)))
-        results, wanted = self.ripe.pop(ticket), self.jobs[ticket]
-        assert results == [(ticket, b, r) for b in range(wanted.blocks) for r in range(wanted.rows)]
+        assert self.ripe.pop(ticket) == self.rounds[ticket].results(ticket)
         self.scheduler.settle(ticket, outcome, self.now_s)
+
+    @precondition(lambda self: self.can_grow)
+    @rule(data=st.data())
+    def grow(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(self.can_grow))
+        now = self.rounds[ticket]
+        assert self.ripe.pop(ticket) == now.results(ticket)
+        rows = data.draw(st.lists(st.sampled_from(now.rows), min_size=1, unique=True).map(sorted))
+        blocks = data.draw(st.integers(1, self.jobs[ticket].blocks - now.blocks.stop))
+        self.rounds[ticket] = Round(rows, range(now.blocks.stop, now.blocks.stop + blocks))
+        self.carried[ticket] = blocks
+        self.scheduler.grow(ticket, More(tuple(rows), blocks, blocks), self.now_s)
+
+    @property
+    def can_grow(self) -> list[int]:
+        """Tickets of jobs that are ripe and may take more."""
+        return sorted(
+            ticket
+            for ticket in self.ripe
+            if self.jobs[ticket].grows and self.rounds[ticket].blocks.stop < self.jobs[ticket].blocks
+        )
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -92,11 +155,15 @@ class Traffic(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_bounded_and_counted(self) -> None:
-        live = [wanted for ticket, wanted in self.jobs.items() if ticket not in self.ended]
+        live = {ticket: wanted for ticket, wanted in self.jobs.items() if ticket not in self.ended}
+        most = sum(self.rounds[ticket].reserved(wanted) for ticket, wanted in live.items())
+        waiting, reserved = self.scheduler.waiting_units, self.scheduler.reserved_units
+        assert 0 <= waiting <= reserved <= min(LIMITS.max_units, most)
         assert (
-            0 <= self.scheduler.waiting_units <= min(LIMITS.max_units, sum(wanted.units for wanted in live))
+            self.scheduler.held_bytes
+            == sum(wanted.size_bytes for wanted in live.values())
+            <= LIMITS.max_bytes
         )
-        assert self.scheduler.held_bytes == sum(wanted.size_bytes for wanted in live) <= LIMITS.max_bytes
 
     def teardown(self) -> None:
         """Without further arrivals everything ends, and only poison fails by itself."""
@@ -110,7 +177,8 @@ class Traffic(RuleBasedStateMachine):
             self.scheduler.settle(ticket, Outcome.ANSWERED, self.now_s)
         self.every_job_ends_once_and_the_books_are_right()
         assert set(self.ended) == set(self.jobs)
-        assert (self.scheduler.waiting_units, self.scheduler.held_bytes) == (0, 0)
+        left = (self.scheduler.waiting_units, self.scheduler.reserved_units, self.scheduler.held_bytes)
+        assert left == (0, 0, 0)
 
     def _return(self, batch: Batch) -> None:
         if any(unit.payload == "poison" for unit in batch.units):
@@ -118,8 +186,9 @@ class Traffic(RuleBasedStateMachine):
             return
         for done in self.scheduler.complete(batch, [result(unit) for unit in batch.units], self.now_s):
             assert done.ticket not in self.ripe
+            assert done.carried == self.carried.get(done.ticket)
             self.ripe[done.ticket] = done.results
 
 
-Traffic.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Traffic.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestTraffic = Traffic.TestCase

@@ -28,7 +28,7 @@ def test_a_model_tells_what_it_takes_and_gives(server: Server) -> None:
     document = get(server, "/v1/models/toy").document
     assert document["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 3]}]
     assert document["outputs"] == ["mean", "std", "standard_error"]
-    assert (document["n_samples"], document["max_n_samples"], document["seed"]) == (32, 1000, 5)
+    assert (document["n_samples"], document["max_n_samples"], document["seed"]) == (32, 1024, 5)
 
 
 def test_a_prediction_echoes_what_replays_it(server: Server) -> None:

@@ -1,0 +1,206 @@
+"""From the results of units to answers: the library's own reduction, for many requests at once.
+
+Requests that want the same of their samples are reduced together. Those that want samples, quantiles or the
+pass without dropout are reduced apart, in tiles of R rows as in the library: the bits of these can depend on
+the shape of a tensor. So are those with a tolerance, whose rows stop one by one.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+import mcdrop
+from mcdrop.blocks import CellResult
+from mcdrop.engine.masks import BLOCK
+from mcdrop.prediction import Wanted
+from mcdrop.predictive import Predictive, Sampled
+from mcdrop.predictive.calibrated import promised_levels, void_notes
+from mcdrop.stopping import Stopping
+from mcdrop_service.execution.description import as_array
+from mcdrop_service.execution.preparation import Preparation, Prepared
+from mcdrop_service.execution.servable import Lane, Task
+from mcdrop_service.facts import Array, PredictionAnswer, PredictionRequest
+from mcdrop_service.scheduler import More, Ripe
+
+__all__ = ["Answering"]
+
+# what is kept whole, and sets, whose draws are by the row's place in its own request
+APART: Final = frozenset({"deterministic", "samples", "prediction_set"})
+ROWS_SECOND: Final = ("quantiles", "samples")
+
+
+class Answering:
+    """Answers requests to one model.
+
+    Args:
+        mc: The model.
+        preparation: Its requests.
+    """
+
+    def __init__(self, mc: mcdrop.MCDropout, preparation: Preparation) -> None:
+        self._mc = mc
+        self._preparation = preparation
+
+    def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
+        """For each request its answer, or the blocks that its rows still want.
+
+        Args:
+            ripe: Of one signature; their payloads are tasks.
+        """
+        companies: dict[Hashable, list[int]] = {}
+        for index, its in enumerate(ripe):
+            company = self._company(its.payload.request)
+            companies.setdefault(("alone", index) if company is None else company, []).append(index)
+        found: dict[int, PredictionAnswer | More] = {}
+        for members in companies.values():
+            found |= zip(members, self._of_company([ripe[index] for index in members]), strict=True)
+        return [found[index] for index in range(len(ripe))]
+
+    def _company(self, request: PredictionRequest) -> Hashable | None:
+        """Requests of equal company are reduced together; None for one that must be alone."""
+        if request.tolerance is not None or not APART.isdisjoint(request.outputs):
+            return None
+        levels = promised_levels(self._mc.calibrators, request.quantiles)
+        return None if levels else ("samples", request.n_samples)
+
+    def _of_company(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
+        if ripe[0].payload.request.tolerance is not None:
+            return [self._growing(ripe[0])]
+        tasks = [its.payload for its in ripe]
+        predictive = self._predictive(tasks[0], _by_block(ripe))
+        return list(self._split(tasks, predictive))
+
+    def _growing(self, its: Ripe) -> PredictionAnswer | More:
+        """Of a request whose rows stop at a tolerance: its answer when none goes on."""
+        task: Task = its.payload
+        prepared = self._preparation.of(task)
+        before: Stopping | None = its.carried
+        rows = task.request.rows if before is None else len(before.going)
+        now = prepared.blocks.until(
+            [its.results[start : start + rows] for start in range(0, len(its.results), rows)],
+            self._wanted(task.request),
+            before=before,
+            deterministic=_deterministic_of_all(prepared, task.request) if before is None else None,
+        )
+        if len(now.going):
+            return _more(now, task.request, task.lane)
+        predictive = now.predictive()
+        passes = int(predictive.samples_taken.sum())
+        return _answer(task, _outputs(predictive, [task]), slice(None), predictive.notes, passes)
+
+    def _split(self, tasks: Sequence[Task], predictive: Predictive) -> Iterator[PredictionAnswer]:
+        """The answer to each request, from one predictive of all their rows."""
+        arrays = _outputs(predictive, tasks)
+        moved = predictive.sample_std.unsqueeze(1).flatten(1).any(1).tolist()
+        first = 0
+        for task in tasks:
+            request = task.request
+            rows = slice(first, first + request.rows)
+            still = () if any(moved[rows]) else ("zero_variance",)
+            notes = (*still, *self._void(predictive.sampled, request))
+            yield _answer(task, arrays, rows, notes, request.rows * request.n_samples)
+            first = rows.stop
+
+    def _void(self, sampled: Sampled, request: PredictionRequest) -> tuple[str, ...]:
+        """The note that calibrators are void, if they are; requests of a company differ in their seeds."""
+        if not self._mc.calibrators:
+            return ()
+        return void_notes(self._mc.calibrators, replace(sampled, seed=request.seed))
+
+    def _predictive(self, task: Task, blocks: Sequence[Sequence[CellResult]]) -> Predictive:
+        """Of the rows of some requests; in tiles where a request is alone with what it wants."""
+        request, prepared = task.request, self._preparation.of(task)
+        wanted = self._wanted(request)
+        if self._company(request) is not None:
+            return prepared.blocks.assemble(blocks, wanted)
+        parts = [
+            prepared.blocks.assemble(
+                [results[rows] for results in blocks],
+                wanted,
+                deterministic=_deterministic(prepared, rows, request),
+            )
+            for rows in _tiles(request.rows, prepared.blocks.rows)
+        ]
+        return type(parts[0]).concatenate(parts)
+
+    def _wanted(self, request: PredictionRequest) -> Wanted:
+        """What the predictive of a request holds, with what the calibrators need."""
+        return self._mc.wanted(
+            request.n_samples,
+            request.seed,
+            tolerance=request.tolerance,
+            quantiles=promised_levels(self._mc.calibrators, request.quantiles),
+            keep_samples="samples" in request.outputs,
+        )
+
+
+def _by_block(ripe: Sequence[Ripe]) -> list[list[CellResult]]:
+    """For each block the results of the rows of all requests, one request after the other."""
+    pairs = [(its.payload.request.rows, its.results) for its in ripe]
+    blocks = len(pairs[0][1]) // pairs[0][0]
+    return [
+        [result for rows, its in pairs for result in its[block * rows : (block + 1) * rows]]
+        for block in range(blocks)
+    ]
+
+
+def _more(now: Stopping, request: PredictionRequest, lane: Lane) -> More:
+    """Another block for the rows that go on; more where a batch has room, but no more than there were before.
+
+    What a row turns out not to need is dropped.
+    """
+    rows = tuple(now.going.tolist())
+    ahead = min(lane.capacity // len(rows), now.blocks) if lane.mixes else 1
+    return More(rows, min(max(ahead, 1), -(-request.n_samples // BLOCK) - now.blocks), now)
+
+
+def _tiles(rows: int, most: int) -> Iterator[slice]:
+    for start in range(0, rows, most):
+        yield slice(start, min(start + most, rows))
+
+
+def _deterministic(prepared: Prepared, rows: slice, request: PredictionRequest) -> Tensor | None:
+    """(R, ...) raw outputs of the pass without dropout, if anyone asked."""
+    if "deterministic" not in request.outputs:
+        return None
+    return prepared.blocks.deterministic(prepared.call.take(rows))
+
+
+def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Tensor | None:
+    """(N, ...) the same for all rows, tile by tile."""
+    tiles = [
+        (rows, _deterministic(prepared, rows, request)) for rows in _tiles(request.rows, prepared.blocks.rows)
+    ]
+    found = [tile[: rows.stop - rows.start] for rows, tile in tiles if tile is not None]
+    return torch.cat(found) if found else None
+
+
+def _outputs(predictive: Predictive, tasks: Sequence[Task]) -> dict[str, Array]:
+    """What any of the requests wants of their common predictive, by name."""
+    names = dict.fromkeys(name for task in tasks for name in task.request.outputs)
+    found = {name: as_array(getattr(predictive, name)) for name in names}
+    if tasks[0].request.quantiles:
+        found["quantiles"] = as_array(predictive.quantile(tasks[0].request.quantiles))
+    return found
+
+
+def _answer(
+    task: Task, arrays: Mapping[str, Array], rows: slice, notes: tuple[str, ...], passes: int
+) -> PredictionAnswer:
+    """The answer to one request, from the arrays of all rows that were reduced together."""
+    request = task.request
+    names = (*request.outputs, *(("quantiles",) if request.quantiles else ()))
+    return PredictionAnswer(
+        facts=task.facts,
+        n_samples=request.n_samples,
+        seed=request.seed,
+        outputs={
+            name: arrays[name][:, rows] if name in ROWS_SECOND else arrays[name][rows] for name in names
+        },
+        notes=notes,
+        tolerance=request.tolerance,
+        passes=passes,
+    )

@@ -1,0 +1,90 @@
+"""From a checked request to what the engine computes: rows as calls, and the blocks of their signature."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+import mcdrop
+from mcdrop.blocks import ExactBlocks
+from mcdrop.engine.inputs import Call
+from mcdrop_service.execution.servable import Task
+from mcdrop_service.facts import Array, PredictionRequest
+
+__all__ = ["Preparation", "Prepared", "arguments"]
+
+MOST_SIGNATURES: Final = 256
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request as the engine takes it.
+
+    Attributes:
+        call: All rows.
+        rows: Each row as a call of its own.
+        blocks: Runs them.
+    """
+
+    call: Call
+    rows: tuple[Call, ...]
+    blocks: ExactBlocks
+
+
+class Preparation:
+    """Prepares requests to one model, and remembers the signatures that came last.
+
+    Args:
+        mc: The model.
+    """
+
+    def __init__(self, mc: mcdrop.MCDropout) -> None:
+        self._mc = mc
+        self._signatures: dict[Hashable, tuple[Call, ExactBlocks]] = {}
+
+    def of(self, task: Task) -> Prepared:
+        """A request, prepared once."""
+        if task.prepared is None:
+            task.prepared = self._prepared(task.request)
+        prepared: Prepared = task.prepared
+        return prepared
+
+    def blocks(self, request: PredictionRequest) -> ExactBlocks:
+        """The blocks of a signature; planned on zeros where the model fails on what came.
+
+        What is in the rows is the fault of one request, and is found when they run.
+
+        Args:
+            request: Any with this signature.
+
+        Raises:
+            Exception: If the model cannot take inputs of this shape, whatever they hold.
+        """
+        try:
+            return self._prepared(request).blocks
+        except Exception:  # noqa: BLE001  a model can raise anything
+            blank = {name: np.zeros_like(array) for name, array in request.inputs.items()}
+            return self._prepared(replace(request, inputs=blank)).blocks
+
+    def _prepared(self, request: PredictionRequest) -> Prepared:
+        like, blocks = self._known(request)
+        call = like.holding(list(request.inputs.values()))
+        rows = tuple(call.take(slice(row, row + 1)) for row in range(request.rows))
+        return Prepared(call, rows, blocks)
+
+    def _known(self, request: PredictionRequest) -> tuple[Call, ExactBlocks]:
+        """A call of this signature, and the blocks that run it."""
+        key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in request.inputs.items())
+        if key not in self._signatures:
+            args, kwargs = arguments(request.inputs)
+            call = self._mc.as_call(*args, **kwargs)
+            self._signatures[key] = call.take(slice(0, 1)), self._mc.exact_blocks(*args, **kwargs)
+            if len(self._signatures) > MOST_SIGNATURES:
+                del self._signatures[next(iter(self._signatures))]
+        return self._signatures[key]
+
+
+def arguments(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], dict[str, Array]]:
+    """One input goes by position: its name in a checkpoint need not be that of the argument."""
+    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))
