@@ -57,12 +57,15 @@ class ConcreteDropout(nn.Module):
 
     def _noise(self, x: Tensor) -> Tensor:
         """A mask divided by its probability of one."""
-        shape = x.shape if isinstance(self.layer, nn.Linear) else (*x.shape[:2], *[1] * (x.dim() - 2))
+        axes = self.layer.weight.dim() - 2  # of a map, whole channels of which are dropped; of a row, none
+        shape = (*x.shape[: x.dim() - axes], *[1] * axes)
         uniform = torch.rand(shape, device=x.device).clamp(1e-7, 1 - 1e-7)  # the logarithms stay finite
-        dropped = ((self.p_logit + uniform.logit()) / self.temperature).sigmoid()
+        precise = torch.promote_types(x.dtype, uniform.dtype)  # half precision is too coarse for a rate
+        uniform, logit = uniform.to(precise), self.p_logit.to(precise)
+        dropped = ((logit + uniform.logit()) / self.temperature).sigmoid()
         if not torch.is_grad_enabled():
             dropped = (dropped > 0.5).to(dropped.dtype)
-        return ((1 - dropped) / (1 - self.p_logit.sigmoid())).to(x.dtype)
+        return ((1 - dropped) / (1 - logit.sigmoid())).to(x.dtype)
 
     def regulariser(self, length_scale: float) -> Tensor:
         """(), nats: the divergence of the approximate posterior from the prior, up to a constant.

@@ -52,7 +52,8 @@ class _DropBlock(nn.Module):
             return x
         sizes = tuple(x.shape[2:])
         blocks = tuple(min(self.block_size, size) for size in sizes)
-        rate = seed_rate(self.p, sizes, blocks)
+        solved = seed_rate if torch.compiler.is_compiling() else _known_seed_rate
+        rate = solved(self.p, sizes, blocks)
         places = [size - block + 1 for size, block in zip(sizes, blocks, strict=True)]
         seeds = (torch.rand(*x.shape[:2], *places, device=x.device) < rate).to(x.dtype)
         return x * (1 - _grown(seeds, blocks)) / _kept(rate, sizes, blocks).to(x)
@@ -119,7 +120,6 @@ def _grown(seeds: Tensor, blocks: Sequence[int]) -> Tensor:
     return _POOLS[len(blocks)](F.pad(seeds, margins), tuple(blocks), 1)
 
 
-@cache
 def seed_rate(p: float, sizes: tuple[int, ...], blocks: tuple[int, ...]) -> float:
     """Probability of a seed at each place where a block fits, such that a share p of the map is dropped.
 
@@ -131,23 +131,42 @@ def seed_rate(p: float, sizes: tuple[int, ...], blocks: tuple[int, ...]) -> floa
         sizes: Of the map, by axis.
         blocks: Of a block, by axis, none larger than the map.
     """
-    counts = _covering(sizes, blocks).flatten().unique(return_counts=True)
-    pairs = list(zip(*(part.tolist() for part in counts), strict=True))
+    counts = _counts(sizes, blocks)
     low, high = 0.0, 1.0
     for _ in range(60):
         rate = (low + high) / 2
-        dropped = 1 - sum(times * (1 - rate) ** n for n, times in pairs) / math.prod(sizes)
+        dropped = 1 - sum(times * (1 - rate) ** n for n, times in counts.items()) / math.prod(sizes)
         low, high = (rate, high) if dropped < p else (low, rate)
     return high
+
+
+_known_seed_rate: Final = cache(seed_rate)
+"""The same, solved once; the compiler has no use for it, and warns of caches."""
+
+
+def _counts(sizes: Sequence[int], blocks: Sequence[int]) -> dict[int, int]:
+    """How many elements lie in how many of the possible blocks."""
+    counts = {1: 1}
+    for axis in map(_along, sizes, blocks):
+        wider: dict[int, int] = {}
+        for n, times in counts.items():
+            for along in axis:
+                wider[n * along] = wider.get(n * along, 0) + times
+        counts = wider
+    return counts
+
+
+def _along(size: int, block: int) -> list[int]:
+    """In how many of the possible blocks each element of an axis lies."""
+    limit = min(block, size - block + 1)
+    return [min(place + 1, size - place, limit) for place in range(size)]
 
 
 def _covering(sizes: Sequence[int], blocks: Sequence[int]) -> Tensor:
     """In how many of the possible blocks each element lies."""
     count = torch.ones((), dtype=torch.long)
-    for size, block in zip(sizes, blocks, strict=True):
-        place = torch.arange(size)
-        limit = torch.tensor(min(block, size - block + 1))
-        count = count.unsqueeze(-1) * torch.minimum(torch.minimum(place + 1, size - place), limit)
+    for axis in map(_along, sizes, blocks):
+        count = count.unsqueeze(-1) * torch.tensor(axis)
     return count
 
 

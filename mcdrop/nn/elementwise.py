@@ -5,12 +5,13 @@ Each element has its own draw. `torch.nn.Dropout` is right wherever none of thes
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcdrop.errors import InputError
+from mcdrop.errors import DomainError, InputError
 from mcdrop.nn.rate import checked_rate
 
 __all__ = ["Dropout", "GaussianDropout", "ScheduledDropout", "linear_schedule"]
@@ -137,11 +138,20 @@ def linear_schedule(first: float, last: float, steps: int) -> Callable[[int], fl
     """A rate that goes from `first` to `last` in a straight line over `steps` steps, and stays there.
 
     Raises:
-        DomainError: If a rate lies outside [0, 1).
+        DomainError: If a rate lies outside [0, 1), or `steps` is below 1.
     """
-    first, last = checked_rate(first, "first"), checked_rate(last, "last")
+    if steps < 1:
+        raise DomainError(f"steps must be at least 1, got {steps}")
+    return _Linear(checked_rate(first, "first"), checked_rate(last, "last"), steps)
 
-    def rate(step: int) -> float:
-        return first + (last - first) * min(step / steps, 1.0)
 
-    return rate
+@dataclass(frozen=True)
+class _Linear:
+    """A function that can be pickled with the layer."""
+
+    first: float
+    last: float
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        return self.first + (self.last - self.first) * min(step / self.steps, 1.0)

@@ -48,6 +48,16 @@ def test_with_gradients_masks_are_relaxed_and_the_mean_is_that_of_the_relaxation
     assert len(out.unique()) > rows // 4
 
 
+@pytest.mark.parametrize("rows", [(), (4,)])
+def test_whole_channels_are_dropped_of_a_map_without_rows_too(rows: tuple[int, ...]) -> None:
+    layer = ConcreteDropout(nn.Conv2d(200, 200, 1, groups=200, bias=False), 0.5).train()
+    nn.init.ones_(layer.layer.weight)
+    with torch.no_grad():
+        out = layer(torch.ones(*rows, 200, 3, 2))
+    assert (out == out[..., :1, :1]).all()
+    assert set(out.unique().tolist()) == {0.0, 2.0}
+
+
 def test_the_regulariser_is_the_formula_of_the_paper() -> None:
     layer = ConcreteDropout(nn.Linear(3, 2), 0.2)
     scale, p = 0.5, 0.2

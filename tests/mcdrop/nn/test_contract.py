@@ -1,5 +1,7 @@
 """What every layer of `mcdrop.nn` keeps: in training, in evaluation, and under `MCDropout`."""
 
+import copy
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 import mcdrop
 from mcdrop.engine.oracle import native_oracle
 from mcdrop.engine.tracing import trace
-from tests.mcdrop.nn.layers import CASES, Case, tensors
+from tests.mcdrop.nn.layers import CASES, VARIATIONAL, Case, tensors
 from tests.support.replaying import by_row, consistent, independent, network_and_call, samples
 from tests.support.tolerances import EXACT, FLOAT32, monte_carlo
 
@@ -85,6 +87,53 @@ def test_a_state_dict_carries_everything(case: Case) -> None:
 
 
 @every_layer
+def test_copies_and_pickles_draw_as_it_does(case: Case) -> None:
+    layer = case.make().train()
+    pickled = pickle.loads(pickle.dumps(layer))  # noqa: S301 - bytes of our own
+    state = torch.get_rng_state()
+    wanted = tensors(layer(case.x))
+    for other in (copy.deepcopy(layer), pickled):
+        torch.set_rng_state(state)
+        for a, b in zip(tensors(other(case.x)), wanted, strict=True):
+            assert torch.equal(a, b)
+
+
+@every_layer
+def test_its_gradient_is_that_of_finite_differences(case: Case) -> None:
+    layer = case.make().train().double()
+    x = case.x.double().requires_grad_() if case.x.is_floating_point() else case.x
+
+    def drawn(*_: Tensor) -> tuple[Tensor, ...]:
+        torch.manual_seed(1)
+        return tuple(tensors(layer(x)))
+
+    moved = [tensor for tensor in (*layer.parameters(), x) if tensor.requires_grad]
+    assert torch.autograd.gradcheck(drawn, moved, fast_mode=True)
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_goes_in_and_comes_out(case: Case, dtype: torch.dtype) -> None:
+    layer = case.make()
+    x = case.x.to(dtype) if case.x.is_floating_point() else case.x
+    wanted = tensors(layer.eval()(case.x))
+    layer.to(dtype)
+    for got, whole in zip(tensors(layer(x)), wanted, strict=True):
+        assert got.dtype == dtype
+        torch.testing.assert_close(got.float(), whole, rtol=0.05, atol=0.05)
+    for got in tensors(layer.train()(x)):
+        assert got.dtype == dtype
+        assert got.isfinite().all()
+
+
+@every_layer
+def test_it_prints_its_rates(case: Case) -> None:
+    layer = case.make()
+    rates = VARIATIONAL.values() if "Variational" in case.name and "rnn" in dir(layer) else [layer.p]
+    assert all(f"={float(p):.4g}" in repr(layer) for p in rates)  # type: ignore[arg-type]
+
+
+@every_layer
 def test_its_sites_have_these_masks_and_rates_and_the_layer_owns_them(case: Case) -> None:
     model = nn.Sequential(case.make())
     network, call = network_and_call(model, case.x, batch_axis=case.row_axis)
@@ -143,6 +192,20 @@ def _moment(x: Tensor, power: int) -> tuple[Tensor, Tensor]:
     """A moment, and the standard deviation of what it averages."""
     powers = x**power
     return powers.mean(0), powers.std(0)
+
+
+@every_layer
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo's own access
+def test_compiled_it_still_draws_anew_and_computes_what_it_did(case: Case) -> None:
+    layer = case.make()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in layer.modules())  # which dynamo leaves alone
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=not recurrent)
+    layer.train()
+    first, second = (tensors(compiled(case.x))[0] for _ in range(2))
+    assert not torch.equal(first, second)
+    layer.eval()
+    for a, b in zip(tensors(compiled(case.x)), tensors(layer(case.x)), strict=True):
+        torch.testing.assert_close(a, b, **FLOAT32)
 
 
 @every_layer

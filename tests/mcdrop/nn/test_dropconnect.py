@@ -63,6 +63,15 @@ def test_a_packed_sequence_is_taken() -> None:
     torch.testing.assert_close(pad_packed_sequence(out)[0], pad_packed_sequence(rnn(packed)[0])[0], **EXACT)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("options", [{}, {"proj_size": 2, "num_layers": 2, "bias": False}])
+def test_a_sequence_without_rows_and_a_projection_are_taken(options: dict[str, Any]) -> None:
+    rnn, x = nn.LSTM(4, 3, **options), torch.ones(5, 4)
+    for got, wanted in zip(_leaves(WeightDrop(rnn, 0.0).train()(x)), _leaves(rnn(x)), strict=True):
+        torch.testing.assert_close(got, wanted, **EXACT)
+    assert not torch.equal(WeightDrop(rnn, 0.5).train()(x)[0], rnn(x)[0])
+
+
 def test_a_pass_leaves_the_recurrent_layer_as_it_was() -> None:
     rnn = nn.LSTM(4, 3)
     before = [id(weight) for weight in rnn._flat_weights]

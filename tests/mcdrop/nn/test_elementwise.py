@@ -109,6 +109,11 @@ def test_a_schedule_that_leaves_the_range_is_refused_at_that_step() -> None:
         layer.step()
 
 
+def test_a_schedule_takes_at_least_one_step() -> None:
+    with pytest.raises(DomainError, match="steps must be at least 1, got 0"):
+        linear_schedule(0.0, 0.5, 0)
+
+
 def test_a_schedule_must_be_a_function() -> None:
     with pytest.raises(InputError, match="schedule must be a function of the step, got float"):
         ScheduledDropout(0.5)  # type: ignore[arg-type]
