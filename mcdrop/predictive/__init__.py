@@ -3,11 +3,12 @@
 from mcdrop.predictive.binary import BinaryPredictive, MultilabelPredictive
 from mcdrop.predictive.classification import ClassificationPredictive
 from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
-from mcdrop.predictive.predictive import Predictive, Sampled
+from mcdrop.predictive.origin import Origin, Sampled
+from mcdrop.predictive.predictive import Predictive
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.real import RealPredictive
 from mcdrop.predictive.regression import RegressionPredictive
-from mcdrop.predictive.saved import load_predictions
+from mcdrop.predictive.saved import load_predictions, restored
 from mcdrop.predictive.tasks import TASKS, Task, task_named
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClassificationPredictive",
     "HeteroscedasticPredictive",
     "MultilabelPredictive",
+    "Origin",
     "Predictive",
     "RawPredictive",
     "RealPredictive",
@@ -23,5 +25,6 @@ __all__ = [
     "Sampled",
     "Task",
     "load_predictions",
+    "restored",
     "task_named",
 ]

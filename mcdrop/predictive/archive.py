@@ -48,7 +48,7 @@ def write_archive(path: str | PathLike[str], tensors: Mapping[str, Tensor], fact
     if target.exists():
         raise DataFileError(f"{target} exists; choose another name, or delete it first")
     rounded = [name for name, tensor in tensors.items() if tensor.dtype is torch.bfloat16]
-    described = json.dumps({**facts, "format": _FORMAT, "bfloat16": rounded})
+    described = json.dumps({**facts, "format": _FORMAT, "bfloat16": rounded, "tensors": sorted(tensors)})
     arrays = {name: as_array(tensor) for name, tensor in tensors.items()}
     try:
         _write_whole(target, {_FACTS: np.array(described), **arrays})
@@ -60,7 +60,7 @@ def read_archive(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     """The tensors and facts of a file that `write_archive` wrote.
 
     Raises:
-        ValueError: If its format is another one.
+        ValueError: If its format is another one, or arrays are missing.
         Exception: One of `DAMAGE` if it is damaged.
     """
     with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -68,6 +68,8 @@ def read_archive(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         if facts["format"] != _FORMAT:
             raise ValueError(f"format {facts['format']!r}, wanted {_FORMAT}")
         tensors = {name: torch.from_numpy(file[name]) for name in file.files if name != _FACTS}
+    if sorted(tensors) != facts.get("tensors", sorted(tensors)):
+        raise ValueError(f"arrays {sorted(tensors)}, wanted {facts['tensors']}")
     rounded = {name: tensors[name].to(torch.bfloat16) for name in facts["bfloat16"]}
     return {**tensors, **rounded}, facts
 

@@ -25,7 +25,8 @@ from mcdrop.calibration.temperature import Temperature
 from mcdrop.calibration.vector_scaling import VectorScaling
 from mcdrop.conformal_quantiles import ConformalQuantiles
 from mcdrop.errors import CheckpointError
-from mcdrop.predictive.predictive import Predictive, Sampled
+from mcdrop.predictive.origin import Sampled
+from mcdrop.predictive.predictive import Predictive
 from mcdrop.predictive.real import RealPredictive
 from mcdrop.predictive.tasks import Task
 from mcdrop.uncertainty import epistemic_entropy

@@ -18,6 +18,7 @@ from mcdrop.calibration.fitted import Calibrator
 from mcdrop.errors import DomainError, InputError, NotFittedError, SamplesNotKeptError
 from mcdrop.extras import require
 from mcdrop.predictive.archive import as_array, write_archive
+from mcdrop.predictive.origin import Origin, Sampled
 from mcdrop.predictive.plotting import plot_numbers
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ROWS_FIRST",
     "Predictive",
-    "Sampled",
     "check_levels",
     "common_notes",
     "fitted",
@@ -39,27 +39,6 @@ ROWS_FIRST: Final = {"rows": 0}
 _ROWS_SECOND: Final = {"rows": 1}
 
 _CalibratorT = TypeVar("_CalibratorT", bound=Calibrator)
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """How the samples of a predictive were drawn: enough for the same model and rows to draw them again.
-
-    Attributes:
-        n_samples: S; with a tolerance the most that a row could take.
-        seed: Of the masks.
-        masks: `consistent` or `independent`.
-        rng: Name of the generator.
-        exact: Whether fixed blocks were computed, so that the bits can be reproduced.
-        tolerance: Standard error at which rows stopped (`n_samples="auto"`); None if all took S samples.
-    """
-
-    n_samples: int
-    seed: int
-    masks: str
-    rng: str
-    exact: bool = False
-    tolerance: float | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +59,7 @@ class Predictive:
         calibrators: Those that corrected it, in their order.
         taken: (N,) int64, the samples that each row took; None if all took S.
         converged: (N,) bool, whether a row's standard error came down to the tolerance; None without one.
+        origin: Who answered, where it came over HTTP; None for what was computed here.
     """
 
     task: ClassVar[str] = ""
@@ -98,6 +78,7 @@ class Predictive:
     calibrators: tuple[Calibrator, ...] = ()
     taken: Tensor | None = field(default=None, metadata=ROWS_FIRST)
     converged: Tensor | None = field(default=None, metadata=ROWS_FIRST)
+    origin: Origin | None = None
 
     @property
     def std(self) -> Tensor:
@@ -253,6 +234,7 @@ class Predictive:
             **self.facts(),
             "task": self.task,
             "sampled": asdict(self.sampled),
+            "origin": None if self.origin is None else asdict(self.origin),
             "notes": self.notes,
             "calibrators": [each.to_dict() for each in self.calibrators],
         }

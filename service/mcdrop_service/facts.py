@@ -91,6 +91,7 @@ class ModelFacts:
         seed: Seed where a request does not say.
         tensors: The outputs with their dtypes and shapes.
         batch_invariance: `bitwise`: the same bits alone and in company. `tolerance`: up to rounding only.
+        fields: What the predictive is made of beside, unrounded: together they are all of it.
         properties: What else the metadata of the Open Inference Protocol tells, as texts.
         description: What else `GET /v1/models/{name}` tells, ready for JSON.
     """
@@ -107,6 +108,7 @@ class ModelFacts:
     seed: int
     tensors: tuple[OutputFacts, ...] = ()
     batch_invariance: str = "bitwise"
+    fields: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     description: Mapping[str, object] = field(default_factory=dict)
 

@@ -55,8 +55,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def save(place: Path, model: torch.nn.Module, factory: str, example: torch.Tensor, shape: list[int]) -> None:
-    mc = mcdrop.MCDropout(model.eval(), task="raw")
+def save(
+    place: Path,
+    model: torch.nn.Module,
+    factory: str,
+    example: torch.Tensor,
+    shape: list[int],
+    *,
+    task: str = "raw",
+) -> None:
+    mc = mcdrop.MCDropout(model.eval(), task=task)
     mc.trace(example)
     dtype = str(example.dtype).removeprefix("torch.")
     spec = InputSpec(name="x", dtype=dtype, shape=shape)  # type: ignore[arg-type]

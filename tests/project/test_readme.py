@@ -1,4 +1,4 @@
-"""The three examples of the README, run as a reader would run them: they print what is shown there."""
+"""The examples of the README, run as a reader would run them: they print what is shown there."""
 
 import json
 import os
@@ -64,9 +64,24 @@ def without_fingerprint(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "fingerprint"}
 
 
+def examples(page: Path) -> list[tuple[str, str]]:
+    """Each Python block of a page, and the output that is shown below it."""
+    texts = [block.text for block in blocks(page) if block.language in {"python", "text"}]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
 def test_the_python_example_prints_what_is_shown() -> None:
-    code, text = [block.text for block in blocks(README) if block.language in {"python", "text"}]
+    code, text = examples(README)[0]
     assert same_text(printed_by([sys.executable, "-c", code]), text, tolerance=TOLERANCE)
+
+
+@pytest.mark.parametrize(("page", "number"), [(README, 1), (ROOT / "docs" / "client.md", 0)])
+def test_the_client_prints_what_is_shown(server: Server, page: Path, number: int) -> None:
+    code, text = examples(page)[number]
+    there = code.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+    assert there != code
+    came = printed_by([sys.executable, "-c", there])
+    assert same_text(came, text, tolerance=TOLERANCE), came
 
 
 def test_the_request_is_answered_as_shown(server: Server) -> None:

@@ -12,6 +12,8 @@ from mcdrop_service.facts import DATATYPES, Array, InferenceRequest, PredictionA
 __all__ = ["encode_inference"]
 
 NOT_IN_JSON: Final = "float16"
+NOTES_APART: Final = "\n"
+"""Parameters are single texts, and a note is one line."""
 
 
 def encode_inference(answer: PredictionAnswer, asked: InferenceRequest) -> tuple[bytes, int | None]:
@@ -36,7 +38,7 @@ def encode_inference(answer: PredictionAnswer, asked: InferenceRequest) -> tuple
         "model_digest": facts.digest,
         "fingerprint": facts.fingerprint,
         "batch_invariance": facts.batch_invariance,
-        **({"notes": "; ".join(answer.notes)} if answer.notes else {}),
+        **({"notes": NOTES_APART.join(answer.notes)} if answer.notes else {}),
     }
     document = {
         "model_name": facts.name,

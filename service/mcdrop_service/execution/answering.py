@@ -28,8 +28,9 @@ from mcdrop_service.scheduler import More, Ripe
 __all__ = ["Answering"]
 
 # what is kept whole, and sets, whose draws are by the row's place in its own request
-APART: Final = frozenset({"deterministic", "samples", "prediction_set"})
-ROWS_SECOND: Final = ("quantiles", "samples")
+APART: Final = frozenset({"deterministic", "samples", "kept_samples", "prediction_set"})
+ROWS_SECOND: Final = ("quantiles", "samples", "kept_samples")
+SAMPLES: Final = frozenset({"samples", "kept_samples"})
 
 
 class Answering:
@@ -133,7 +134,7 @@ class Answering:
             request.seed,
             tolerance=request.tolerance,
             quantiles=promised_levels(self._mc.calibrators, request.quantiles),
-            keep_samples="samples" in request.outputs,
+            keep_samples=not SAMPLES.isdisjoint(request.outputs),
         )
 
 

@@ -11,6 +11,7 @@ from mcdrop.errors import CheckpointError
 from mcdrop_service.execution.answering import Answering
 from mcdrop_service.execution.description import (
     description,
+    fields,
     input_facts,
     known_outputs,
     output_facts,
@@ -89,6 +90,7 @@ class CheckpointModel:
             batch_invariance=batch_invariance(
                 self._mc.exact_blocks(*args, **kwargs), self._mc.as_call(*args, **kwargs)
             ),
+            fields=tuple(fields(predictive)),
             properties=properties(self._mc.sites),
             description=description(self._manifest, self._mc.fingerprint()),
         )

@@ -14,7 +14,16 @@ from mcdrop.errors import NotFittedError
 from mcdrop.predictive import Predictive
 from mcdrop_service.facts import Array, InputFacts, OutputFacts
 
-__all__ = ["as_array", "description", "input_facts", "known_outputs", "output_facts", "properties", "zeros"]
+__all__ = [
+    "as_array",
+    "description",
+    "fields",
+    "input_facts",
+    "known_outputs",
+    "output_facts",
+    "properties",
+    "zeros",
+]
 
 ANY_LENGTH: Final = 8
 MOST_NAMED: Final = 50
@@ -40,6 +49,13 @@ def known_outputs(predictive: Predictive) -> Iterator[str]:
             yield name
 
 
+def fields(predictive: Predictive) -> Iterator[str]:
+    """Names of the tensors, unrounded, of which such a predictive is made; samples and quantiles apart."""
+    for name, tensor, axis in predictive.row_tensors():
+        if tensor is not None and axis == 0:
+            yield name
+
+
 def output_facts(predictive: Predictive, inputs: Sequence[InputFacts]) -> Iterator[OutputFacts]:
     """Dtype and shape of each output; a length that may be that of the inputs counts as one that varies."""
     varies = any(-1 in wanted.shape for wanted in inputs)
@@ -58,7 +74,10 @@ def properties(sites: Sequence[Site]) -> dict[str, str]:
 
 def description(manifest: Manifest, fingerprint: Mapping[str, object]) -> dict[str, object]:
     """What `GET /v1/models/{name}` tells beyond the facts: nothing about files or training data's place."""
-    told = manifest.model_dump(mode="json", include={"classes", "sampling", "exact", "tau", "scores"})
+    told = manifest.model_dump(
+        mode="json",
+        include={"calibrators", "class_axis", "classes", "exact", "sampling", "scores", "tau"},
+    )
     return {
         **told,
         "output_names": manifest.outputs.names,

@@ -31,7 +31,7 @@ MOST_AUTO = 1024
 
 AUTO = "auto"
 MAX_SEED = 2**63 - 1
-SAMPLES = "samples"
+SAMPLES = ("samples", "kept_samples")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def output_names(names: Sequence[object], known: Sequence[str], count: SampleCou
 
 
 def _check_count(names: Sequence[object], count: SampleCount) -> None:
-    if count.tolerance is not None and SAMPLES in names:
+    if count.tolerance is not None and any(name in names for name in SAMPLES):
         raise BadRequestError(
             "samples cannot be had with n_samples='auto', since rows take different numbers of them; ask for "
             "quantiles, or name a number of samples"

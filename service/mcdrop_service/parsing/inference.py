@@ -37,6 +37,7 @@ THEIRS: Final = ("binary_data_output", "timeout", "priority")
 HARMLESS: Final = ("content_type", "headers", "sequence_id", "sequence_start", "sequence_end")
 QUANTILES: Final = "quantiles"
 SAMPLES: Final = "samples"
+KEPT_SAMPLES: Final = "kept_samples"
 
 Document = dict[str, object]
 
@@ -175,10 +176,15 @@ def _outputs(
     every = facts.outputs if count.tolerance is None else (*facts.outputs, *STOPPED)
     named = [entry.get("name") for entry in asked] if asked else every
     wanted = [*named, *([SAMPLES] if samples and SAMPLES not in named else [])]
-    names = output_names(wanted, (*facts.outputs, SAMPLES, QUANTILES), count)
+    names = output_names(wanted, _known(facts), count)
     if QUANTILES in names and not levels:
         raise BadRequestError("the output quantiles needs the parameter quantiles, such as '0.05,0.95'")
     return tuple(name for name in names if name != QUANTILES)
+
+
+def _known(facts: ModelFacts) -> tuple[str, ...]:
+    """Outputs for people, and the fields of which our own client makes a predictive."""
+    return tuple(dict.fromkeys((*facts.outputs, SAMPLES, QUANTILES, *facts.fields, KEPT_SAMPLES)))
 
 
 def _binary(asked: Sequence[Document], prediction: PredictionRequest, *, default: bool) -> frozenset[str]:

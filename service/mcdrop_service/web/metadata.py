@@ -29,6 +29,7 @@ def model_document(facts: ModelFacts, settings: Settings) -> dict[str, object]:
         "inputs": [{"name": i.name, "dtype": i.dtype, "shape": [-1, *i.shape]} for i in facts.inputs],
         "outputs": list(facts.outputs),
         "default_outputs": list(facts.default_outputs),
+        "fields": list(facts.fields),
         "n_samples": facts.n_samples,
         "max_n_samples": settings.max_n_samples,
         "seed": facts.seed,

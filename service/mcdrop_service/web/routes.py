@@ -44,6 +44,15 @@ async def model(name: str, request: Request) -> Response:
     return json_response(encode_document(model_document(service.engine.facts(name), service.settings)))
 
 
+@router.get("/v1/models/{name}/versions/{version}", **openapi.MODEL)
+async def model_version(name: str, version: str, request: Request) -> Response:
+    """The same for a version that is not the highest."""
+    service = service_of(request)
+    return json_response(
+        encode_document(model_document(service.engine.facts(name, version), service.settings))
+    )
+
+
 @router.post("/v1/models/{name}/predict", **openapi.PREDICT)
 async def predict(name: str, request: Request) -> Response:
     """A predictive distribution for each row: mean, spread, and where the uncertainty comes from."""

@@ -125,10 +125,11 @@ def test_facts_that_say_something_else_are_told(facts: str, tmp_path: Path) -> N
         load_predictions(tmp_path / "p.npz")
 
 
-def test_missing_tensors_are_told(saved: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["mean", "kept_samples"])
+def test_missing_tensors_are_told(saved: Path, tmp_path: Path, lost: str) -> None:
     with np.load(saved) as file:
-        np.savez(tmp_path / "p.npz", **{name: values for name, values in file.items() if name != "mean"})
-    with pytest.raises(DataFileError, match="missing 1 required keyword-only argument: 'mean'"):
+        np.savez(tmp_path / "p.npz", **{name: values for name, values in file.items() if name != lost})
+    with pytest.raises(DataFileError, match=f"wanted .*'{lost}'"):
         load_predictions(tmp_path / "p.npz")
 
 
