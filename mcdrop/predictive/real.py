@@ -48,6 +48,11 @@ class RealPredictive(Predictive, ABC):
 
     @property
     @abstractmethod
+    def aleatoric_std(self) -> Tensor:
+        """(N, ...) standard deviation of the noise, in units of the output."""
+
+    @property
+    @abstractmethod
     def noise_std(self) -> float | Tensor | None:
         """Standard deviation of the noise around each sample, broadcasting to them; None if unknown."""
 
