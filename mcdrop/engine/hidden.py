@@ -155,7 +155,7 @@ def single_row() -> Iterator[None]:
         yield
     except (McdropError, torch.OutOfMemoryError):
         raise
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except Exception as error:
         raise UnsupportedModelError(
             f"the model fails on a single row ({first_line(error)}), so no answer could belong to one row "
             "alone; see that forward works for a batch of one (squeeze() without an axis is a usual cause)"

@@ -5,13 +5,14 @@ import operator
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import torch
 from torch import nn
 
 from mcdrop.engine.exact import CANDIDATES, confirmed_rows
+from mcdrop.engine.fallback import Fallback, reason
 from mcdrop.engine.footprint import Footprint, footprint
 from mcdrop.engine.hidden import single_row
 from mcdrop.engine.inputs import Call
@@ -55,6 +56,7 @@ class Planned:
         single_strategy: The same for very few rows, where what a call costs counts for more.
         verification: What was compared, and how far apart it was; None with `verify=False`.
         footprint: Bytes that a row writes.
+        fallback: The strategies in their order, and why one of them is not used any more.
     """
 
     network: Network
@@ -64,17 +66,32 @@ class Planned:
     single_strategy: str
     verification: Verification | None
     footprint: Footprint
+    fallback: Fallback = field(default_factory=Fallback)
 
     def fast(self, rows: int) -> Plan:
         """The plan for samples of `rows` rows that agree to rounding."""
-        strategy = self.single_strategy if rows <= _FEW_ROWS else self.fast_strategy
+        strategy = self.fallback.usable(self.single_strategy if rows <= _FEW_ROWS else self.fast_strategy)
         tile, blocks = _tile(self.footprint, rows, strategy, self.network.device)
-        return Plan(self.network, strategy, tile, blocks)
+        return Plan(self.network, strategy, tile, blocks, fallback=self.fallback)
 
     def exact(self, most: int, strategy: str | None) -> Plan:
         """The plan for samples that agree to the last bit, as the position probe confirms it."""
-        plan = Plan(self.network, strategy or self.strategy, 1, exact=True)
+        plan = Plan(self.network, strategy or self._exact_strategy(), 1, exact=True)
         return replace(plan, rows=confirmed_rows(plan, self.example, most=most))
+
+    def _exact_strategy(self) -> str:
+        """The first that agrees and runs a block of one row, whatever it takes."""
+        row = self.example.take(slice(0, 1))
+        for name in dict.fromkeys((self.strategy, *self.fallback.order)):
+            try:
+                block_outputs(Plan(self.network, name, 1, exact=True), row, [[FREE]], "philox-1")
+            except torch.OutOfMemoryError:
+                return name
+            except Exception as error:  # noqa: BLE001 - the next one may do without what is missing
+                self.fallback.failed[name] = reason(error)
+            else:
+                return name
+        return self.strategy
 
 
 class Planner:
@@ -145,11 +162,14 @@ class Planner:
             else None
         )
         strategy = verification.strategy if verification else _first_strategy(network)
+        fallback = Fallback((*(verification.agreeing() if verification else [strategy]), "loop"))
         many, one = (
-            _fastest(network, example.take(torch.arange(rows) % example.rows), verification, size)
+            _fastest(network, example.take(torch.arange(rows) % example.rows), verification, size, fallback)
             for rows in (max(example.rows, _FEW_ROWS + 1), 1)
         )
-        return Planned(network, example, strategy, many or strategy, one or strategy, verification, size)
+        return Planned(
+            network, example, strategy, many or strategy, one or strategy, verification, size, fallback
+        )
 
     def _verified_before(self, network: Network, example: Call) -> Verification | None:
         """The verification of inputs that differ in their lengths alone and fire the same sites."""
@@ -180,8 +200,13 @@ def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tu
     return tile, min(max(room // (block_bytes * tile), 1), _MOST_BLOCKS)
 
 
-def _fastest(network: Network, rows: Call, verification: Verification | None, size: Footprint) -> str | None:
-    """Of the strategies that agree, the fastest for so many rows; None if it is not known which agree."""
+def _fastest(
+    network: Network, rows: Call, verification: Verification | None, size: Footprint, fallback: Fallback
+) -> str | None:
+    """Of the strategies that agree, the fastest for so many rows; None if it is not known which agree.
+
+    One that fails on rows on which another runs is noted in `fallback`.
+    """
     if verification is None:
         return None
     agreeing = verification.agreeing()
@@ -189,19 +214,30 @@ def _fastest(network: Network, rows: Call, verification: Verification | None, si
         seconds = verification.seconds
         first = verification.strategy
         return min(agreeing, key=lambda name: seconds[name] * (_CLEARLY if name == first else 1))
-    plans = [Plan(network, name, _tile(size, rows.rows, name, network.device)[0]) for name in agreeing]
+    trial = Fallback()
+    tiles = [_tile(size, rows.rows, name, network.device)[0] for name in agreeing]
+    plans = [Plan(network, name, tile, fallback=trial) for name, tile in zip(agreeing, tiles, strict=True)]
     turns = [[_seconds_per_row(plan, rows) for plan in plans] for _ in range(_TIMINGS)]
     # in turns, and the least of each: what else the machine does only ever adds
-    return min(zip(map(min, zip(*turns, strict=True)), agreeing, strict=True), key=lambda pair: pair[0])[1]
+    timed = zip(map(min, zip(*turns, strict=True)), agreeing, strict=True)
+    least, name = min(timed, key=operator.itemgetter(0))
+    if least < math.inf:
+        fallback.failed.update(trial.failed)
+    return name
 
 
 def _seconds_per_row(plan: Plan, rows: Call) -> float:
-    """Of one block."""
+    """Of one block; infinite if it fails, whose reason is noted."""
+    if plan.strategy in plan.fallback.failed:
+        return math.inf
     part = rows.take(slice(0, plan.rows))
     start = time.perf_counter()
     try:
         block_outputs(plan, part, [[BlockKey(0, 0, 0)]], "philox-1")
     except torch.OutOfMemoryError:  # smaller tiles will do; how fast, is not known
+        return math.inf
+    except Exception as error:  # noqa: BLE001 - such as room for fewer rows than there are copies
+        plan.fallback.failed[plan.strategy] = reason(error)
         return math.inf
     if plan.network.device.type == "cuda":
         torch.cuda.synchronize(plan.network.device)

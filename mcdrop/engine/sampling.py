@@ -6,18 +6,18 @@ a tile, and so that quantiles of a tile are exact even where its samples are dro
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from mcdrop.engine.fallback import Fallback
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.network import Network
 from mcdrop.engine.replay import BlockDraws
-from mcdrop.engine.strategies import STRATEGIES
 from mcdrop.errors import TooLittleMemoryError
 from mcdrop.progress import Progress
 
@@ -47,6 +47,7 @@ class Plan:
         rows: Rows of a tile.
         blocks: Blocks of 16 samples that run together.
         exact: Whether tiles are padded to `rows`, so that every block has the same shape whatever it holds.
+        fallback: What runs where the strategy fails.
     """
 
     network: Network
@@ -54,6 +55,7 @@ class Plan:
     rows: int
     blocks: int = 1
     exact: bool = False
+    fallback: Fallback = field(default_factory=Fallback)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def block_outputs(
     whole = BLOCK * len(keys)
     samples = whole if plan.exact or most is None else min(whole, most)
     with torch.inference_mode():
-        return STRATEGIES[plan.strategy](network, tile, draws, samples)
+        return plan.fallback.run(plan.strategy, network, tile, draws, samples)
 
 
 def sample_call(plan: Plan, call: Call, draw: Draw) -> list[Tensor]:

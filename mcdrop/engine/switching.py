@@ -19,7 +19,6 @@ from mcdrop.engine.recording import Recorder
 from mcdrop.engine.replay import BlockDraws
 from mcdrop.engine.sampling import Draw, Plan
 from mcdrop.engine.sites import Law, SiteKey
-from mcdrop.engine.strategies import STRATEGIES
 from mcdrop.engine.tracing import Trace
 
 __all__ = ["Switched", "middle", "switched", "switched_blocks"]
@@ -84,7 +83,7 @@ def switched_blocks(
     keys = [draw.keys(block, rows) for block in blocks]
     draws = _Held(setting, keys, draw.rng)
     with torch.inference_mode():
-        return STRATEGIES[plan.strategy](network, call.take(rows), draws, BLOCK * len(keys))
+        return plan.fallback.run(plan.strategy, network, call.take(rows), draws, BLOCK * len(keys))
 
 
 def middle(law: Law, shape: tuple[int, ...]) -> Tensor:

@@ -16,9 +16,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mcdrop.engine.fallback import reason
 from mcdrop.engine.footprint import OneSample
 from mcdrop.engine.forcing import at_one_half, extreme, spread
-from mcdrop.engine.hidden import single_row
+from mcdrop.engine.hidden import first_line, single_row
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BlockKey
@@ -252,10 +253,10 @@ class _Comparison:
         start = time.perf_counter()
         try:
             got = STRATEGIES[name](network, rows, _draws(network, range(rows.rows)), _SAMPLES)
-        except (McdropError, RuntimeError, TypeError, ValueError, LookupError) as error:
+        except Exception as error:
             if name == "loop":
                 raise
-            self.refused[name] = str(error).splitlines()[0][:200]
+            self.refused[name] = first_line(error) if isinstance(error, McdropError) else reason(error)
         else:
             self.seconds[name] = time.perf_counter() - start
             self.differences[name] = largest_difference(self.reference, got)
