@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "OUTSIDE",
     "TORCH",
     "generator_states",
     "generators_restored",
@@ -22,6 +23,8 @@ __all__ = [
 
 
 TORCH: Final = "torch's generator"
+OUTSIDE: Final = ("NumPy's generator", "Python's random")
+"""Generators whose draws cannot be replayed."""
 _CUDA: Final = "CUDA's generator"
 _ONE_AT_A_TIME: Final = threading.RLock()
 
@@ -93,8 +96,8 @@ def generator_states() -> dict[str, Any]:
     _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
     states: dict[str, Any] = {
         TORCH: torch.get_rng_state(),
-        "NumPy's generator": (np.asarray(keys).tobytes(), position),
-        "Python's random": random.getstate(),
+        OUTSIDE[0]: (np.asarray(keys).tobytes(), position),
+        OUTSIDE[1]: random.getstate(),
     }
     if torch.cuda.is_initialized():
         states[_CUDA] = torch.stack(torch.cuda.get_rng_state_all())

@@ -17,12 +17,14 @@ from mcdrop.engine.view import ModulePaths
 from mcdrop.errors import McdropError, UnsupportedModelError
 
 __all__ = [
+    "drawing",
     "first_line",
     "functions_holding",
     "refuse_closures",
     "refuse_shared_masks",
     "refuse_unseen_draws",
     "single_row",
+    "unseen",
     "works_as_given",
 ]
 
@@ -90,17 +92,20 @@ def refuse_unseen_draws(
     Raises:
         UnsupportedModelError: If there is any.
     """
-    if not operators and not generators:
-        return
-    what = _listed(operators) if operators else _listed(_drawing(view, paths, call, generators))
-    raise UnsupportedModelError(
-        f"{what} in a way that mcdrop does not see, so its samples could not be replayed; draw with torch "
-        "functions such as torch.rand or F.dropout, and seed no generator in forward (TorchScript bodies, "
-        "C++ extensions, NumPy and Python's random are out of sight)"
+    if operators or generators:
+        raise unseen(operators or drawing(view, paths, call, generators))
+
+
+def unseen(what: Sequence[str]) -> UnsupportedModelError:
+    """The error that says who draws beside the interception."""
+    return UnsupportedModelError(
+        f"{_listed(what)} in a way that mcdrop does not see, so its samples could not be replayed; draw with "
+        "torch functions such as torch.rand or F.dropout, and seed no generator in forward (TorchScript "
+        "bodies, C++ extensions, NumPy and Python's random are out of sight)"
     )
 
 
-def _drawing(view: nn.Module, paths: ModulePaths, call: Call, generators: Sequence[str]) -> list[str]:
+def drawing(view: nn.Module, paths: ModulePaths, call: Call, generators: Sequence[str]) -> list[str]:
     """Which module draws from each generator: the innermost during whose forward pass it moves."""
     who: dict[str, str] = {}
     before: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ from mcdrop.engine.sites import SiteKey
 from mcdrop.engine.view import ModulePaths, set_train_mode
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["OwnerSearch"]
+__all__ = ["OwnerSearch", "trainable"]
 
 _Stacks = dict[SiteKey, tuple[str, ...]]
 
@@ -40,7 +40,7 @@ class OwnerSearch:
     def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
         self.view, self.paths, self.call = view, paths, call
         self.silent: list[str] = []
-        self._everything = self._sites_with(_trainable(view), self.silent)
+        self._everything = self._sites_with(trainable(view), self.silent)
 
     def first(self) -> frozenset[str]:
         """Paths of the owners of all random calls; they are then in train mode."""
@@ -97,13 +97,14 @@ class OwnerSearch:
     def _candidates(self, lost: tuple[str, ...]) -> Iterator[set[str]]:
         yield from ({ancestor} for ancestor in reversed(lost[:-1]))
         owner = lost[-1] if lost else ""
-        yield {path for path in _trainable(self.view) if not owner or path.startswith(f"{owner}.")}
+        yield {path for path in trainable(self.view) if not owner or path.startswith(f"{owner}.")}
 
     def _structure(self) -> object:
         return output_structure(recorded(self.view, self.paths, self.call)[1])
 
 
-def _trainable(view: nn.Module) -> set[str]:
+def trainable(view: nn.Module) -> set[str]:
+    """Paths of all modules but the norm layers."""
     return {path for path, module in view.named_modules() if not isinstance(module, _NormBase)}
 
 

@@ -4,6 +4,7 @@ import math
 import operator
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -149,6 +150,7 @@ class Planner:
         traced = trace(self._model, call)
         if not traced.sites:
             raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
+        _tell_of(traced.left_off)
         network = network_of(self._model, traced)
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
         with single_row():
@@ -250,6 +252,15 @@ def _make_room(kept: dict[Any, Any]) -> None:
         del kept[next(iter(kept))]
 
 
+def _tell_of(left_off: Sequence[str]) -> None:
+    if left_off:
+        warnings.warn(
+            f"{', '.join(left_off[:3])} in train mode, which cannot be replayed, and is left off: right for "
+            "augmentation of the data; dropout that is written so must draw with torch.rand to be sampled",
+            stacklevel=2,
+        )
+
+
 def _first_strategy(network: Network) -> str:
     return next(iter(STRATEGIES)) if network.fixed else "loop"
 
@@ -272,7 +283,7 @@ def _why_nothing_is_random(model: nn.Module, switched_off: Sequence[str]) -> str
     looked = (
         "every pass would be the same: one forward pass made no random call. Looked for: dropout of every "
         "kind (modules and functions), dropout in attention and in recurrent layers, stochastic depth, and "
-        "draws such as torch.rand and bernoulli_"
+        "draws such as torch.rand and bernoulli_; a generator of NumPy's that the model holds is out of sight"
     )
     if silent:
         listed = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")

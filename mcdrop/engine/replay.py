@@ -167,7 +167,8 @@ class GivenDraws:
 def _unknown(key: SiteKey, kind: str, shape: tuple[int, ...]) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"{key} makes a random call ({kind}, shape {shape}) that was not made, or not so, when the model was "
-        "traced; which calls it makes must not depend on the data or on its weights"
+        "traced; which calls it makes must not depend on the data or on its weights, and where a layer may "
+        "be skipped (LayerDrop), what it draws must belong to a module of its own, to keep its address"
     )
 
 

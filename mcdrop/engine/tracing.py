@@ -14,22 +14,31 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.forcing import extreme
-from mcdrop.engine.generators import TORCH, generators_restored, generators_set, moved_generators
+from mcdrop.engine.generators import OUTSIDE, TORCH, generators_restored, generators_set, moved_generators
 from mcdrop.engine.guard import Guard
 from mcdrop.engine.hidden import (
+    drawing,
     first_line,
     functions_holding,
     refuse_closures,
     refuse_shared_masks,
     refuse_unseen_draws,
+    unseen,
     works_as_given,
 )
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.outputs import OTHER_ROWS, Outputs, output_layout
-from mcdrop.engine.ownership import OwnerSearch
+from mcdrop.engine.ownership import OwnerSearch, trainable
 from mcdrop.engine.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
 from mcdrop.engine.sites import Site, SiteKey
-from mcdrop.engine.view import ModulePaths, called_originals, private_view, state_tensors, watch_paths
+from mcdrop.engine.view import (
+    ModulePaths,
+    called_originals,
+    private_view,
+    set_train_mode,
+    state_tensors,
+    watch_paths,
+)
 from mcdrop.errors import McdropError, UnsupportedModelError
 
 __all__ = ["Trace", "trace"]
@@ -52,6 +61,7 @@ class Trace:
         written_state: Names of buffers and other tensors of the model that a pass writes.
         written_inputs: Which leaves of the call a pass writes.
         silent: Calls of dropout that are off though every module is in train mode.
+        left_off: Who would draw from NumPy or Python in train mode, and is in eval mode: augmentation mostly.
     """
 
     sites: tuple[Site, ...]
@@ -61,6 +71,7 @@ class Trace:
     written_state: frozenset[str]
     written_inputs: frozenset[int]
     silent: tuple[str, ...] = ()
+    left_off: tuple[str, ...] = ()
 
 
 def trace(model: nn.Module, call: Call) -> Trace:
@@ -96,7 +107,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     paths = watch_paths(view)
     guard = Guard(model, paths.innermost)
     with generators_restored(), torch.no_grad(), guard, called_originals(model) as originals:
-        search = _search(view, paths, call, guard)
+        search, outside = _search(view, paths, call, guard)
         owners = search.first()
         explored = _explored(view, paths, call)
         wider = search.wider(owners, explored.runs.fired)
@@ -105,6 +116,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     refuse_closures(originals, functions_holding(model), search.silent)
     with generators_restored(), torch.no_grad():
         refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
+        left_off = _left_off(view, paths, call, outside, alone=not explored.runs.fired)
     sites = explored.runs.sites()
     refuse_shared_masks(sites)
     return Trace(
@@ -115,18 +127,53 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         explored.written_state,
         frozenset(explored.runs.written_inputs),
         tuple(search.silent),
+        left_off,
     )
 
 
-def _search(view: nn.Module, paths: ModulePaths, call: Call, guard: Guard) -> OwnerSearch:
-    """The search, unless draws of train mode are made where no mode sees them, such as in another thread."""
+def _search(
+    view: nn.Module, paths: ModulePaths, call: Call, guard: Guard
+) -> tuple[OwnerSearch, Sequence[str]]:
+    """The search, unless draws of train mode are made where no mode sees them, such as in another thread.
+
+    Returns:
+        It, and the generators outside of torch that were drawn from.
+    """
     for _ in range(_ATTEMPTS):
         with moved_generators() as moved:
             search = OwnerSearch(view, paths, _rows(call, 2))
+        outside = [name for name in moved if name in OUTSIDE]
         if TORCH not in moved:
-            return search
+            return search, outside
     refuse_unseen_draws(guard.unseen, [TORCH], view, paths, _rows(call, 2))
-    return search
+    return search, outside
+
+
+def _left_off(
+    view: nn.Module, paths: ModulePaths, call: Call, generators: Sequence[str], *, alone: bool
+) -> tuple[str, ...]:
+    """Who draws in train mode from generators that are out of sight.
+
+    Args:
+        view: Is put in train mode.
+        paths: Its running modules.
+        call: The rows.
+        generators: That were drawn from.
+        alone: Whether nothing else is random.
+
+    Raises:
+        UnsupportedModelError: If that is all that is random.
+    """
+    if not generators:
+        return ()
+    set_train_mode(view, trainable(view))
+    try:
+        drawers = drawing(view, paths, _rows(call, 2), generators)
+    except Exception:  # noqa: BLE001 - a branch of training alone may fail
+        drawers = []
+    if alone and drawers:
+        raise unseen(drawers)
+    return tuple(drawers)
 
 
 class _Explored(NamedTuple):

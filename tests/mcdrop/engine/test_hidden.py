@@ -84,6 +84,38 @@ def test_the_module_that_draws_from_numpy_is_named() -> None:
     assert "draw with torch functions such as torch.rand or F.dropout" in text
 
 
+class NoiseOfNumPy(nn.Module):
+    """Noise that torch does not know of, in train mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4) -> (N, 4)."""
+        return x * float(np.random.rand()) if self.training else x  # noqa: NPY002
+
+
+def test_a_model_whose_only_noise_is_numpys_is_refused_by_that_name() -> None:
+    text = refusal(nn.Sequential(nn.Linear(4, 4), NoiseOfNumPy()))
+    assert text.startswith("1 draws from NumPy's generator in a way that mcdrop does not see")
+
+
+def test_noise_of_numpy_beside_dropout_is_left_off_and_told() -> None:
+    model = nn.Sequential(NoiseOfNumPy(), nn.Dropout(0.5))
+    with pytest.warns(UserWarning, match="0 draws from NumPy's generator in train mode, .* is left off"):
+        samples = MCDropout(model).sample(torch.ones(3, 4), n_samples=32)
+    assert set(samples.unique().tolist()) == {0.0, 2.0}
+
+
+def test_layers_that_are_skipped_and_draw_for_one_module_are_told_to_be_modules_of_their_own() -> None:
+    def skips(x: Tensor, train: bool) -> Tensor:
+        for _ in range(2):
+            if not train or torch.rand(()) < 0.7:
+                x = x + F.dropout(x, 0.1, train)
+        return x
+
+    assert "may be skipped (LayerDrop), what it draws must belong to a module of its own" in refusal(
+        applied(skips)
+    )
+
+
 @pytest.mark.parametrize("seed", [torch.manual_seed, np.random.seed])
 def test_a_forward_that_seeds_a_generator_with_the_same_number_each_time_is_refused(
     seed: Callable[[int], Any],
