@@ -208,7 +208,7 @@ def predict_tile(
 
 def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
     """(N, ...) raw outputs of the pass in eval mode."""
-    with torch.inference_mode():
+    with plan.network.inference():
         outputs = plan.network.deterministic_outputs(tile)
         return picked(task, plan.network, [tensor.unsqueeze(0) for tensor in outputs])[0]
 

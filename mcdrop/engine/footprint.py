@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -52,7 +51,7 @@ def footprint(network: Network, rows: Call, key: BlockKey) -> tuple[Footprint, l
         The measures, and the outputs of that pass under the draws that `key` names.
     """
     block = OneSample(network.sites, [[key]], "philox-1-plain", network.cache)
-    with torch.inference_mode():  # under no_grad some tensors of a pass live until the garbage is collected
+    with network.inference():  # under no_grad some tensors of a pass live until the garbage is collected
         source = _Noticing(SampleDraws(block, 0, network.paths))
         with _Sizes(source) as sizes:
             outputs = network.outputs_for(rows, source)

@@ -6,6 +6,7 @@ It sees what reaches the dispatcher of PyTorch in this thread, whoever calls it:
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,6 +25,7 @@ class Guard(TorchDispatchMode):
 
     Attributes:
         unseen: The random operators that ran: who called which.
+        differentiates: Whether gradients were switched on inside, whatever was outside.
     """
 
     supports_higher_order_operators = True
@@ -33,12 +35,14 @@ class Guard(TorchDispatchMode):
         self._protected = {_storage(parameter): name for name, parameter in model.named_parameters()}
         self._place = place
         self.unseen: list[str] = []
+        self.differentiates = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in written_tensors(func, args, kwargs or {}):
             self._check(tensor)
         if draws(func, args, kwargs or {}):
             self.unseen.append(f"{self._place() or 'the model'} calls {func.overloadpacket.__name__}")
+        self.differentiates |= torch.is_grad_enabled()
         return func(*args, **(kwargs or {}))
 
     def _check(self, tensor: Tensor) -> None:

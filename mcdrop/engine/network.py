@@ -1,5 +1,7 @@
 """A model as a function f(x, masks): its private view, and the trace of one input signature."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +36,7 @@ class Network:
         outputs: Layout of what the model returns.
         fixed: Whether the same sites fire in every pass.
         written_inputs: Which leaves of a call the model writes to; it gets copies of them.
+        differentiates: Whether its forward pass computes gradients, such as forces from an energy.
         cache: Of the masks that all rows share; on the device of the model.
         promotions: What vmap must batch from its birth on; found when first needed.
     """
@@ -45,8 +48,13 @@ class Network:
     outputs: Outputs
     fixed: bool
     written_inputs: frozenset[int]
+    differentiates: bool
     cache: MaskCache
     promotions: Promotions = field(default_factory=Promotions)
+
+    def inference(self) -> AbstractContextManager[object]:
+        """The mode of its passes: inference mode, which no gradient can be computed in, unless it does."""
+        return _without_inference_mode() if self.differentiates else torch.inference_mode()
 
     def outputs_for(self, call: Call, source: DrawSource, births: Births | None = None) -> list[Tensor]:
         """The tensors of one pass, each with its rows on axis 0; `births` says what vmap must batch early."""
@@ -104,6 +112,12 @@ class Network:
         return replace(call, leaves=leaves)
 
 
+@contextmanager
+def _without_inference_mode() -> Iterator[None]:
+    with torch.inference_mode(mode=False), torch.no_grad():
+        yield
+
+
 def network_of(model: nn.Module, traced: Trace) -> Network:
     """The replayable form of a traced model."""
     view = private_view(model, clone=traced.written_state)
@@ -117,5 +131,6 @@ def network_of(model: nn.Module, traced: Trace) -> Network:
         outputs=traced.outputs,
         fixed=traced.fixed,
         written_inputs=traced.written_inputs,
+        differentiates=traced.differentiates,
         cache=MaskCache(device),
     )

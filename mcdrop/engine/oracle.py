@@ -124,6 +124,9 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not draws(func, args, kwargs or {}):
             return func(*args, **(kwargs or {}))
+        if func._can_decompose():  # noqa: SLF001 - a model's own inference mode shows composite operators whole
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
         inputs = tuple(t.clone() if isinstance(t, Tensor) else t for t in args)  # it may write to them
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__

@@ -28,12 +28,14 @@ class Outputs:
     Attributes:
         spec: Its structure.
         axes: The row axis of each leaf; None for a leaf that is not a tensor.
+        ranks: How many axes each leaf has; 0 for a leaf that is not a tensor.
         constants: The leaves that are not tensors, with None in place of tensors.
         row_bytes: Size of the tensors, for each row; of all, if the input is not split.
     """
 
     spec: Any
     axes: tuple[int | None, ...]
+    ranks: tuple[int, ...]
     constants: tuple[Any, ...]
     row_bytes: int
 
@@ -48,11 +50,8 @@ class Outputs:
             raise UnsupportedModelError(
                 f"the model returned {len(leaves)} values, and {len(self.axes)} when it was traced"
             )
-        return [
-            leaf.movedim(axis, 0) if leaf.dim() else leaf.unsqueeze(0)
-            for leaf, axis in zip(leaves, self.axes, strict=True)
-            if axis is not None
-        ]
+        traced = zip(leaves, self.axes, self.ranks, strict=True)
+        return [_rows_first(leaf, axis, rank) for leaf, axis, rank in traced if axis is not None]
 
     def rebuild(self, tensors: list[Any]) -> Any:
         """The structure that the model returns, with others in place of its tensors."""
@@ -78,16 +77,33 @@ def output_layout(two: Any, three: Any, *, whole: bool = False) -> Outputs:
     small, spec = pytree.tree_flatten(two)
     large = pytree.tree_leaves(three)
     tensors = [leaf for leaf in small if isinstance(leaf, Tensor)]
-    if not tensors or len(small) != len(large):
+    if not tensors and len(small) == len(large):
+        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in small})) or "nothing"
         raise UnsupportedModelError(
-            f"the model returned {len(tensors)} tensors for two rows and {len(large)} values for three; "
+            f"the model returned {kinds}, in which no tensor is found; return a tensor, or a tuple, a dict "
+            "or a NamedTuple of them (torch.export.register_dataclass makes a dataclass known)"
+        )
+    if len(small) != len(large):
+        raise UnsupportedModelError(
+            f"the model returned {len(small)} values for two rows and {len(large)} for three; "
             "it must return the same structure, with a tensor in it, however many rows there are"
         )
     row_axis = _first_axis if whole else _row_axis
     axes = tuple(row_axis(*pair) for pair in zip(small, large, strict=True))
+    ranks = tuple(leaf.dim() if isinstance(leaf, Tensor) else 0 for leaf in small)
     constants = tuple(None if isinstance(leaf, Tensor) else leaf for leaf in small)
     size = sum(leaf.nbytes for leaf in tensors)
-    return Outputs(spec, axes, constants, size if whole else size // 2)
+    return Outputs(spec, axes, ranks, constants, size if whole else size // 2)
+
+
+def _rows_first(leaf: Tensor, axis: int, rank: int) -> Tensor:
+    if leaf.dim() != rank:
+        raise UnsupportedModelError(
+            f"the model returned a tensor of shape {tuple(leaf.shape)}, and one of {rank} axes when it was "
+            "traced; how many there are must not depend on the number of rows (squeeze() without an axis is "
+            "a usual cause)"
+        )
+    return leaf.detach().movedim(axis, 0) if rank else leaf.detach().unsqueeze(0)
 
 
 def output_structure(output: Any) -> tuple[str, list[Any]]:

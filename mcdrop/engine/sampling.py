@@ -172,7 +172,7 @@ def block_outputs(
     draws = BlockDraws(network.sites, keys, rng, network.cache)
     whole = BLOCK * len(keys)
     samples = whole if plan.exact or most is None else min(whole, most)
-    with torch.inference_mode():
+    with network.inference():
         return plan.fallback.run(plan.strategy, network, tile, draws, samples)
 
 

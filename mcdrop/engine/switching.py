@@ -61,7 +61,7 @@ def switched(model: nn.Module, traced: Trace, call: Call, on: Collection[SiteKey
 
 def _fired(network: Network, call: Call) -> set[SiteKey]:
     recorder = Recorder(network.paths)
-    with torch.inference_mode():
+    with network.inference():
         network.outputs_for(call.take(slice(0, 2)), recorder)
     return {key for key, _ in recorder.fired}
 
@@ -82,7 +82,7 @@ def switched_blocks(
     network = setting.network
     keys = [draw.keys(block, rows) for block in blocks]
     draws = _Held(setting, keys, draw.rng)
-    with torch.inference_mode():
+    with network.inference():
         return plan.fallback.run(plan.strategy, network, call.take(rows), draws, BLOCK * len(keys))
 
 

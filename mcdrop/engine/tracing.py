@@ -62,6 +62,7 @@ class Trace:
         written_inputs: Which leaves of the call a pass writes.
         silent: Calls of dropout that are off though every module is in train mode.
         left_off: Who would draw from NumPy or Python in train mode, and is in eval mode: augmentation mostly.
+        differentiates: Whether forward computes gradients.
     """
 
     sites: tuple[Site, ...]
@@ -72,6 +73,7 @@ class Trace:
     written_inputs: frozenset[int]
     silent: tuple[str, ...] = ()
     left_off: tuple[str, ...] = ()
+    differentiates: bool = False
 
 
 def trace(model: nn.Module, call: Call) -> Trace:
@@ -128,6 +130,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         frozenset(explored.runs.written_inputs),
         tuple(search.silent),
         left_off,
+        guard.differentiates,
     )
 
 

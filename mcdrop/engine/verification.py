@@ -87,12 +87,12 @@ def verify(
         NothingRandomError: If the output does not move with its masks.
     """
     rows = _two_rows(example)
-    with torch.inference_mode():
+    with network.inference():
         start = time.perf_counter()
         reference = _by_row(network, rows)
         enough = 0.0 if thorough else _NOT_SLOW * (time.perf_counter() - start)
     oracle = _checked_oracle(network, rows.take(slice(0, 1)))
-    with torch.inference_mode():
+    with network.inference():
         if once is None or not _equal([t[1, slice(rows.kept(slice(0, 1)))] for t in reference], once):
             _check_repeats(network, rows, reference)
         found = _compare(network, rows, reference, enough)

@@ -8,7 +8,7 @@ import copy
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -128,6 +128,10 @@ class ModulePaths(threading.local):
     def __init__(self) -> None:
         self.running: list[str] = []
         self._orders: list[Tensor | None] = []
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Itself: a module that forward copies runs in the place of the original."""
+        return self
 
     def innermost(self) -> str:
         """Path of the module whose own code is running; empty for the model itself."""

@@ -1,5 +1,6 @@
 """One small model for every kind of randomness that mcdrop promises to sample."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -165,6 +166,45 @@ def joined(x: Tensor, train: bool) -> Tensor:
     if not train:
         return x
     return x * torch.cat([torch.rand(x.shape[0], 3), torch.rand_like(x[:, :3])], 1)
+
+
+def energy_and_forces(x: Tensor, train: bool) -> Tensor:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        energy = F.dropout(x.square(), 0.3, train).sum()
+        (forces,) = torch.autograd.grad(energy, x)
+    return forces
+
+
+def in_inference_mode(x: Tensor, train: bool) -> Tensor:
+    with torch.inference_mode():
+        return F.dropout(x, 0.3, train)
+
+
+class CopiedLayer(nn.Sequential):
+    """Runs a copy of its layer."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Dropout(0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, F) -> (N, F)."""
+        output: Tensor = copy.deepcopy(self[0])(x)
+        return output
+
+
+class Doubled(nn.Module):
+    """Runs its layers with other weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.3), nn.Linear(6, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4) -> (N, 3)."""
+        weights = {name: 2 * weight for name, weight in self.layers.named_parameters()}
+        output: Tensor = torch.func.functional_call(self.layers, weights, (x,))
+        return output
 
 
 DROPOUT: Final = (
@@ -351,6 +391,13 @@ RAW: Final = (
     Case("nn.RReLU", lambda: nn.Sequential(nn.Linear(4, 6), nn.RReLU(), nn.Linear(6, 3)), rows_of(4)),
 )
 
+WAYS: Final = (
+    Case("gradients in forward", lambda: applied(energy_and_forces), rows_of(4), strategy="fold"),
+    function("inference mode in forward", in_inference_mode),
+    Case("a layer copied in forward", CopiedLayer, rows_of(4)),
+    Case("functional_call", Doubled, rows_of(4)),
+)
+
 DEPTH: Final = (
     Case("DropPath", lambda: residual(DropPath(0.4)), rows_of(4)),
     Case("StochasticDepth by row", lambda: residual(StochasticDepth(0.4, "row")), rows_of(4)),
@@ -363,5 +410,5 @@ DEPTH: Final = (
     Case("a counter in training", CounterInTraining, rows_of(4)),
 )
 
-CASES: Final = (*DROPOUT, *ATTENTION, *RECURRENT, *RAW, *DEPTH)
+CASES: Final = (*DROPOUT, *ATTENTION, *RECURRENT, *RAW, *WAYS, *DEPTH)
 """All of them."""

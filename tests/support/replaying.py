@@ -45,7 +45,7 @@ def samples(strategy: str, network: Network, call: Call, keys: Keys, count: int 
     """Samples (count, N, ...) of each output."""
     joined = keys[:1] if len(set(keys)) == 1 else keys
     draws = BlockDraws(network.sites, [joined], "philox-1", network.cache)
-    with torch.inference_mode():
+    with network.inference():
         return STRATEGIES[strategy](network, call, draws, count)
 
 
@@ -54,6 +54,6 @@ def by_row(network: Network, call: Call, keys: Keys, count: int = BLOCK) -> list
     alone = []
     for row, key in enumerate(keys):
         draws = BlockDraws(network.sites, [[key]], "philox-1", network.cache)
-        with torch.inference_mode():
+        with network.inference():
             alone.append(loop(network, call.take(slice(row, row + 1)), draws, count))
     return [torch.cat(parts, 1) for parts in zip(*alone, strict=True)]

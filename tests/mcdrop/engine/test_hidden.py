@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.fx import symbolic_trace
 from mcdrop import MCDropout
 from mcdrop.engine.hidden import functions_holding
 from mcdrop.errors import McdropError, NothingRandomError
+from tests.support.models import case
 from tests.support.stochastic_modules import applied
 
 X = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
@@ -164,6 +166,58 @@ def test_a_model_of_a_fixed_number_of_rows_is_refused_with_what_to_do() -> None:
     text = refusal(applied(lambda x, t: F.dropout(x, 0.3, t).reshape(4, 6)))
     assert "the model runs on 4 rows and fails on two or three: shape '[4, 6]' is invalid" in text
     assert "an exported program needs a dynamic batch dimension" in text
+
+
+@pytest.mark.parametrize("name", ["encoder, time first", "LSTM, time first", "transformer, time first"])
+def test_a_model_whose_sequences_come_first_is_told_to_name_the_axis_of_its_rows(name: str) -> None:
+    model, (x,) = case(name).make()
+    assert "batch_axis=1 if they are the second axis, as in (T, N, E)" in refusal(model, x)
+
+
+def test_an_axis_that_comes_and_goes_with_the_rows_is_refused_with_its_usual_cause() -> None:
+    class Squeezed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.dropout(x, 0.3, self.training).squeeze()
+
+    text = refusal(Squeezed())
+    assert "a tensor of shape (4,), and one of 2 axes when it was traced" in text
+    assert "squeeze() without an axis is a usual cause" in text
+
+
+@dataclass
+class Answer:
+    """What torch cannot take apart."""
+
+    logits: Tensor
+
+
+def test_an_output_without_a_tensor_that_torch_can_find_is_refused_by_its_type() -> None:
+    class Answers(nn.Module):
+        def forward(self, x: Tensor) -> Answer:
+            return Answer(F.dropout(x, 0.3, self.training))
+
+    assert "the model returned Answer, in which no tensor is found" in refusal(Answers())
+
+
+class Lazy(nn.Module):
+    """Makes its layer when it is first called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer: nn.Module | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, F) -> (N, 3)."""
+        self.layer = self.layer or nn.Linear(x.shape[1], 3)
+        output: Tensor = F.dropout(self.layer(x), 0.3, self.training)
+        return output
+
+
+def test_a_layer_that_forward_makes_is_sampled_once_it_was_made() -> None:
+    model = Lazy()
+    assert "first call draws its first weights: run the model once before" in refusal(model)
+    model(X)
+    assert MCDropout(model).sample(X, n_samples=16).std(0).max() > 0
 
 
 def test_an_error_of_the_model_that_has_other_reasons_is_its_own() -> None:
