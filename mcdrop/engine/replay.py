@@ -108,8 +108,8 @@ class BlockDraws:
         return site
 
     def draw(self, law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
-        """One block of masks; what all rows share is kept for the next call."""
-        draw = self._cache.draw if len(self._keys[0]) == 1 else draw_block
+        """One block of masks; those that rows share, whose row id is 0, are kept for the next call."""
+        draw = draw_block if key.row else self._cache.draw
         return draw(law, shape, key, rng)
 
 

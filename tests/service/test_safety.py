@@ -21,7 +21,7 @@ FORBIDDEN_IMPORTS = {
     "ctypes",
 }
 FORBIDDEN_CALLS = {"eval", "exec", "__import__", "system", "popen", "import_module"}
-WEB = {"fastapi", "starlette", "uvicorn", "h11"}
+WEB = {"fastapi", "httptools", "starlette", "uvicorn", "uvloop"}
 # which rooms may know what: plain data is passed between them
 ROOMS = {
     "scheduler": {"torch", "numpy", "mcdrop"} | WEB,

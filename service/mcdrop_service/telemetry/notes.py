@@ -23,6 +23,7 @@ class Notes:
         computed_s: When its last unit was done.
         answered_s: When its answer was made.
         rejected: Why it was turned away; else empty.
+        gone: Whether the client went away before its answer.
     """
 
     request_id: str = ""
@@ -38,6 +39,7 @@ class Notes:
     computed_s: float = 0.0
     answered_s: float = 0.0
     rejected: str = ""
+    gone: bool = False
 
     @property
     def queued_s(self) -> float:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from mcdrop_service.encoding import encode_error
 from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
 
-__all__ = ["json_response", "refusal", "refused_by_router", "refused_by_service"]
+__all__ = ["json_response", "refusal", "refused_by_router"]
 
 
 def json_response(content: bytes, status: int = 200) -> Response:
@@ -38,18 +38,6 @@ def refusal(error: ServiceError) -> Response:
     if isinstance(error, UnauthorizedError):
         response.headers["www-authenticate"] = "Bearer"
     return response
-
-
-async def refused_by_service(_request: Request, error: Exception) -> Response:
-    """Turns our own refusals into responses (an exception handler).
-
-    Args:
-        error: A `ServiceError`.
-
-    Returns:
-        The response.
-    """
-    return refusal(error) if isinstance(error, ServiceError) else refusal(ServiceError("internal error"))
 
 
 async def refused_by_router(request: Request, error: Exception) -> Response:

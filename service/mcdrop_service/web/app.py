@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from mcdrop_service import __version__
-from mcdrop_service.errors import ServiceError
 from mcdrop_service.web import open_inference
-from mcdrop_service.web.answers import refused_by_router, refused_by_service
+from mcdrop_service.web.answers import refused_by_router
+from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.keys import Gate
 from mcdrop_service.web.routes import router
 from mcdrop_service.web.service import Service
@@ -28,7 +29,7 @@ ABOUT = (
 )
 
 
-def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None) -> FastAPI:
+def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
     """The service as an ASGI application.
 
     Args:
@@ -55,29 +56,25 @@ def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None)
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        exception_handlers={ServiceError: refused_by_service, HTTPException: refused_by_router},
+        exception_handlers={HTTPException: refused_by_router},
     )
     app.state.service = service
-    app.include_router(router)
-    app.include_router(open_inference.router)
-    _add_middleware(app, service)
-    return app
+    return _guarded(Direct(app, (router, open_inference.router)), service)
 
 
-def _add_middleware(app: FastAPI, service: Service) -> None:
-    """What a request passes on its way in, the innermost first."""
+def _guarded(app: ASGIApp, service: Service) -> ASGIApp:
+    """With what a request passes on its way in, the innermost first."""
     if service.keys:
-        app.add_middleware(Gate, keys=service.keys)
+        app = Gate(app, service.keys, root_path=service.settings.root_path)
     if service.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=service.settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("authorization", "content-type", "traceparent", "x-api-key"),
             expose_headers=("x-request-id", "retry-after"),
         )
-    app.add_middleware(Shield)
-    app.add_middleware(Watch, service=service)
+    return Watch(Shield(app), service)
 
 
 async def _warm_up(service: Service, on_ready: Callable[[], None]) -> None:

@@ -70,9 +70,9 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
     service, notes = service_of(request), notes_of(request.scope)
     notes.model, notes.version = served.facts.name, served.facts.version
     with service.memory.account() as account:
-        body = await read_body(request.headers, request.receive, service.settings, account)
+        body = await read_body(request, service, account)
         work = _answer(request, served, form, body, account)
-        return await while_connected(request.receive, work)
+        return await while_connected(request.scope, work)
 
 
 async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:

@@ -1,20 +1,17 @@
 """Reading a request body under a limit of bytes and of time, straight from ASGI."""
 
-import asyncio
-
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from mcdrop_service.errors import (
-    BadRequestError,
     BodyTimeoutError,
     TooLargeError,
     UnsupportedMediaTypeError,
     shown,
 )
-from mcdrop_service.settings import Settings
 from mcdrop_service.web.memory import Account
+from mcdrop_service.web.service import Service
 
 __all__ = ["check_media_type", "read_body"]
 
@@ -45,36 +42,34 @@ def check_media_type(headers: Headers) -> None:
         )
 
 
-async def read_body(headers: Headers, receive: Receive, settings: Settings, account: Account) -> bytes:
+async def read_body(request: Request, service: Service, account: Account) -> bytes:
     """The whole body, or a refusal as soon as it is known to be too long or too slow.
 
     Args:
-        headers: Of the request.
-        receive: The request's ASGI channel.
-        settings: Longest body that is taken, and the time in which all of it must arrive.
+        request: Its body was not read yet. That it has one length only, the parser has seen to.
+        service: Knows the longest body that is taken, and the time in which all of it must arrive.
         account: Charged for every byte that is kept.
 
     Returns:
         The body.
 
     Raises:
-        BadRequestError: If it comes with two lengths that could be read in two ways.
         TooLargeError: If it is longer.
         BodyTimeoutError: If it takes longer.
         QueueFullError: If the bodies of all requests together take too much.
         ClientDisconnect: If the client goes away.
     """
-    if "content-length" in headers and "transfer-encoding" in headers:
-        raise BadRequestError("a body has either a content length or a transfer encoding, got both")
-    declared = headers.get("content-length", "0")
+    settings = service.settings
+    declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > settings.max_body_bytes + LINGER_BYTES:
         raise _too_large(settings.max_body_bytes, declared)
-    timeout_ms = settings.body_timeout_ms
     try:
-        async with asyncio.timeout(timeout_ms / 1000):
-            return await _received(receive, settings.max_body_bytes, account)
+        with service.body_patience.limit():
+            return await _received(request.receive, settings.max_body_bytes, account)
     except TimeoutError:
-        raise BodyTimeoutError(f"the body must arrive within {timeout_ms} ms, and did not") from None
+        raise BodyTimeoutError(
+            f"the body must arrive within {settings.body_timeout_ms} ms, and did not"
+        ) from None
 
 
 async def _received(receive: Receive, max_bytes: int, account: Account) -> bytes:

@@ -1,23 +1,28 @@
 """Waiting for an answer only as long as someone is there to read it."""
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Scope
 
-__all__ = ["while_connected"]
+__all__ = ["WHEN_GONE", "while_connected"]
 
 T = TypeVar("T")
 
+WHEN_GONE: Final = "mcdrop.when_gone"
+"""An ASGI extension of our own protocol: a set of functions that are called when the client goes away.
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+ASGI's way, a task that waits for `http.disconnect`, costs as much as parsing a request.
+"""
+
+
+async def while_connected(scope: Scope, work: Coroutine[Any, Any, T]) -> T:
     """The result of some work, which is cancelled when the client goes away.
 
     Args:
-        receive: The request's ASGI channel, its body already read.
+        scope: Of the request, its body already read.
         work: What makes the answer.
 
     Returns:
@@ -26,24 +31,21 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: If the client went away first.
     """
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return await working
-    finally:
-        await _cancelled(working, watching)
+    task = cast("asyncio.Task[T]", asyncio.current_task())
+    when_gone: set[Callable[[], object]] = scope["extensions"][WHEN_GONE]
+    gone = False
 
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _cancelled(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
+    def stop() -> None:
+        nonlocal gone
+        gone = True
         task.cancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    when_gone.add(stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        when_gone.discard(stop)

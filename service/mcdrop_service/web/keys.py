@@ -84,14 +84,21 @@ class Gate:
         app: What it guards.
         keys: Hashes of those that are known; at least one.
         open_paths: Which need none.
+        root_path: That a proxy may have put in front of them.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: Collection[bytes], open_paths: Collection[str] = OPEN_PATHS
+        self,
+        app: ASGIApp,
+        keys: Collection[bytes],
+        open_paths: Collection[str] = OPEN_PATHS,
+        *,
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._keys = tuple(keys)
         self._open_paths = frozenset(open_paths)
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -104,7 +111,7 @@ class Gate:
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        return path.removeprefix(scope.get("root_path", "")) in self._open_paths
+        return path.removeprefix(self._root_path) in self._open_paths
 
     def _is_known(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")

@@ -4,12 +4,14 @@ from collections.abc import Collection
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from mcdrop_service.encoding import encode_document
-from mcdrop_service.errors import BadRequestError, NotReadyError, ServiceError
+from mcdrop_service.errors import BadRequestError, NotReadyError
 from mcdrop_service.execution import Reloader
-from mcdrop_service.web.answers import json_response, refused_by_router, refused_by_service
+from mcdrop_service.web.answers import json_response, refused_by_router
 from mcdrop_service.web.asking import service_of
+from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.keys import Gate
 from mcdrop_service.web.metadata import repository_index
 from mcdrop_service.web.repository_body import only_ready, small_object
@@ -22,7 +24,7 @@ __all__ = ["create_management_app"]
 router = APIRouter()
 
 
-def create_management_app(service: Service, token: Collection[bytes]) -> FastAPI:
+def create_management_app(service: Service, token: Collection[bytes]) -> ASGIApp:
     """The management port as an ASGI application.
 
     Args:
@@ -36,14 +38,10 @@ def create_management_app(service: Service, token: Collection[bytes]) -> FastAPI
         title="mcdrop management",
         openapi_url=None,
         redirect_slashes=False,
-        exception_handlers={ServiceError: refused_by_service, HTTPException: refused_by_router},
+        exception_handlers={HTTPException: refused_by_router},
     )
     app.state.service = service
-    app.include_router(router)
-    app.add_middleware(Gate, keys=token, open_paths=())
-    app.add_middleware(Shield)
-    app.add_middleware(Watch, service=service)
-    return app
+    return Watch(Shield(Gate(Direct(app, [router]), token, open_paths=())), service)
 
 
 @router.post("/v2/repository/index")
@@ -54,14 +52,14 @@ async def index(request: Request) -> Response:
 
 
 @router.post("/v2/repository/models/{name}/load")
-async def load(name: str, request: Request) -> Response:
+async def load(request: Request, name: str) -> Response:
     """Read a model anew; the old one serves until the new one has answered its warm-up."""
     await (await _reloader(request)).load(name)
     return json_response(b"{}")
 
 
 @router.post("/v2/repository/models/{name}/unload")
-async def unload(name: str, request: Request) -> Response:
+async def unload(request: Request, name: str) -> Response:
     """Serve a model no longer."""
     await (await _reloader(request)).unload(name)
     return json_response(b"{}")

@@ -35,7 +35,7 @@ async def server(request: Request) -> Response:
 
 
 @router.get("/v2/health/live", **openapi.LIVE)
-async def live() -> Response:
+async def live(_request: Request) -> Response:
     """Whether the process lives."""
     return json_response(encode_document({"live": True}))
 
@@ -60,51 +60,51 @@ async def all_stats(request: Request) -> Response:
 
 
 @router.get("/v2/models/{name}", **openapi.MODEL)
-async def model(name: str, request: Request) -> Response:
+async def model(request: Request, name: str) -> Response:
     """What the highest version of a model takes and gives."""
     return _metadata(request, name, None)
 
 
 @router.get("/v2/models/{name}/versions/{version}", **openapi.MODEL)
-async def model_version(name: str, version: str, request: Request) -> Response:
+async def model_version(request: Request, name: str, version: str) -> Response:
     """What a version of a model takes and gives."""
     return _metadata(request, name, version)
 
 
 @router.get("/v2/models/{name}/ready", **openapi.MODEL_READY)
-async def model_ready(name: str, request: Request) -> Response:
+async def model_ready(request: Request, name: str) -> Response:
     """Whether a model can be asked."""
     return _readiness(request, name, None)
 
 
 @router.get("/v2/models/{name}/versions/{version}/ready", **openapi.MODEL_READY)
-async def version_ready(name: str, version: str, request: Request) -> Response:
+async def version_ready(request: Request, name: str, version: str) -> Response:
     """Whether a version of a model can be asked."""
     return _readiness(request, name, version)
 
 
 @router.get("/v2/models/{name}/stats", **openapi.STATS)
-async def model_stats(name: str, request: Request) -> Response:
+async def model_stats(request: Request, name: str) -> Response:
     """Counts and times of every version of a model."""
     return _stats(request, [(name, version) for version in service_of(request).engine.versions(name)])
 
 
 @router.get("/v2/models/{name}/versions/{version}/stats", **openapi.STATS)
-async def version_stats(name: str, version: str, request: Request) -> Response:
+async def version_stats(request: Request, name: str, version: str) -> Response:
     """Counts and times of a version of a model."""
     facts = service_of(request).engine.facts(name, version)
     return _stats(request, [(facts.name, facts.version)])
 
 
 @router.post("/v2/models/{name}/infer", **openapi.INFER)
-async def infer(name: str, request: Request) -> Response:
+async def infer(request: Request, name: str) -> Response:
     """A predictive distribution for each row, from the highest version of a model."""
     served = service_of(request).engine.find(name)
     return await ask(request, served, form_of(request.headers))
 
 
 @router.post("/v2/models/{name}/versions/{version}/infer", **openapi.INFER)
-async def infer_version(name: str, version: str, request: Request) -> Response:
+async def infer_version(request: Request, name: str, version: str) -> Response:
     """A predictive distribution for each row, from a version of a model."""
     served = service_of(request).engine.find(name, version)
     return await ask(request, served, form_of(request.headers))

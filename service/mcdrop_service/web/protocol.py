@@ -1,18 +1,23 @@
-"""uvicorn's HTTP protocol with guards: time limits, a cap on connections, errors as JSON."""
+"""uvicorn's HTTP protocol with guards: limits of time and length, a cap on connections, errors as JSON."""
 
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from http import HTTPStatus
+from typing import Any, Final, cast
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mcdrop_service.encoding import encode_error
 from mcdrop_service.settings import Settings
+from mcdrop_service.web.disconnect import WHEN_GONE
 
 __all__ = ["GuardedProtocol", "guarded_protocol"]
+
+MAX_HEAD_BYTES: Final = 65536
+"""Of request line and headers; the parser itself takes any number."""
 
 NOT_HTTP = "the request must be HTTP/1.1, got something else"
 TOO_SLOW = "the head of the request must arrive within {} ms, and did not"
@@ -31,7 +36,7 @@ def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings))
 
 
-class GuardedProtocol(H11Protocol):
+class GuardedProtocol(HttpToolsProtocol):
     """A connection whose client must say what it wants, in time.
 
     Args:
@@ -42,6 +47,9 @@ class GuardedProtocol(H11Protocol):
     def __init__(self, settings: Settings, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._settings = settings
+        self._when_gone: set[Callable[[], object]] = set()
+        self._in_head = False
+        self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -55,18 +63,46 @@ class GuardedProtocol(H11Protocol):
             self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; the timer runs while they are the beginning of a head."""
+        """Take bytes; the timer runs while they are the beginning of a head, or belong to no request."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        self._head_bytes += len(data) if self._in_head else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(400, NOT_HTTP)
+        elif not self._idle:
             self._stop_timer()
         elif self._head_timer is None:
             self._start_timer()
+
+    def on_message_begin(self) -> None:
+        """A head begins (the parser calls this)."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)["extensions"] = {WHEN_GONE: self._when_gone}
+
+    def on_headers_complete(self) -> None:
+        """A head has ended (the parser calls this)."""
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer was sent; the head behind it may have begun already."""
+        super().on_response_complete()
+        if self._in_head and self._idle and self._head_timer is None:
+            self._start_timer()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is under way."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or (cycle.response_complete and not self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
+        for act in tuple(self._when_gone):
+            act()
 
     def pause_writing(self) -> None:
         """The client does not take its answer; the connection is cut if that lasts."""
@@ -110,19 +146,17 @@ class GuardedProtocol(H11Protocol):
         self._stop_timer()
         # uvicorn types the cycle as always there, but there is none before the first request
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        answering = cycle is not None and cycle.response_started
+        answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not answering and not self.transport.is_closing():
             self.transport.write(_raw_response(status, message))
         self.transport.close()
 
 
 def _raw_response(status: int, message: str) -> bytes:
-    """A whole response, written past the connection's own h11, which may be in its error state already."""
+    """A whole response, for where there is no request that could be answered."""
     body = encode_error(message)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    head = h11.Connection(h11.SERVER).send(h11.Response(status_code=status, headers=headers))
-    return (head or b"") + body
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

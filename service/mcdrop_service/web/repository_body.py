@@ -21,7 +21,7 @@ async def small_object(request: Request) -> dict[str, object]:
     """
     service = service_of(request)
     with service.memory.account() as account:
-        body = await read_body(request.headers, request.receive, service.settings, account)
+        body = await read_body(request, service, account)
         return decode_object(body) if body else {}
 
 

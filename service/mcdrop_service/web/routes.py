@@ -18,7 +18,7 @@ router = APIRouter()
 
 
 @router.get("/healthz", **openapi.HEALTH)
-async def healthz() -> Response:
+async def healthz(_request: Request) -> Response:
     """Whether the process lives. Says nothing about the models."""
     return json_response(encode_document({"live": True}))
 
@@ -38,7 +38,7 @@ async def models(request: Request) -> Response:
 
 
 @router.get("/v1/models/{name}", **openapi.MODEL)
-async def model(name: str, request: Request) -> Response:
+async def model(request: Request, name: str) -> Response:
     """What a model takes and gives, its classes, its sampling defaults and its fingerprint."""
     service = service_of(request)
     return json_response(encode_document(model_document(service.engine.facts(name), service.settings)))
@@ -54,7 +54,7 @@ async def model_version(name: str, version: str, request: Request) -> Response:
 
 
 @router.post("/v1/models/{name}/predict", **openapi.PREDICT)
-async def predict(name: str, request: Request) -> Response:
+async def predict(request: Request, name: str) -> Response:
     """A predictive distribution for each row: mean, spread, and where the uncertainty comes from."""
     served = service_of(request).engine.find(name)
     check_media_type(request.headers)

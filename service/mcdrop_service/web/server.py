@@ -103,7 +103,7 @@ def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"])
         http=guarded_protocol(settings),
         ws="none",
         lifespan=lifespan,
-        loop="asyncio",
+        loop="uvloop",
         access_log=False,
         server_header=False,
         log_config=None,

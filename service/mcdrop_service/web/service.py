@@ -11,6 +11,7 @@ from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import Metrics, Statistics
 from mcdrop_service.web.lifecycle import Lifecycle, Phase
 from mcdrop_service.web.memory import MemoryBudget
+from mcdrop_service.web.patience import Patience
 
 __all__ = ["Service"]
 
@@ -24,6 +25,7 @@ class Service:
         settings: Limits.
         lifecycle: Whether the process is starting, serving or draining.
         memory: What the bodies of all requests take.
+        body_patience: For bodies that are on their way.
         metrics: For Prometheus.
         statistics: For clients of the Open Inference Protocol.
         keys: Hashes of the API keys; without any, everyone may ask.
@@ -34,6 +36,7 @@ class Service:
     settings: Settings
     lifecycle: Lifecycle
     memory: MemoryBudget
+    body_patience: Patience
     metrics: Metrics
     statistics: Statistics
     keys: tuple[bytes, ...] = ()
@@ -75,6 +78,7 @@ class Service:
             settings=settings,
             lifecycle=Lifecycle(),
             memory=MemoryBudget(settings.max_body_bytes_in_flight),
+            body_patience=Patience(settings.body_timeout_ms / 1000),
             metrics=metrics,
             statistics=statistics,
             keys=keys,

@@ -36,6 +36,7 @@ class Shield:
         try:
             await self._app(scope, receive, noting_send)
         except ClientDisconnect:
+            notes_of(scope).gone = True
             # nobody reads it; it only ends the exchange in the way that the server expects
             await refusal(ServiceError("the client went away"))(scope, receive, send)
         except Exception:

@@ -56,7 +56,6 @@ class Watch:
             return
         notes = scope[KEY] = Notes(_request_id(scope["headers"]), time.monotonic())
         status = CLIENT_GONE
-        gone = False
 
         async def noting_send(message: Message) -> None:
             nonlocal status
@@ -65,17 +64,11 @@ class Watch:
                 message["headers"] = [*message["headers"], (b"x-request-id", notes.request_id.encode())]
             await send(message)
 
-        async def noting_receive() -> Message:
-            nonlocal gone
-            message = await receive()
-            gone = gone or message["type"] == "http.disconnect"
-            return message
-
         self._service.metrics.arrived()
         try:
-            await self._app(scope, noting_receive, noting_send)
+            await self._app(scope, receive, noting_send)
         finally:
-            self._ended(scope, notes, CLIENT_GONE if gone else status)
+            self._ended(scope, notes, CLIENT_GONE if notes.gone else status)
 
     def _ended(self, scope: Scope, notes: Notes, status: int) -> None:
         seconds = time.monotonic() - notes.arrived_s

@@ -1,0 +1,67 @@
+"""Routes without a framework on the way: FastAPI documents them, and answers what is no route of ours."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from re import Pattern
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mcdrop_service.errors import ServiceError
+from mcdrop_service.web.answers import refusal
+
+__all__ = ["Direct"]
+
+Endpoint = Callable[..., Awaitable[Response]]
+
+
+class Direct:
+    """Pure ASGI: calls the function of a route with the request and the texts in its path.
+
+    What FastAPI and Starlette do around such a function (dependencies, exit stacks, validation of a body that
+    is read raw) took as long as the rest of the way of a request together, and does nothing for these routes.
+
+    Args:
+        app: Documents the routes, and answers all other requests.
+        routers: Of routes whose functions take the request, then by name the texts in the path, and raise
+            `ServiceError`.
+    """
+
+    def __init__(self, app: FastAPI, routers: Sequence[APIRouter]) -> None:
+        self._app = app
+        self._ways: dict[str, list[tuple[Pattern[str], Endpoint]]] = {}
+        for router in routers:
+            app.include_router(router)
+            for route in router.routes:
+                if isinstance(route, APIRoute):
+                    self._add(route)
+
+    def _add(self, route: APIRoute) -> None:
+        for method in route.methods or ():
+            self._ways.setdefault(method, []).append((route.path_regex, route.endpoint))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            path = _below(self._app.root_path, scope["path"])
+            for pattern, endpoint in self._ways.get(scope["method"], ()):
+                if found := pattern.match(path):
+                    scope["app"] = self._app
+                    response = await _answer(endpoint, Request(scope, receive, send), found.groupdict())
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+async def _answer(endpoint: Endpoint, request: Request, texts: dict[str, str]) -> Response:
+    try:
+        return await endpoint(request, **texts)
+    except ServiceError as error:
+        return refusal(error)
+
+
+def _below(root: str, path: str) -> str:
+    """A path without that of the proxy, which may have taken it away itself."""
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
