@@ -48,10 +48,6 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 
 .PHONY: serve
 serve: $(VENV)/.serve ## Serve models/ on HOST:PORT (127.0.0.1:8000)
-	@echo 'When the server is ready, type this in another terminal:'
-	@echo
-	@echo "  curl http://$(HOST):$(PORT)/v1/models/diabetes/predict -H 'content-type: application/json' -d '{\"inputs\": [[59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]]}'"
-	@echo
 	@exec $(BIN)/mcdrop serve models --host $(HOST) --port $(PORT)
 
 # --- the gate ---------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """`mcdrop serve`: the service from the command line."""
 
+import signal
 import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn, Self
 
 import torch
 import typer
@@ -13,6 +16,7 @@ from mcdrop.errors import McdropError
 from mcdrop_service.execution import Repository
 from mcdrop_service.options import with_settings
 from mcdrop_service.settings import Settings, as_toml, read_settings
+from mcdrop_service.supervisor import Ports, Report, supervise
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import (
     Door,
@@ -29,7 +33,9 @@ from mcdrop_service.web import (
 
 __all__ = ["serve"]
 
-BAD_INPUT = 2
+BAD_INPUT: Final = 2
+GRACE_S: Final = 10.0
+"""What workers get beyond the limits of their drain before they are killed."""
 
 
 @with_settings
@@ -62,33 +68,87 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
         return
     if directory is None:
         _fail("wanted DIR, a directory of checkpoints, got none")
-    log_as_json(settings.log_level)
-    torch.set_num_threads(settings.torch_threads)
     names = tuple(name.strip() for name in models.split(",") if name.strip())
     _serve(Repository(directory, names, tuple(allow_package or ()), device), settings)
 
 
-def _serve(repository: Repository, settings: Settings) -> None:
+def _serve(repository: Repository, settings: Settings) -> NoReturn:
+    """Serve until a signal; from several processes if the settings say so."""
+    log_as_json(settings.log_level)
+    try:
+        ports = [_open(settings, *numbers) for numbers in _numbers(settings)]
+    except OSError as error:
+        _fail(str(error))
+    work = partial(_work, repository, settings, _Addresses.of(ports))
+    if settings.workers == 1:
+        raise typer.Exit(work(ports[0], typer.echo))
+    bound = [each.numbers for each in ports]
+    code = supervise(
+        ports,
+        work,
+        reopen=lambda number: _open(settings, *bound[number]),
+        say=typer.echo,
+        patience_s=(settings.drain_delay_ms + settings.drain_timeout_ms) / 1000 + GRACE_S,
+    )
+    raise typer.Exit(code)
+
+
+def _numbers(settings: Settings) -> Iterator[tuple[int, int | None]]:
+    """The port of each worker, and that of its management; 0 stays 0."""
+    first, management = settings.port, settings.management_port
+    for number in range(settings.workers):
+        yield first and first + number, management and management + number
+
+
+def _open(settings: Settings, port: int, management_port: int | None) -> Ports:
+    listener = listening_socket(settings.host, port)
+    if management_port is None:
+        return Ports(listener)
+    return Ports(listener, listening_socket(settings.management_host, management_port))
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    """Of all workers."""
+
+    public: tuple[str, ...]
+    management: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ports: Sequence[Ports]) -> Self:
+        """Where bound sockets can be reached."""
+        return cls(
+            tuple(url_of(each.listener) for each in ports),
+            tuple(url_of(each.management) for each in ports if each.management is not None),
+        )
+
+
+def _work(
+    repository: Repository, settings: Settings, addresses: _Addresses, ports: Ports, say: Report
+) -> int:
+    """Serve from this process until a signal; the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
+    torch.set_num_threads(settings.torch_threads)
     try:
         keys, token = read_keys(settings.api_keys_file), read_token(settings.management_token_file)
         service = Service.of(repository.load_all(), settings, repository=repository, keys=keys)
-        listener = listening_socket(settings.host, settings.port)
-        management = _management(service, token)
     except (McdropError, OSError, ValueError) as error:
-        _fail(str(error))
-    app = create_app(service, on_ready=partial(_greet, service, url_of(listener), management))
-    failure = serve_until_stopped(app, service=service, listener=listener, management=management)
-    if failure:
-        _fail(failure)
+        return _failed(str(error))
+    app = create_app(service, on_ready=lambda: say(_greeting(service, addresses, repository)))
+    door = None if ports.management is None else Door(create_management_app(service, token), ports.management)
+    failure = serve_until_stopped(
+        app,
+        service=service,
+        listener=ports.listener,
+        management=door,
+        supervised=settings.workers > 1,
+    )
+    return 0 if failure is None else _failed(failure)
 
 
-def _management(service: Service, token: tuple[bytes, ...]) -> Door | None:
-    """The management port, if the settings name one."""
-    settings = service.settings
-    if settings.management_port is None:
-        return None
-    listener = listening_socket(settings.management_host, settings.management_port)
-    return Door(create_management_app(service, token), listener)
+def _greeting(service: Service, addresses: _Addresses, repository: Repository) -> str:
+    models = [service.engine.facts(name) for name in service.engine.names]
+    return greeting(addresses.public, models, management_urls=addresses.management, row_of=repository.example)
 
 
 def _settings(flags: dict[str, Any], file: Path | None) -> Settings:
@@ -100,12 +160,10 @@ def _settings(flags: dict[str, Any], file: Path | None) -> Settings:
         _fail(f"{file} is not TOML: {error}")
 
 
-def _greet(service: Service, url: str, management: Door | None) -> None:
-    models = [service.engine.facts(name) for name in service.engine.names]
-    managed_at = None if management is None else url_of(management.listener)
-    typer.echo(greeting(url, models, management_url=managed_at))
+def _failed(reason: str) -> int:
+    typer.echo(f"error: {reason}", err=True)
+    return BAD_INPUT
 
 
 def _fail(reason: str) -> NoReturn:
-    typer.echo(f"error: {reason}", err=True)
-    raise typer.Exit(BAD_INPUT)
+    raise typer.Exit(_failed(reason))

@@ -14,18 +14,23 @@ __all__ = ["Settings", "as_toml", "default_threads", "read_settings"]
 
 MEBIBYTE: Final = 1024 * 1024
 PREFIX: Final = "MCDROP_"
+MOST_PORT: Final = 65535
 
 
-def default_threads() -> int:
-    """Torch threads when the operator names none: all cores but one, and one where there are two.
+def default_threads(workers: int = 1) -> int:
+    """Torch threads when the operator names none: all cores but one, shared by the workers.
 
     A second torch thread on a machine whose cores are busy can be many times slower than one.
+
+    Args:
+        workers: Processes that run at once.
 
     Returns:
         At least 1.
     """
     named = os.environ.get("OMP_NUM_THREADS", "")
-    return int(named) if named.isdigit() and int(named) > 0 else max(1, (os.cpu_count() or 1) - 1)
+    cores = max(1, (os.cpu_count() or 1) - 1)
+    return int(named) if named.isdigit() and int(named) > 0 else max(1, cores // workers)
 
 
 class Settings(BaseSettings):
@@ -38,11 +43,14 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on."""
 
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=MOST_PORT)
     """Port to listen on; 0 takes a free one."""
 
+    workers: int = Field(default=1, ge=1, le=1024)
+    """Processes, each with all models and a port of its own, from `port` on."""
+
     torch_threads: int = Field(default_factory=default_threads, ge=1)
-    """Threads of one forward pass. It is part of the fingerprint."""
+    """Threads of one forward pass in each worker. It is part of the fingerprint."""
 
     batch_invariance: Literal["any", "bitwise"] = "any"
     """`bitwise` refuses a model whose answers have not the same bits alone and in company."""
@@ -104,8 +112,9 @@ class Settings(BaseSettings):
     management_host: str = "127.0.0.1"
     """Address of the management port."""
 
-    management_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on which models can be loaded and unloaded; off by default, 0 takes a free one."""
+    management_port: int | None = Field(default=None, ge=0, le=MOST_PORT)
+    """Port on which models can be loaded and unloaded; off by default, 0 takes a free one. With several
+    workers each has its own, from this one on."""
 
     management_token_file: Path | None = None
     """File whose one line is the token of the management port."""
@@ -123,6 +132,23 @@ class Settings(BaseSettings):
         if self.management_port is not None and self.management_token_file is None:
             raise ValueError("management_port needs management_token_file, a file that holds a token")
         return self
+
+    @model_validator(mode="after")
+    def _workers_have_ports_and_threads(self) -> Self:
+        if "torch_threads" not in self.model_fields_set:
+            object.__setattr__(self, "torch_threads", default_threads(self.workers))
+        public, management = self._ports(self.port), self._ports(self.management_port or 0)
+        if max(*public, *management) > MOST_PORT:
+            raise ValueError(f"{self.workers} workers need as many ports, of which the last is {MOST_PORT}")
+        if self.host == self.management_host and not set(public).isdisjoint(management) and public[0]:
+            raise ValueError(
+                f"port and management_port overlap: {self.workers} workers take {public[0]} to {public[-1]} "
+                f"and {management[0]} to {management[-1]}"
+            )
+        return self
+
+    def _ports(self, first: int) -> range | tuple[int]:
+        return range(first, first + self.workers) if first else (0,)
 
 
 def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Settings:

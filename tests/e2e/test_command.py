@@ -1,20 +1,27 @@
 """`mcdrop serve` as an operator meets it: the greeting, and every way to start it wrong."""
 
+import json
 import os
+import re
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mcdrop_service.settings import read_settings
 
 from tests.e2e.conftest import SERVE
-from tests.support.wire import Server, get
+from tests.support.wire import Server, get, post, running
 
 
 def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*SERVE, "--port", "0", *(os.fspath(argument) for argument in arguments)]
+    port = () if "--port" in arguments else ("--port", "0")
+    command = [*SERVE, *port, *(os.fspath(argument) for argument in arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -77,6 +84,39 @@ def test_a_model_that_is_not_there_is_refused_by_name(models: Path) -> None:
 def test_a_port_that_is_taken_is_refused(models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "in use" in refused(models, "--models", "diabetes", "--port", str(taken.getsockname()[1]))
+
+
+def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anything_is_served(
+    models: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(models, "--workers", "2", "--port", str(port - 1))
+    assert f"127.0.0.1:{port}" in said
+    assert "in use" in said
+
+
+def test_workers_have_a_port_each_and_end_with_the_service(models: Path) -> None:
+    command = [*SERVE, os.fspath(models), "--models", "diabetes", "--workers", "2", "--port", "0"]
+    with running(command, MCDROP_DRAIN_DELAY_MS="0") as server:
+        ports = {int(port) for port in re.findall(r":(\d+)", server.greeting)}
+        assert len(ports) == 2
+        told = [get(replace(server, port=port), "/v1/models/diabetes").document for port in ports]
+        assert told[0] == told[1]
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        for port in ports:
+            with pytest.raises(ConnectionError):
+                get(replace(server, port=port), "/healthz")
+
+
+def test_the_greeting_ends_with_a_request_that_is_answered(server: Server) -> None:
+    assert server.process.stdout is not None
+    words = shlex.split(server.process.stdout.readline())
+    body = json.loads(words[words.index("-d") + 1])
+    answer = post(server, words[2].partition(str(server.port))[2], body)
+    assert (words[0], answer.status) == ("curl", 200)
+    assert body["inputs"] == pytest.approx(np.load("models/diabetes/test.npz")["x"][:1])
 
 
 def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -> None:

@@ -93,21 +93,6 @@ def test_the_request_is_answered_as_shown(server: Server) -> None:
     assert same_text(json.dumps(came), json.dumps(wanted), tolerance=TOLERANCE)
 
 
-def test_the_line_that_make_serve_prints_is_answered(server: Server) -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    (line,) = [line for line in makefile.splitlines() if "curl" in line]
-    request = Curl.of(shlex.split(shell_text(line)))
-    assert post(server, request.path, request.body).status == 200
-
-
-def shell_text(line: str) -> str:
-    """What the `echo` of a Makefile line prints, for the default host and port."""
-    with_values = line.replace("$(HOST)", "127.0.0.1").replace("$(PORT)", "8000")
-    return subprocess.run(
-        ["bash", "-c", with_values.strip().lstrip("@")], capture_output=True, text=True, check=True
-    ).stdout
-
-
 def test_the_report_prints_what_is_shown() -> None:
     words, output = shown("mcdrop report")
     assert same_text(printed_by([str(BIN / words[0]), *words[1:]]), output, tolerance=TOLERANCE)

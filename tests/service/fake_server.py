@@ -9,12 +9,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import Ripe, Unit
 from mcdrop_service.settings import Settings
+from mcdrop_service.supervisor import Ports, Report, supervise
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import Service, create_app, listening_socket, read_keys, serve_until_stopped, url_of
 
@@ -73,19 +75,40 @@ def _report(event: str, _arguments: tuple[object, ...]) -> None:
         sys.stderr.write(f"AUDIT {event}\n")
 
 
+def work(settings: Settings, urls: str, ports: Ports, say: Report) -> int:
+    """Serve until a signal comes; the exit code."""
+    models = {"toy": [FakeModel(broken="broken" in sys.argv)]}
+    service = Service.of(models, settings, keys=read_keys(settings.api_keys_file))
+    if "audited" in sys.argv:
+        sys.addaudithook(_report)
+    app = create_app(service, on_ready=lambda: say(f"{urls}\n"))
+    failure = serve_until_stopped(
+        app, service=service, listener=ports.listener, supervised=settings.workers > 1
+    )
+    sys.stderr.write("" if failure is None else f"{failure}\n")
+    return int(failure is not None)
+
+
 def main() -> None:
     """Serve until a signal comes; `broken`: a model that fails its warm-up; `logging`: with the log;
     `audited`: on stderr a line for each event of `FORBIDDEN` that happens while it serves."""
     settings = Settings(port=0)
     if "logging" in sys.argv:
         log_as_json(settings.log_level)
-    listener = listening_socket(settings.host, settings.port)
-    models = {"toy": [FakeModel(broken="broken" in sys.argv)]}
-    service = Service.of(models, settings, keys=read_keys(settings.api_keys_file))
-    if "audited" in sys.argv:
-        sys.addaudithook(_report)
-    app = create_app(service, on_ready=lambda: print(url_of(listener), "\n", flush=True))  # noqa: T201
-    sys.exit(serve_until_stopped(app, service=service, listener=listener))
+    ports = [Ports(listening_socket(settings.host, 0)) for _ in range(settings.workers)]
+    numbers = [each.numbers[0] for each in ports]
+    urls = " ".join(url_of(each.listener) for each in ports)
+    say = partial(print, flush=True)
+    if settings.workers == 1:
+        sys.exit(work(settings, urls, ports[0], say))
+    code = supervise(
+        ports,
+        partial(work, settings, urls),
+        reopen=lambda number: Ports(listening_socket(settings.host, numbers[number])),
+        say=say,
+        patience_s=10.0,
+    )
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,27 @@ def test_what_is_printed_is_a_file_that_gives_the_same_settings(file: Path, tmp_
         ("port = 70000", "less than or equal to 65535"),
         ('log_level = "loud"', "'debug', 'info', 'warning' or 'error'"),
         ("management_port = 1", "management_port needs management_token_file"),
+        ("workers = 3\nport = 65534", "3 workers need as many ports, of which the last is 65535"),
+        (
+            'workers = 2\nport = 8000\nmanagement_port = 8001\nmanagement_token_file = "t"',
+            "overlap: 2 workers take 8000 to 8001 and 8001 to 8002",
+        ),
     ],
 )
 def test_a_setting_that_is_none_is_refused_by_name(tmp_path: Path, text: str, came: str) -> None:
     (tmp_path / "wrong.toml").write_text(text)
     with pytest.raises(ValidationError, match=came):
         read_settings({}, tmp_path / "wrong.toml")
+
+
+def test_workers_share_the_cores_unless_the_operator_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    threads = [read_settings({"workers": n}).torch_threads for n in (1, 2, 3, 20)]
+    assert threads == [8, 4, 2, 1]
+    assert read_settings({"workers": 2, "torch_threads": 3}).torch_threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert read_settings({"workers": 2}).torch_threads == 5
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 import mcdrop
 from mcdrop.checkpoint import versions
 from mcdrop.errors import CheckpointError
@@ -15,6 +17,7 @@ __all__ = ["Repository"]
 
 MANIFEST: Final = "mcdrop.json"
 WEIGHTS: Final = "model.safetensors"
+TEST_DATA: Final = "test.npz"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -90,6 +93,25 @@ class Repository:
         """The same without those that `names` leaves out."""
         names = {name.partition("@")[0] for name in self.names}
         return {name: place for name, place in self.known().items() if not names or name in names}
+
+    def example(self, name: str) -> dict[str, object] | None:
+        """The first row of the test data that lies beside a checkpoint, as nested lists by input name.
+
+        Args:
+            name: Of a model.
+
+        Returns:
+            None if there is none that can be read.
+        """
+        try:
+            with np.load(self.known()[name] / TEST_DATA, allow_pickle=False) as data:
+                # by way of text, since 32.1 in float32 is 32.09999847 in float64
+                return {
+                    each: data[each][:1].astype(str).astype(data[each].dtype.kind).tolist()
+                    for each in data.files
+                }
+        except (CheckpointError, KeyError, OSError, ValueError):
+            return None
 
     def _loaded(self, name: str, place: str | Path) -> CheckpointModel:
         return CheckpointModel.of(name, mcdrop.load(place, allow=self.allow, device=self.device))

@@ -1,7 +1,7 @@
 """What the operator reads when the service is ready: where it is, and a request that works as printed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 from mcdrop_service.facts import ModelFacts
@@ -9,33 +9,41 @@ from mcdrop_service.facts import ModelFacts
 __all__ = ["greeting"]
 
 
-def greeting(url: str, models: Sequence[ModelFacts], *, management_url: str | None = None) -> str:
+def greeting(
+    urls: Sequence[str],
+    models: Sequence[ModelFacts],
+    *,
+    management_urls: Sequence[str] = (),
+    row_of: Callable[[str], Mapping[str, object] | None] = lambda _name: None,
+) -> str:
     """A few lines for the terminal.
 
     Args:
-        url: Where the service listens, without a slash at the end.
-        models: What it serves; at least one.
-        management_url: Where models can be loaded and unloaded, if anywhere.
+        urls: Where the workers listen, without a slash at the end; at least one.
+        models: What they serve; at least one.
+        management_urls: Where models can be loaded and unloaded, if anywhere.
+        row_of: Gives a row for a model by its name, an array for each input; zeros are taken if it has none.
 
     Returns:
         Text that ends with a `curl` command for the model that takes the fewest numbers.
     """
     names = ", ".join(facts.name for facts in models)
     smallest = min(models, key=_numbers)
+    body = json.dumps(_example(smallest, row_of(smallest.name) or {}))
     command = (
-        f"curl -s {url}/v1/models/{smallest.name}/predict "
-        f"-H 'content-type: application/json' -d '{json.dumps(_example(smallest))}'"
+        f"curl -s {urls[0]}/v1/models/{smallest.name}/predict -H 'content-type: application/json' -d '{body}'"
     )
-    managed = "" if management_url is None else f"; models are managed at {management_url}"
-    return f"mcdrop serves {names} on {url} (documentation: {url}/docs{managed}). Try:\n\n  {command}\n"
+    managed = f"; models are managed at {' and '.join(management_urls)}" if management_urls else ""
+    told = f"(documentation: {urls[0]}/docs{managed})"
+    return f"mcdrop serves {names} on {' and '.join(urls)} {told}. Try:\n\n  {command}\n"
 
 
 def _numbers(facts: ModelFacts) -> int:
     return sum(prod(abs(size) for size in wanted.shape) for wanted in facts.inputs)
 
 
-def _example(facts: ModelFacts) -> dict[str, object]:
-    rows = {wanted.name: [_zeros(wanted.shape)] for wanted in facts.inputs}
+def _example(facts: ModelFacts, row: Mapping[str, object]) -> dict[str, object]:
+    rows = {wanted.name: row.get(wanted.name, [_zeros(wanted.shape)]) for wanted in facts.inputs}
     inputs = rows if len(rows) > 1 else rows[facts.inputs[0].name]
     return {"inputs": inputs, "n_samples": 64, "seed": 7}
 

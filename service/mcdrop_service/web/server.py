@@ -39,16 +39,19 @@ def listening_socket(host: str, port: int) -> socket.socket:
         The socket, not yet accepting.
 
     Raises:
-        OSError: If the address cannot be had.
+        OSError: If the address cannot be had; says which.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
 
 
@@ -79,7 +82,12 @@ class Door:
 
 
 def serve_until_stopped(
-    app: ASGIApp, *, service: Service, listener: socket.socket, management: Door | None = None
+    app: ASGIApp,
+    *,
+    service: Service,
+    listener: socket.socket,
+    management: Door | None = None,
+    supervised: bool = False,
 ) -> str | None:
     """Serve on a socket until a signal ends it.
 
@@ -88,12 +96,15 @@ def serve_until_stopped(
         service: Shared with the application.
         listener: A bound socket.
         management: The management port, if there is one.
+        supervised: Whether a second signal means nothing: it can come from the supervisor and, as from
+            systemd, to all processes at once. The supervisor kills where that is meant.
 
     Returns:
         None after an orderly stop, else why nothing could be served.
     """
     side = None if management is None else _SideServer(management, service.settings)
-    _DrainingServer(_config(app, service.settings, lifespan="on"), service, side).run(sockets=[listener])
+    config = _config(app, service.settings, lifespan="on")
+    _DrainingServer(config, service, side, supervised=supervised).run(sockets=[listener])
     return service.lifecycle.failure
 
 
@@ -132,8 +143,11 @@ class _SideServer(uvicorn.Server):
 class _DrainingServer(uvicorn.Server):
     """uvicorn's server, with its answer to signals replaced."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, side: _SideServer | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, side: _SideServer | None, *, supervised: bool
+    ) -> None:
         super().__init__(config)
+        self._supervised = supervised
         self._service = service
         self._lifecycle = service.lifecycle
         self._drain_delay_s = service.settings.drain_delay_ms / 1000
@@ -156,7 +170,9 @@ class _DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
         if self._lifecycle.phase is Phase.DRAINING:
-            _exit_now(128 + sig)
+            if not self._supervised:
+                _exit_now(128 + sig)
+            return
         self._lifecycle.drain()
         delay_s = self._drain_delay_s if sig == signal.SIGTERM else 0
         timer = threading.Timer(delay_s, self._close)

@@ -1,0 +1,105 @@
+"""Several workers as one service: real processes, real signals."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from tests.service.models import FAKE_SERVER
+from tests.support.wire import PATIENCE_S, Server, get, post, running
+
+ASKED = {"inputs": [[1, 2, 3]], "outputs": ["mean"]}
+
+
+def each_worker(server: Server) -> list[Server]:
+    """The service as seen at each of its ports."""
+    ports = [int(url.rpartition(":")[2]) for url in server.greeting.split()]
+    return [replace(server, port=port) for port in ports]
+
+
+def processes(server: Server) -> list[int]:
+    """Ids of the workers, in the order in which they started."""
+    pid = server.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < limit
+
+
+def replaced(server: Server, pid: int) -> bool:
+    """Whether there are two workers, and none is that one."""
+    pids = processes(server)
+    return len(pids) == 2 and pid not in pids
+
+
+def answers(worker: Server) -> bool:
+    try:
+        return get(worker, "/readyz").status == 200
+    except ConnectionError:
+        return False
+
+
+def test_workers_answer_alike_and_one_that_dies_is_started_anew_but_not_three_times_in_a_minute() -> None:
+    with running(
+        [*FAKE_SERVER, "logging"], subprocess.PIPE, MCDROP_WORKERS="2", MCDROP_DRAIN_DELAY_MS="0"
+    ) as server:
+        first, second = each_worker(server)
+        replies = [post(each, "/v1/models/toy/predict", ASKED) for each in (first, second)]
+        assert replies[0].status == 200
+        assert replies[0].body == replies[1].body
+        for _ in range(2):
+            pid = processes(server)[-1]
+            os.kill(pid, signal.SIGKILL)
+            eventually(partial(replaced, server, pid))
+            eventually(lambda: answers(second))
+        assert answers(first)
+        os.kill(processes(server)[-1], signal.SIGKILL)
+        assert server.process.wait(PATIENCE_S) == 1
+        assert not answers(first)
+        _, log = server.process.communicate()
+        assert log.count("a worker ended and is started anew") == 2
+        assert "a worker ended 3 times in a minute: stopping" in log
+
+
+def test_no_worker_outlives_a_supervisor_that_is_killed() -> None:
+    with running(FAKE_SERVER, MCDROP_WORKERS="2", MCDROP_DRAIN_DELAY_MS="0") as server:
+        workers, pids = each_worker(server), processes(server)
+        server.process.kill()
+        server.process.wait(PATIENCE_S)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        assert not any(map(answers, workers))
+
+
+def test_a_second_signal_ends_all_in_the_middle_of_their_drain() -> None:
+    with running(FAKE_SERVER, MCDROP_WORKERS="2", MCDROP_DRAIN_DELAY_MS="600000") as server:
+        first, _ = each_worker(server)
+        pids = processes(server)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not answers(first))
+        # as from systemd, which also tells the workers themselves: that is no second signal
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        assert get(first, "/healthz").status == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -> None:
+    ended = subprocess.run(
+        [*FAKE_SERVER, "broken"],
+        env={**os.environ, "MCDROP_WORKERS": "3"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("a model failed its warm-up: nothing is random\n") == 1
