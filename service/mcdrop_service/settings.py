@@ -113,8 +113,7 @@ class Settings(BaseSettings):
     """Address of the management port."""
 
     management_port: int | None = Field(default=None, ge=0, le=MOST_PORT)
-    """Port on which models can be loaded and unloaded; off by default, 0 takes a free one. With several
-    workers each has its own, from this one on."""
+    """Port to load and unload models on, or the first worker's; off by default, 0 takes a free one."""
 
     management_token_file: Path | None = None
     """File whose one line is the token of the management port."""
