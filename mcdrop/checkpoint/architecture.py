@@ -82,12 +82,13 @@ def _from_factory(name: str, allow: Collection[str]) -> Callable[..., object]:
     module_name, _, function_name = name.partition(":")
     _check_allowed(module_name, allow, todo=f"allow {_package(module_name)!r} if you trust it")
     try:
-        function = getattr(import_module(module_name), function_name)
+        found = getattr(import_module(module_name), function_name)
     except Exception as error:  # the module is foreign code, and may raise anything
         raise CheckpointError(f"the factory {name!r} cannot be imported: {error}") from error
+    function = _callable(found, name)
     home = getattr(function, "__module__", None) or "builtins"
     _check_allowed(home, allow, todo=f"{name!r} was only imported there")
-    return _callable(function, name)
+    return function
 
 
 def _check_allowed(module_name: str, allow: Collection[str], *, todo: str) -> None:

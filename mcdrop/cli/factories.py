@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mcdrop.checkpoint import Architecture, build
+from mcdrop.errors import OptionError
 
 __all__ = ["input_names", "is_factory", "made_model"]
 
@@ -26,12 +27,16 @@ def made_model(name: str, *, device: str | None) -> nn.Module:
         device: Where it runs; the CPU by default.
 
     Raises:
+        OptionError: If a file is named in place of a module.
         CheckpointError: If there is no such function, or it makes no model.
     """
+    module, _, function = name.partition(":")
+    if module.endswith(".py"):
+        meant = ".".join(Path(module).with_suffix("").parts)
+        raise OptionError(f"name the module and not its file: {meant}:{function}")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # behind all that is installed
-    package = name.partition(":")[0].partition(".")[0]
-    model = build(Architecture(source="factory", name=name), allow={package})
+    model = build(Architecture(source="factory", name=name), allow={module.partition(".")[0]})
     return model.to(torch.device(device or "cpu")).eval()
 
 

@@ -56,10 +56,11 @@ def measured_text(found: Inspection, rows: str) -> Text:
     """
     if not found.sites:
         return Text(f"not sampled: {rows}", "dim")
+    part = f"the first {found.measured_rows} of " if found.measured_rows < found.rows else ""
+    how = f"{part}{rows}; {found.measured_samples} samples, seed {found.seed}"
     return Text(
-        f"measured on {rows}; {found.n_samples} samples, seed {found.seed}. The Monte Carlo mean lies "
-        f"{found.shift_stds:.2f} standard deviations of the samples ({found.shift_errors:.1f} Monte Carlo "
-        "errors) from the deterministic pass",
+        f"measured on {how}. The Monte Carlo mean lies {found.shift_stds:.2f} standard deviations "
+        f"of the samples ({found.shift_errors:.1f} Monte Carlo errors) from the deterministic pass",
         "dim",
     )
 

@@ -14,10 +14,10 @@ from mcdrop import inspection
 from mcdrop.checkpoint import Manifest
 from mcdrop.cli.findings import findings_text, measured_text, sites_table
 from mcdrop.cli.loading import manifest_of, refuse_overwriting
-from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Seed, Target
+from mcdrop.cli.options import DEFAULT_TARGET, AllowPackage, Device, JsonFile, NSamples, Seed, Target
 from mcdrop.cli.patient import Patient, Wanted, patient
 from mcdrop.datafiles import replacing
-from mcdrop.errors import OptionError
+from mcdrop.errors import McdropError, OptionError
 from mcdrop.inspection import Inspection, Severity
 from mcdrop.mcdropout import MCDropout
 
@@ -66,7 +66,7 @@ def command(
     task: Annotated[
         str | None, typer.Option(help="Of the model that a factory makes; without it outputs are raw.")
     ] = None,
-    target: Target = "y",
+    target: Target = DEFAULT_TARGET,
     device: Device = None,
     allow_package: AllowPackage = None,
 ) -> None:
@@ -101,6 +101,8 @@ def _inspected(looked_at: Patient, **options: Any) -> Inspection:
     try:
         with _waiting():
             return inspection.inspect(looked_at.mc, *looked_at.inputs, **given)
+    except McdropError:
+        raise
     except (RuntimeError, TypeError, IndexError) as error:  # the model's own: other inputs than it takes
         said = str(error).partition("\n")[0]
         raise OptionError(f"the model fails on {looked_at.rows}: {said}") from error
@@ -118,7 +120,7 @@ def _show(looked_at: Patient, found: Inspection) -> None:
         console.print(_pairs("", _facts(mc)))
         if found.sites:
             console.print(_pairs(f"fingerprint {mc.fingerprint_id()}", mc.fingerprint()))
-    console.print(sites_table(found))
+    console.print(sites_table(found) if found.sites else "no random sites")
     console.print(measured_text(found, looked_at.rows))
     console.print(findings_text(found))
 

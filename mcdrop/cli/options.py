@@ -1,13 +1,13 @@
 """Arguments and options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from mcdrop.engine.philox import MAX_SEED
 
-__all__ = ["AllowPackage", "Checkpoint", "Device", "JsonFile", "NSamples", "Seed", "Target"]
+__all__ = ["DEFAULT_TARGET", "AllowPackage", "Checkpoint", "Device", "JsonFile", "NSamples", "Seed", "Target"]
 
 Checkpoint = Annotated[
     str,
@@ -30,6 +30,7 @@ Seed = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, max=MAX_SEED, help="Of the masks.", show_default="the checkpoint's"),
 ]
+DEFAULT_TARGET: Final = "y"
 Target = Annotated[str, typer.Option(metavar="NAME", help="Column or array that holds the outcomes.")]
 JsonFile = Annotated[
     Path | None,

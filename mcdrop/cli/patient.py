@@ -7,9 +7,10 @@ from typing import Any
 
 from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
-from mcdrop.datafiles import Array, read_data
+from mcdrop.cli.options import DEFAULT_TARGET
+from mcdrop.datafiles import Array, Data, read_data
 from mcdrop.engine.exact import probe_inputs
-from mcdrop.errors import OptionError
+from mcdrop.errors import DataFileError, OptionError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.saving import example_inputs
 
@@ -42,6 +43,24 @@ class Wanted:
     def is_factory(self) -> bool:
         """Whether the source is `module:factory`."""
         return is_factory(self.source)
+
+    def check_outcomes(self, rows: Data) -> None:
+        """See that outcomes which were named are there, and can be read as the task says.
+
+        Raises:
+            DataFileError: If they are not.
+            OptionError: If nothing says what they mean.
+        """
+        if self.target != DEFAULT_TARGET and rows.y is None:
+            raise DataFileError(f"the data have no outcomes named {self.target!r}")
+        if not self.is_factory or rows.y is None:
+            return
+        if self.target != DEFAULT_TARGET and self.task is None:
+            raise OptionError("--target names outcomes, and --task has to say what they are outcomes of")
+        if self.task is not None and rows.y.dtype.kind == "U":
+            raise DataFileError(
+                f"{self.target} must hold numbers (of classes, from 0), got {rows.y.flat[0].item()!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,7 @@ def _loaded(wanted: Wanted) -> Patient:
     manifest = manifest_of(mc)
     if wanted.data is not None:
         rows = model_data(manifest, wanted.data, target=wanted.target)
+        wanted.check_outcomes(rows)
         y = None if rows.y is None else targets(manifest, rows, target=wanted.target)
         return Patient(mc, *keyword_inputs(rows.inputs), y, f"{len(rows)} rows of {wanted.data.name}")
     by_position, by_name = keyword_inputs(example_inputs(manifest.inputs))
@@ -99,6 +119,7 @@ def _made(wanted: Wanted) -> Patient:
     rows = read_data(wanted.data, input_names(model), target=wanted.target)
     by_position, by_name = keyword_inputs(rows.inputs)
     task = wanted.task or "raw"
+    wanted.check_outcomes(rows)
     y = rows.y if wanted.task is not None else None
     return Patient(
         MCDropout(model, task=task), by_position, by_name, y, f"{len(rows)} rows of {wanted.data.name}"

@@ -94,6 +94,8 @@ class Inspection:
         n_samples: That were asked about.
         seed: Of the masks.
         rows: That were given.
+        measured_rows: The first of them, on which the sites were measured.
+        measured_samples: With which they were.
     """
 
     sites: tuple[InspectedSite, ...]
@@ -105,6 +107,8 @@ class Inspection:
     n_samples: int
     seed: int
     rows: int
+    measured_rows: int
+    measured_samples: int
 
     def at_least(self, severity: str) -> tuple[Finding, ...]:
         """The findings of that severity and above.
@@ -132,6 +136,8 @@ class Inspection:
             "n_samples": self.n_samples,
             "seed": self.seed,
             "rows": self.rows,
+            "measured_rows": self.measured_rows,
+            "measured_samples": self.measured_samples,
         }
 
     def __str__(self) -> str:
@@ -215,7 +221,8 @@ def _inspected(asked: Asked) -> Inspection:
         mc.trace(*asked.inputs, model_kwargs=asked.named)
     except (NothingRandomError, UnsupportedModelError) as error:
         found += refusal(mc.model, error, sites=_sites_all_the_same(asked))
-        return Inspection((), _sorted(found), _NOTHING, 0.0, 0.0, None, rows=asked.call.rows, **asked_for)
+        nothing = {"rows": asked.call.rows, "measured_rows": 0, "measured_samples": 0}
+        return Inspection((), _sorted(found), _NOTHING, 0.0, 0.0, None, **nothing, **asked_for)
     seen = examine(asked, tuned=_is_tuned(mc))
     for check in (*structure.CHECKS, *measured.CHECKS):
         found += check(seen)
@@ -227,6 +234,8 @@ def _inspected(asked: Asked) -> Inspection:
         shift_stds=seen.shift.stds,
         strategy=mc.plan.fast_strategy,
         rows=len(seen.predictive),
+        measured_rows=len(seen.sensitivity.deterministic),
+        measured_samples=seen.sensitivity.n_samples,
         **asked_for,
     )
 

@@ -55,7 +55,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the Monte Carlo mean lies from the deterministic pass; root mean squares over rows and outputs.
+    """How far the Monte Carlo mean lies from the deterministic pass: ratios of root mean squares.
 
     Attributes:
         errors: In Monte Carlo standard errors of the mean.
@@ -175,6 +175,6 @@ def _shift(setting: Setting, deterministic: Tensor) -> Shift:
     moved = setting.standard_error > 0
     if not moved.any():
         return Shift(0.0, 0.0)
-    errors = (gap[moved] / setting.standard_error[moved]).square().mean().sqrt()
+    errors = gap[moved].norm() / setting.standard_error[moved].norm()  # a mean of ratios has heavy tails
     spread = torch.tensor(setting.variance).sqrt()
     return Shift(errors.item(), (gap.square().flatten(1).sum(1).mean().sqrt() / spread).item())

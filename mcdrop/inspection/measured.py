@@ -8,9 +8,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mcdrop.errors import ShapeError
 from mcdrop.inspection.examination import Examination, Shift
 from mcdrop.inspection.finding import CATALOGUE, Finding
 from mcdrop.predictive import Predictive
+from mcdrop.shapes import class_labels, event_labels, float64
 
 __all__ = ["CHECKS"]
 
@@ -21,6 +23,7 @@ _SITE_STDS: Final = 0.5
 _ALL_STDS: Final = 1.0
 _NEAR_CHANCE: Final = 0.1
 _FAR_BELOW: Final = 0.5
+_EVENTS: Final = ("binary", "multilabel")
 
 
 def _shifted_sites(seen: Examination) -> Iterator[Finding]:
@@ -103,8 +106,8 @@ class _Learned:
 
 def _unlearned(seen: Examination) -> Iterator[Finding]:
     rated = [each for each in seen.sites if each.p is not None and each.p >= _HIGH_RATE]
-    learned = None if seen.asked.y is None or not rated else _learned(seen.predictive, seen.asked.y)
-    if learned is None or not _is_poor(learned):
+    learned = None if seen.asked.y is None else _learned(seen.predictive, seen.asked.y)
+    if learned is None or not rated or not _is_poor(learned):
         return
     worst = max(rated, key=lambda each: each.p or 0.0)
     yield Finding(
@@ -148,12 +151,18 @@ def _as_law(pred: Predictive, y: Tensor) -> Tensor | None:
     """(N, ...) outcomes in the shape of the mean: of a class, 1 for the one that came; None for `raw`."""
     if pred.task == "raw":
         return None
-    outcomes = y.to(pred.mean.device)
+    outcomes, shape = y.to(pred.mean.device), list(pred.mean.shape)
     if pred.task == "classification":
         axis = getattr(pred, "class_axis", 1)
-        classes = pred.mean.shape[axis]
-        return torch.nn.functional.one_hot(outcomes.long(), classes).movedim(-1, axis).to(torch.float64)
-    return outcomes.reshape(pred.mean.shape).to(torch.float64)
+        classes = shape.pop(axis)
+        labels = class_labels(outcomes, like=shape, classes=classes)
+        return torch.nn.functional.one_hot(labels, classes).movedim(-1, axis).to(torch.float64)
+    if outcomes.numel() != pred.mean.numel():
+        raise ShapeError(
+            f"y must have shape {tuple(shape)} like the predictions, got {tuple(outcomes.shape)}"
+        )
+    outcomes = outcomes.reshape(shape)
+    return event_labels(outcomes, like=shape) if pred.task in _EVENTS else float64("y", outcomes)
 
 
 CHECKS: Final = (_shifted_sites, _shifted, _too_few, _unlearned)

@@ -61,7 +61,7 @@ def test_the_findings_are_shown_with_what_to_do(
 ) -> None:
     finished = run_here(capsys, "inspect", classifier, "--data", images, "--precision", "0.1")
     assert finished.code == 0
-    assert "measured on 12 rows of images.npz; 16 samples, seed 0" in finished.out
+    assert "measured on 12 rows of images.npz; 32 samples, seed 0" in finished.out
     assert "warning MC012 the model: Too few samples for the precision asked" in finished.out
     assert "-> take more samples, or ask for less; see docs/findings/MC012.md" in finished.out
 
@@ -115,18 +115,48 @@ def test_a_model_without_dropout_is_a_finding_and_no_traceback(
     assert run_here(capsys, "inspect", "torch.nn:Identity", "--data", rows, "--fail-on", "error").code == 1
 
 
+def test_the_first_rows_are_said_to_be_measured_and_no_table_is_shown_of_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.npz"
+    np.savez(rows, x=np.ones((40, 3), np.float32))
+    finished = run_here(capsys, "inspect", "tests.support.architectures:tied", "--data", rows)
+    assert "measured on the first 32 of 40 rows of rows.npz; 128 samples" in " ".join(finished.out.split())
+    np.savez(rows, input=np.ones((40, 3), np.float32))
+    nothing = run_here(capsys, "inspect", "torch.nn:Identity", "--data", rows)
+    assert nothing.out.startswith("no random sites\nnot sampled: 40 rows of rows.npz")
+
+
 def test_bad_usage_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], classifier: Path, images: Path, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "wide.npz", x=np.ones((4, 7), np.float32))
+    tied, rows = "tests.support.architectures:tied", tmp_path / "rows.npz"
+    np.savez(rows, x=np.ones((2, 3), np.float32), y=np.array([0, 7]), names=np.array(["a", "b"]))
     wrong: list[tuple[tuple[str | Path, ...], str]] = [
         ((classifier, "--fail-on", "grave"), "--fail-on must be one of hint, warning, error, got 'grave'"),
         ((classifier, "--plot", "sites.jpeg"), "--plot must end in .pdf, .png, .svg, got 'sites.jpeg'"),
         ((classifier, "--task", "raw"), "a checkpoint has a task of its own"),
         ((classifier, "--data", images, "--json", images), "is the file that is read"),
         (("no.such.package:make", "--data", images), "cannot be imported"),
+        (("tests.support.architectures:a_number", "--data", images), "must be callable, got int"),
         (
-            ("tests.support.architectures:tied", "--data", tmp_path / "wide.npz"),
+            ("tests/support/architectures.py:tied", "--data", images),
+            "name the module and not its file: tests.support.architectures:tied",
+        ),
+        ((classifier, "--data", images, "--target", "z"), "the data have no outcomes named 'z'"),
+        ((tied, "--data", rows, "--target", "z", "--task", "raw"), "the data have no outcomes named 'z'"),
+        ((tied, "--data", rows, "--target", "names"), "--task has to say what they are outcomes of"),
+        (
+            (tied, "--data", rows, "--target", "names", "--task", "classification"),
+            "names must hold numbers (of classes, from 0), got 'a'",
+        ),
+        (
+            (tied, "--data", rows, "--task", "classification"),
+            "y must be a class from 0 to 2, got 7",
+        ),
+        (
+            (tied, "--data", tmp_path / "wide.npz"),
             "the model fails on 4 rows of wide.npz",
         ),
     ]

@@ -165,7 +165,7 @@ def test_the_shift_is_the_distance_of_the_two_means() -> None:
     mc, x = MCDropout(classifier(), task="raw", n_samples=64), features(7, 6)
     found, pred = mcdrop.inspect(mc, x), mc.predict(x)
     gap = (pred.mean - pred.deterministic).to(torch.float64)
-    errors = (gap / pred.standard_error).square().mean().sqrt().item()
+    errors = gap.norm().item() / pred.standard_error.norm().item()
     stds = gap.square().sum(1).mean().sqrt() / pred.sample_std.to(torch.float64).square().sum(1).mean().sqrt()
     assert found.shift_errors == pytest.approx(errors, rel=1e-3)
     assert found.shift_stds == pytest.approx(stds.item(), rel=1e-3)
@@ -222,6 +222,26 @@ def test_where_nothing_moves_there_are_no_shares_and_the_document_is_still_json(
     assert math.isnan(found.sites[0].share.value)
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["sites"][0]["share"] == {"value": None, "standard_error": None}
+
+
+def test_it_says_how_many_rows_and_samples_the_sites_were_measured_on() -> None:
+    found = mcdrop.inspect(classifier(), features(40, 6), n_samples=200)
+    assert (found.rows, found.n_samples) == (40, 200)
+    assert (found.measured_rows, found.measured_samples) == (32, 128)
+    nothing = mcdrop.inspect(nn.Linear(6, 2).eval(), features(3, 6))
+    assert (nothing.rows, nothing.measured_rows, nothing.measured_samples) == (3, 0, 0)
+
+
+def test_outcomes_are_checked_whether_or_not_a_rate_is_high() -> None:
+    x, model = features(4, 6), fixed(nn.Sequential(nn.Dropout(0.1), nn.Linear(6, 3)))
+    with pytest.raises(DomainError, match="y must be a class from 0 to 2, got 3"):
+        mcdrop.inspect(model, x, y=torch.arange(4), task="classification")
+    with pytest.raises(DomainError, match=r"y must be a class from 0 to 2, got 0\.5"):
+        mcdrop.inspect(model, x, y=torch.full((4,), 0.5), task="classification")
+    with pytest.raises(DomainError, match="y must be 0 or 1, got 2"):
+        mcdrop.inspect(model, x, y=torch.full((4, 3), 2), task="multilabel")
+    with pytest.raises(ShapeError, match=r"y must have shape \(4, 3\) like the predictions, got \(4,\)"):
+        mcdrop.inspect(model, x, y=torch.zeros(4), task="regression")
 
 
 def test_bad_options_say_what_was_wanted() -> None:
