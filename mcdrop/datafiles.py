@@ -1,4 +1,4 @@
-"""Data files: inputs and targets from `.npz`, `.csv` and `.parquet`; predictions to these and to `.json`.
+"""Data files: inputs and targets from `.npz`, `.csv` and `.parquet`.
 
 In an `.npz` each input is an array of its own. In a table an input is the column of its name, or several
 columns: those that the checkpoint lists; `x_0`, `x_1`, ... for an input `x`; or, for a model with one
@@ -9,12 +9,11 @@ Alphabet: N rows, K columns of one input.
 """
 
 import csv
-import json
 import secrets
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count, takewhile
 from os import PathLike
 from pathlib import Path
@@ -26,17 +25,14 @@ from numpy.typing import NDArray
 
 from mcdrop.errors import DataFileError
 from mcdrop.extras import require
-from mcdrop.predictive import Predictive
 
 __all__ = [
     "Array",
     "Data",
-    "check_output",
     "read_arrays",
     "read_column",
     "read_data",
     "replacing",
-    "write_predictions",
 ]
 
 Array = NDArray[Any]
@@ -122,33 +118,6 @@ def read_column(path: str | PathLike[str], name: str) -> Array:
     if name not in arrays:
         raise DataFileError(f"the data lack {name!r}; they have {_listing(list(arrays)) or 'nothing'}")
     return _finite(name, _numbers_or_names(arrays[name]))
-
-
-def write_predictions(predictive: Predictive, path: str | PathLike[str]) -> None:
-    """Write predictions to a file, in place of one that may be there.
-
-    Args:
-        predictive: All its rows and outputs are written; `load_predictions` reads an `.npz` back.
-        path: A file that ends in `.csv`, `.npz`, `.json` or `.parquet`.
-
-    Raises:
-        DataFileError: If it cannot be written, or ends in something else.
-        MissingExtraError: If it is a parquet file and pyarrow is not installed.
-    """
-    target = Path(path)
-    check_output(target)
-    with replacing(target) as partial:
-        _WRITERS[target.suffix](predictive, partial)
-
-
-def check_output(path: Path) -> None:
-    """See that predictions can be written to a file of that name, before they are made.
-
-    Raises:
-        DataFileError: If not.
-    """
-    if path.suffix not in _WRITERS:
-        raise DataFileError(f"predictions are written to {_listing(_WRITERS)}, got {path.name!r}")
 
 
 @contextmanager
@@ -299,50 +268,8 @@ def _check_rows(arrays: Mapping[str, Array]) -> None:
         raise DataFileError(f"the data must have equally many rows of each, but {came}")
 
 
-def _write_npz(predictive: Predictive, path: Path) -> None:
-    predictive.save(path)
-
-
-def _write_csv(predictive: Predictive, path: Path) -> None:
-    columns = predictive.columns()
-    # As text each number is the shortest that reads back to the same value of its own dtype.
-    cells = (values.astype(str) for values in columns.values())
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*cells, strict=True))
-
-
-def _write_parquet(predictive: Predictive, path: Path) -> None:
-    table = require("pyarrow", extra="parquet").table(predictive.columns())
-    require("pyarrow.parquet", extra="parquet").write_table(table, path)
-
-
-def _write_json(predictive: Predictive, path: Path) -> None:
-    outputs = {name: _shortest(values) for name, values in predictive.numpy().items()}
-    document = {"task": predictive.task, **asdict(predictive.sampled), "outputs": outputs}
-    try:
-        text = json.dumps(document, indent=None, allow_nan=False)
-    except ValueError as error:
-        raise DataFileError(
-            "JSON has no NaN or infinity, and the predictions have; write .csv or .npz"
-        ) from error
-    path.write_text(f"{text}\n", encoding="utf-8")
-
-
-def _shortest(values: Array) -> Any:
-    """Nested lists of numbers, whose shortest decimals read back to the same value in the array's dtype."""
-    return values.tolist() if values.dtype.kind != "f" else values.astype(str).astype(np.float64).tolist()
-
-
 _READERS: Final[dict[str, Callable[[Path], dict[str, Array]]]] = {
     ".npz": _npz_arrays,
     ".csv": _csv_arrays,
     ".parquet": _parquet_arrays,
-}
-_WRITERS: Final[dict[str, Callable[[Predictive, Path], None]]] = {
-    ".csv": _write_csv,
-    ".npz": _write_npz,
-    ".json": _write_json,
-    ".parquet": _write_parquet,
 }

@@ -10,8 +10,8 @@ from mcdrop.cli.loading import loaded_model, manifest_of, model_data, refuse_ove
 from mcdrop.cli.options import AllowPackage, Checkpoint, Device, NSamples, Seed, Target
 from mcdrop.cli.steps import Sampling, predictions
 from mcdrop.cli.tables import prediction_table
-from mcdrop.datafiles import check_output, write_predictions
 from mcdrop.errors import OptionError
+from mcdrop.predictionfiles import check_output, write_predictions
 
 __all__ = ["command"]
 
@@ -59,5 +59,5 @@ def command(
         Console().print(prediction_table(found, manifest_of(mc)))
     else:
         write_predictions(found, out)
-        for note in found.notes:  # a table of numbers has no place for them
+        for note in found.notes:
             typer.echo(f"note: {note}", err=True)

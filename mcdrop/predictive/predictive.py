@@ -186,12 +186,14 @@ class Predictive:
         return {name: as_array(getattr(self, name)) for name in self.available_outputs()}
 
     def to_dataframe(self) -> Any:
-        """One row for each row and one column for each number, as a pandas frame.
+        """One row for each row and one column for each number, as a pandas frame; its `attrs` hold the notes.
 
         Raises:
             MissingExtraError: If pandas is not installed.
         """
-        return require("pandas", extra="pandas").DataFrame(self.columns())
+        frame = require("pandas", extra="pandas").DataFrame(self.columns())
+        frame.attrs["notes"] = list(self.notes)
+        return frame
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Arrays (N,) by column name; outputs with further dimensions have one for each entry, `mean_0`."""

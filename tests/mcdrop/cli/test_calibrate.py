@@ -67,7 +67,7 @@ def test_predict_and_report_use_it_and_say_when_it_is_void(
     assert "void" not in run_here(capsys, "predict", spare, rows).out
 
 
-def test_predictions_written_to_a_file_say_on_the_console_that_a_promise_is_void(
+def test_predictions_written_to_a_file_say_there_and_on_the_console_that_a_promise_is_void(
     capsys: pytest.CaptureFixture[str], spare: Path, rows: Path, tmp_path: Path
 ) -> None:
     run_here(capsys, "calibrate", spare, "--data", rows, "--method", "conformal")
@@ -75,7 +75,9 @@ def test_predictions_written_to_a_file_say_on_the_console_that_a_promise_is_void
     void = run_here(capsys, "predict", spare, rows, "--n-samples", "8", "--out", out)
     assert void.code == 0
     assert void.err == "note: calibration is void: n_samples is 8, fitted with 16\n"
+    assert "calibration is void: n_samples is 8, fitted with 16" in out.read_text().splitlines()[1]
     assert run_here(capsys, "predict", spare, rows, "--out", out).err == ""
+    assert "void" not in out.read_text()
 
 
 def test_a_third_version_starts_from_the_one_that_is_named(

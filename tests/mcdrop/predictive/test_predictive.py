@@ -196,6 +196,7 @@ def test_a_data_frame_has_a_column_for_every_number(task: str) -> None:
     pred = made(task)
     frame = pred.to_dataframe()
     assert len(frame) == 7
+    assert frame.attrs["notes"] == list(pred.notes)
     width = math.prod(pred.mean.shape[1:])
     names = ["mean"] if width == 1 else [f"mean_{i}" for i in range(width)]
     np.testing.assert_array_equal(frame[names].to_numpy(), pred.mean.reshape(7, width))
