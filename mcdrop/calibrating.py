@@ -18,7 +18,7 @@ from mcdrop.calibration.quantile_recalibration import fit_quantile_recalibration
 from mcdrop.calibration.std_scaling import fit_level_std_scaling, fit_std_scaling
 from mcdrop.calibration.temperature import fit_temperature
 from mcdrop.calibration.vector_scaling import fit_vector_scaling
-from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
+from mcdrop.conformal import conformal_rows, fit_adaptive_sets, fit_conformal_intervals
 from mcdrop.conformal_quantiles import fit_conformal_quantiles
 from mcdrop.errors import OptionError, ShapeError
 from mcdrop.metrics.regression_calibration import pit_mixture, pit_samples
@@ -32,7 +32,7 @@ from mcdrop.predictive import (
 from mcdrop.predictive.calibrated import sampling_settings
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.selective import fit_selective_threshold
-from mcdrop.shapes import TensorLike, float64
+from mcdrop.shapes import TensorLike, check_fraction, check_rows, float64
 
 __all__ = ["METHODS", "Method", "calibrate"]
 
@@ -159,12 +159,14 @@ def _quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
 
 
 def _conformal(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    _check_promise(len(pred), asked.level, "conformal intervals")
     return fit_conformal_intervals(
         pred.mean, pred.std, y, level=asked.level, settings=asked.settings, digest=asked.digest
     )
 
 
 def _conformal_quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
+    _check_promise(len(pred), asked.level, "conformal intervals")
     low, high = (pred.quantile(share) for share in ((1 - asked.level) / 2, (1 + asked.level) / 2))
     return fit_conformal_quantiles(
         low, high, y, level=asked.level, settings=asked.settings, digest=asked.digest
@@ -174,6 +176,7 @@ def _conformal_quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calib
 def _sets(pred: ClassificationPredictive, y: Tensor, asked: Asked) -> Calibrator:
     """Not randomised: rows that are served one by one would all get the draw of row 0."""
     probs, level = _class_mean(pred), asked.level
+    _check_promise(len(pred), level, "prediction sets")
     return fit_adaptive_sets(
         probs, y, level=level, randomized=False, settings=asked.settings, digest=asked.digest
     )
@@ -192,6 +195,12 @@ def _selective(pred: ClassificationPredictive | BinaryPredictive, y: Tensor, ask
         settings=asked.settings,
         digest=asked.digest,
     )
+
+
+def _check_promise(rows: int, level: float, what: str) -> None:
+    """Refuse a promise that only unbounded intervals, or sets of every class, would keep."""
+    check_fraction("level", level)
+    check_rows(rows, needed=conformal_rows(level), what=f"a promise of {what} at level {level:g}")
 
 
 def _class_samples(pred: LabelPredictive) -> Tensor:

@@ -33,6 +33,7 @@ __all__ = [
     "AdaptiveSets",
     "ConformalIntervals",
     "conformal_bound",
+    "conformal_rows",
     "fit_adaptive_sets",
     "fit_conformal_intervals",
 ]
@@ -148,6 +149,16 @@ def conformal_bound(scores: TensorLike, *, level: float) -> float:
     # as a fraction of its shortest decimal: (n + 1) x 0.9 in floating point can end just above a whole number
     rank = math.ceil((len(ordered) + 1) * Fraction(repr(float(level))))
     return math.inf if rank > len(ordered) else ordered[rank - 1].item()
+
+
+def conformal_rows(level: float) -> int:
+    """The fewest rows from which the bound is finite.
+
+    Args:
+        level: Promised coverage, between 0 and 1.
+    """
+    odds = Fraction(repr(float(level))) / (1 - Fraction(repr(float(level))))
+    return max(1, math.ceil(odds))
 
 
 def fit_conformal_intervals(

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mcdrop.calibrating import METHODS
 from mcdrop.calibration.fitted import data_digest
+from mcdrop.calibration.std_scaling import LevelStdScaling
 from mcdrop.checkpoint import Manifest, resolve_version, versions
 from mcdrop.checkpoint.manifest import README_FILE
 from mcdrop.checkpoint.versions import expected_version
@@ -75,6 +76,8 @@ def command(
     path = _write(new, checkpoint, fit, report, found)
     Console().print(_table(report, found, folds))
     typer.echo(f"wrote {path}: {', '.join(method)}, fitted on {len(rows)} rows")
+    if any(isinstance(each, LevelStdScaling) and not each.edges for each in new.calibrators):
+        typer.echo("note: std-levels found one level, so it is the same as std; 100 rows make two levels")
 
 
 def _check_methods(mc: MCDropout, methods: list[str]) -> None:

@@ -92,9 +92,20 @@ def crossfitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, *, folds: int) -
     parts: list[Predictive] = []
     for rows in inside:
         others = sorted(set(range(len(data))) - set(rows.tolist()))
-        parts.append(predicted(fitted(mc, data, y, fit, others), data, fit, rows.tolist()))
+        parts.append(predicted(_fitted_on_others(mc, data, y, fit, others), data, fit, rows.tolist()))
     outcomes = [y[rows].to(part.mean.device) for rows, part in zip(inside, parts, strict=True)]
     return Judged(_joined(parts, torch.cat(inside).argsort()), tuple(_promises(parts, outcomes)))
+
+
+def _fitted_on_others(mc: MCDropout, data: Data, y: Tensor, fit: Fit, others: Sequence[int]) -> MCDropout:
+    try:
+        return fitted(mc, data, y, fit, others)
+    except TooFewRowsError as error:
+        rows, left = len(data), len(data) - len(others)
+        raise TooFewRowsError(
+            f"{error}: the {rows} rows would do, but the table of what changes leaves {left} of them out "
+            "at a time; give more rows, or more --folds"
+        ) from error
 
 
 def _prediction(mc: MCDropout, data: Data, fit: Fit, rows: list[int]) -> Predictive:

@@ -127,6 +127,8 @@ def command(
         "min_error_auroc": min_error_auroc,
     }
     gates = gates_from_options(limits)
+    if strict and not gates:
+        raise OptionError("--strict is about limits such as --max-ece; give at least one")
     outputs = _Outputs(html, markdown, json)
     if compare_ is not None:
         _compare(compare_, outputs, source=source, gates=gates)

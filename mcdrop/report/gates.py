@@ -15,25 +15,25 @@ from mcdrop.scoring import Score
 
 __all__ = ["GATED_SCORES", "Gate", "check_gates", "gates_from_options"]
 
-GATED_SCORES: Final = (
-    "accuracy",
-    "aurc",
-    "brier",
-    "coverage",
-    "crps",
-    "ece",
-    "ece_l2",
-    "ece_smooth",
-    "ence",
-    "error_auroc",
-    "mae",
-    "nll",
-    "overconfidence",
-    "qce",
-    "rmse",
-    "width",
-)
-"""Scores that can have a gate."""
+GATED_SCORES: Final[dict[str, tuple[float, float]]] = {
+    "accuracy": (0, 1),
+    "aurc": (0, math.inf),
+    "brier": (0, 2),
+    "coverage": (0, 1),
+    "crps": (0, math.inf),
+    "ece": (0, 1),
+    "ece_l2": (0, 1),
+    "ece_smooth": (0, 1),
+    "ence": (0, math.inf),
+    "error_auroc": (0, 1),
+    "mae": (0, math.inf),
+    "nll": (-math.inf, math.inf),
+    "overconfidence": (-1, 1),
+    "qce": (0, 1),
+    "rmse": (0, math.inf),
+    "width": (0, math.inf),
+}
+"""Scores that can have a gate, and between which ends they lie: a limit beyond them would say nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def gates_from_options(options: Mapping[str, float | None]) -> tuple[Gate, ...]:
 
     Raises:
         OptionError: If a name is not `max_` or `min_` and a score.
-        DomainError: If a limit is NaN.
+        DomainError: If a limit is NaN, infinite, or beyond what the score can be, so that it could never be
+            met, or never fail.
     """
     return tuple(_gate(name, bound) for name, bound in options.items() if bound is not None)
 
@@ -85,9 +86,17 @@ def _gate(name: str, bound: float) -> Gate:
     side, _, score = name.replace("-", "_").partition("_")
     if score not in GATED_SCORES or side not in {"max", "min"}:
         raise OptionError(f"a gate must be max_ or min_ and one of {', '.join(GATED_SCORES)}, got {name!r}")
-    if math.isnan(bound):
-        raise DomainError(f"the limit of {name} must be a number, got NaN")
+    _check_bound(f"--{side}-{score.replace('_', '-')}", bound, *GATED_SCORES[score])
     return Gate(score, "max" if side == "max" else "min", bound)
+
+
+def _check_bound(option: str, bound: float, low: float, high: float) -> None:
+    if math.isfinite(bound) and low <= bound <= high:
+        return
+    shares = "; write shares as fractions, 0.95 for 95 %" if (low, high) == (0, 1) else ""
+    ends = f"be at least {low:g}" if low == 0 and math.isinf(high) else f"lie between {low:g} and {high:g}"
+    wanted = "be a finite number" if math.isinf(low) else ends
+    raise DomainError(f"{option} must {wanted}, got {bound:g}{shares}")
 
 
 def _failures(report: Report, gate: Gate, *, strict: bool) -> list[str]:

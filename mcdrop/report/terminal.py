@@ -8,7 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mcdrop.comparison import Comparison
-from mcdrop.report.wording import TITLES, arrow, ends, number, score_title, titled
+from mcdrop.report.wording import (
+    PART_TITLES,
+    TITLES,
+    arrow,
+    ends,
+    number,
+    percent,
+    percents,
+    score_title,
+    titled,
+)
 from mcdrop.scorecard import Report
 from mcdrop.scoring import Score
 
@@ -25,10 +35,11 @@ def render(report: Report) -> RenderableType:
         report: What was found.
 
     Returns:
-        Facts, the verdict, the table of scores (Monte Carlo with interval beside deterministic) and the
-        notes.
+        Facts, the verdict, the table of scores (Monte Carlo with interval beside deterministic), groups and
+        rows from elsewhere if there are any, and the notes.
     """
-    return Group(_facts(report), *_verdict(report), _table(report), *_groups(report), *_notes(report))
+    tables = (*_groups(report), *_elsewhere(report))
+    return Group(_facts(report), *_verdict(report), _table(report), *tables, *_notes(report))
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
@@ -105,6 +116,19 @@ def _groups(report: Report) -> list[RenderableType]:
     for group in report.groups:
         values = {(each.name, each.output): each.value for each in group.scores}
         table.add_row(Text(group.group), str(group.n_rows), *(number(values.get(key)) for key in names))
+    return [Text(), table]
+
+
+def _elsewhere(report: Report) -> list[RenderableType]:
+    if not report.elsewhere:
+        return []
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("rows from elsewhere, told by")
+    for head in ("AUROC ↑", f"{report.level:.0%} interval", "FPR95 ↓", f"{report.level:.0%} interval"):
+        table.add_column(head, justify="right")
+    for each in report.elsewhere:
+        cells = number(each.auroc), ends(each.interval), percent(each.fpr95), percents(each.fpr95_interval)
+        table.add_row(PART_TITLES[each.measure], *cells)
     return [Text(), table]
 
 

@@ -13,6 +13,7 @@ from mcdrop.conformal import (
     AdaptiveSets,
     ConformalIntervals,
     conformal_bound,
+    conformal_rows,
     fit_adaptive_sets,
     fit_conformal_intervals,
 )
@@ -138,3 +139,11 @@ def _overconfident(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     true = logits.softmax(-1).cumsum(-1)
     y = (uniform(rows, 1, seed=seed + 10_000) > true).sum(-1).clamp(max=4)
     return (3 * logits).softmax(-1), y
+
+
+@pytest.mark.parametrize(("level", "rows"), [(0.9, 9), (0.95, 19), (0.99, 99), (0.5, 1), (0.1, 1)])
+def test_the_fewest_rows_are_those_from_which_the_bound_is_finite(level: float, rows: int) -> None:
+    assert conformal_rows(level) == rows
+    assert math.isfinite(conformal_bound(torch.arange(rows), level=level))
+    if rows > 1:
+        assert math.isinf(conformal_bound(torch.arange(rows - 1), level=level))

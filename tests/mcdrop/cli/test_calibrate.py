@@ -136,6 +136,30 @@ def test_networks_that_tell_their_noise_are_corrected_too(
     assert "calibration is void: n_samples is 32, fitted with 16" in " ".join(report.out.split())
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("sets", "a promise of prediction sets at level 0.9 needs at least 9 rows, got 5"),
+        ("temperature", "needs at least 20 rows, got 5"),
+    ],
+)
+def test_five_rows_are_told_how_many_the_calibrator_needs(
+    capsys: pytest.CaptureFixture[str], classifier: Path, tmp_path: Path, method: str, words: str
+) -> None:
+    spare = Path(shutil.copytree(classifier, tmp_path / "images"))
+    np.savez(tmp_path / "rows.npz", image=np.ones((5, 1, 8, 8), np.float32), y=np.arange(5))
+    finished = run_here(capsys, "calibrate", spare, "--data", tmp_path / "rows.npz", "--method", method)
+    assert finished.code == 2
+    assert words in finished.err
+
+
+def test_one_level_says_that_it_equals_one_factor(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
+) -> None:
+    finished = run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std-levels")
+    assert "note: std-levels found one level, so it is the same as std" in finished.out
+
+
 def test_the_rows_of_the_training_are_refused_unless_forced(
     capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
 ) -> None:
@@ -155,7 +179,14 @@ def test_the_rows_of_the_training_are_refused_unless_forced(
         (["--method", "magic"], "methods for the task regression are tau, std, .*; got 'magic'"),
         (["--method", "sets"], "got 'sets'"),
         (["--method", "std", "--folds", "40"], "40 folds need at least 80 rows, got 60"),
-        (["--method", "quantiles"], "quantile recalibration needs at least 50 rows, got 48"),
+        (
+            ["--method", "quantiles"],
+            "quantile recalibration needs at least 50 rows, got 48: the 60 rows would do, .* leaves 12 of",
+        ),
+        (
+            ["--method", "conformal", "--level", "0.99"],
+            "intervals at level 0.99 needs at least 99 rows, got 60",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(

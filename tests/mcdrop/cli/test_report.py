@@ -83,7 +83,9 @@ def test_outcomes_may_be_the_names_of_classes(
     [
         (["--target", "z"], "no outcomes named 'z'"),
         (["--max-ece", "0.1"], "a report of regression has: rmse"),
-        (["--max-rmse", "nan"], "must be a number, got NaN"),
+        (["--max-ece", "1.5"], "--max-ece must lie between 0 and 1, got 1.5"),
+        (["--strict"], "--strict is about limits such as --max-ece"),
+        (["--max-rmse", "nan"], "--max-rmse must be at least 0, got nan"),
         (["--level", "2"], "level"),
         (["--json", "no/such/folder/r.json"], "cannot be written"),
     ],
