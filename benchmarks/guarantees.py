@@ -17,14 +17,26 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
+from mcdrop.calibration_intervals import (
+    ece_interval,
+    ence_interval,
+    l2_interval,
+    qce_interval,
+    smooth_interval,
+)
 from mcdrop.conformal import fit_adaptive_sets, fit_conformal_intervals
 from mcdrop.conformal_quantiles import fit_conformal_quantiles
+from mcdrop.corp_intervals import split_intervals
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.regression_calibration import covered
+from mcdrop.metrics.smooth_calibration import smooth_calibration_error
 from mcdrop.selective import fit_selective_threshold
 
 BINS = 15
+_SMOOTHED = ((1.0, 100), (1.0, 1000), (1.2, 1000), (2.0, 100), (2.0, 1000))
+"""For the smooth error: power that makes the true probability from the stated one, and rows."""
+_SPREADS = ((1.0, 0), (1.0, 5), (1.1, 0), (2.0, 0), (2.0, 5))
+"""For ENCE: factor of the errors, and degrees of freedom of their tails (0: Gaussian)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,9 @@ def cases() -> list[Case]:
         *(_ece_case(power, rows) for power in (1.0, 1.2, 2.0) for rows in (200, 2000)),
         *(_l2_case(power, rows) for power in (1.0, 1.2, 2.0) for rows in (200, 2000)),
         *(_qce_case(rows) for rows in (100, 1000)),
+        *(_smooth_case(power, rows) for power, rows in _SMOOTHED),
+        *(_split_case(part, power, rows) for part in (0, 1) for power in (1.0, 2.0) for rows in (100, 1000)),
+        *(_ence_case(factor, tails, rows) for factor, tails in _SPREADS for rows in (300, 2000)),
         *(Case(f"conformal intervals, n = {n}", 0.9, _intervals_trial(n)) for n in (19, 100)),
         *(Case(f"conformal quantiles, n = {n}", 0.9, _quantiles_trial(n)) for n in (19, 100)),
         *(
@@ -129,6 +144,51 @@ def _qce_case(rows: int) -> Case:
         return _holds(qce_interval(pit, resamples=100, seed=seed), 0.0)
 
     return Case(f"quantile calibration error of 0, bias-aware, n = {rows}", 0.95, kept)
+
+
+def _smooth_case(power: float, rows: int) -> Case:
+    truth = 0.0 if power == 1 else _true_smooth_error(power)
+
+    def kept(seed: int) -> bool:
+        return _holds(smooth_interval(*_confidences(rows, power, seed), resamples=50, seed=seed), truth)
+
+    return Case(f"smooth calibration error of {truth:.3f}, n = {rows}", 0.95, kept)
+
+
+def _true_smooth_error(power: float) -> float:
+    """Of confidences that are each stated 500 times, and have as many events as they should."""
+    p = ((torch.arange(500, dtype=torch.float64) + 0.5) / 500).repeat_interleave(500)
+    return smooth_calibration_error(p, torch.arange(500).repeat(500) + 0.5 < 500 * p**power)
+
+
+def _split_case(part: int, power: float, rows: int) -> Case:
+    """E (p - p^power)^2 and E p^power (1 - p^power), for p uniform."""
+    miscalibration = 1 / 3 - 2 / (power + 2) + 1 / (2 * power + 1)
+    truth = (miscalibration, 1 / (power + 1) - 1 / (2 * power + 1))[part]
+
+    def kept(seed: int) -> bool:
+        p, event = _confidences(rows, power, seed)
+        found = split_intervals(p.reshape(-1, 1, 1), 1 - event.double().reshape(-1, 1), seed=seed)
+        return _holds(found[part], truth)
+
+    return Case(f"Brier, {('miscalibration', 'refinement')[part]} of {truth:.3f}, n = {rows}", 0.95, kept)
+
+
+def _ence_case(factor: float, tails: int, rows: int) -> Case:
+    """Errors `factor` times as large as predicted: Gaussian, or with the tails of Student's t."""
+    truth = abs(factor - 1)
+
+    def kept(seed: int) -> bool:
+        generator = _generator(seed)
+        std = 0.2 + 2 * torch.rand(rows, dtype=torch.float64, generator=generator)
+        error = torch.randn(rows, dtype=torch.float64, generator=generator)
+        if tails:
+            squares = torch.randn(tails, rows, dtype=torch.float64, generator=generator).square().mean(0)
+            error *= ((tails - 2) / tails / squares).sqrt()
+        return _holds(ence_interval(std, factor * std * error, seed=seed), truth)
+
+    law = f"t of {tails}" if tails else "Gaussian"
+    return Case(f"ENCE of {truth:g}, {law} errors, n = {rows}", 0.95, kept)
 
 
 def _intervals_trial(rows: int) -> Callable[[int], float]:

@@ -2,19 +2,24 @@
 
 On calibrated data it covers between never and 72 % where it says 95 %. So the binned L1 error gets a
 bias-aware interval, and so does the error of quantile calibration; the L2 error gets the one of
-arXiv:2408.08998.
+arXiv:2408.08998; the smooth error and ENCE get bias-aware ones too.
 
-Alphabet: N pairs of confidence and event (or PIT values), B bins, R resamples.
+Alphabet: N pairs of confidence and event (or PIT values, or errors), B bins, R resamples.
 """
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from mcdrop.intervals import Interval, normal_quantile
 from mcdrop.metrics.calibration_error import expected_calibration_error, squared_l2_error
-from mcdrop.metrics.regression_calibration import LEVELS, quantile_calibration_error
+from mcdrop.metrics.regression_calibration import (
+    LEVELS,
+    expected_normalized_calibration_error,
+    quantile_calibration_error,
+)
 from mcdrop.metrics.reliability import bin_index, confidence_pairs, reliability
 from mcdrop.metrics.resampling import (
     binned,
@@ -23,9 +28,18 @@ from mcdrop.metrics.resampling import (
     chunks,
     resampling_generator,
 )
-from mcdrop.shapes import TensorLike, check_fraction, check_rows, probabilities
+from mcdrop.metrics.smooth_calibration import (
+    bootstrap_smooth_errors,
+    calibrated_smooth_errors,
+    smooth_calibration_error,
+)
+from mcdrop.shapes import TensorLike, check_fraction, check_rows, float64, probabilities
 
-__all__ = ["ece_interval", "l2_interval", "qce_interval"]
+__all__ = ["ece_interval", "ence_interval", "l2_interval", "qce_interval", "smooth_interval"]
+
+
+_ROWS_IN_BIN: Final = 20
+"""From which on the mean of their squared errors is near enough to normal."""
 
 
 def ece_interval(
@@ -111,6 +125,111 @@ def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, 
     bias, spread = torch.cat(drawn).mean().item(), torch.cat(redrawn).std().item()
     margin = _two_sided(level) * spread
     return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+
+
+def smooth_interval(
+    confidence: TensorLike, event: TensorLike, *, level: float = 0.95, resamples: int = 200, seed: int = 0
+) -> Interval:
+    """Bias-aware interval of the smooth calibration error, made like `ece_interval`.
+
+    s is at least that of the mean residual: it is what the bootstrap's comes to where all gaps have one sign,
+    and the bootstrap's falls below it where the estimate lies near 0 by chance.
+
+    Args:
+        confidence: (N,) stated probabilities.
+        event: (N,) outcomes, 0 or 1.
+        level: Confidence.
+        resamples: R.
+        seed: Of the resampling.
+
+    Returns:
+        The interval, within [0, 1].
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a confidence lies outside [0, 1], an outcome is not 0 or 1, or the level is no
+            fraction.
+        TooFewRowsError: If there are fewer than two rows.
+
+    Source:
+        As `ece_interval`. How often it holds is in docs/guarantees.md.
+    """
+    check_fraction("level", level)
+    confidence, event = (part.cpu() for part in confidence_pairs(confidence, event))
+    check_rows(len(confidence), needed=2, what="an interval of a calibration error")
+    value, residual = smooth_calibration_error(confidence, event), event - confidence
+    generator = resampling_generator(seed)
+    bias = calibrated_smooth_errors(confidence, resamples, generator).mean().item()
+    drawn = bootstrap_smooth_errors(confidence, residual, resamples, generator)
+    spread = max(drawn.std().item(), residual.std().item() / math.sqrt(len(residual)))
+    margin = _two_sided(level) * spread
+    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+
+
+def ence_interval(
+    std: TensorLike,
+    error: TensorLike,
+    *,
+    bins: int = 15,
+    level: float = 0.95,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Interval:
+    """Bias-aware interval of ENCE, made like `ece_interval`, about the ENCE of these bins in many rows.
+
+    The mean squared error of each bin is taken to be normal, with a variance from its own squares: so errors
+    with heavy tails widen the interval, and raise the error that right standard deviations would have. The
+    root is biased downwards, by which the upper end is moved up.
+
+    Args:
+        std: (N,) predicted standard deviations, positive.
+        error: (N,) outcome minus prediction.
+        bins: Bins of equal mass along the std.
+        level: Confidence.
+        resamples: R.
+        seed: Of the resampling.
+
+    Returns:
+        The interval, at least 0.
+
+    Raises:
+        ShapeError: If the shapes differ.
+        DomainError: If a std is not positive or the level is no fraction.
+        TooFewRowsError: If a bin holds fewer than 20 rows, in which the mean of squares is not normal.
+
+    Source:
+        As `ece_interval`. How often it holds is in docs/guarantees.md.
+    """
+    check_fraction("level", level)
+    value = expected_normalized_calibration_error(std, error, bins=bins, simulations=1).value
+    spread, errors = (float64(name, part).cpu() for name, part in (("std", std), ("error", error)))
+    square, variance = _square_ratios(
+        spread, errors, bin_index(spread, bins=bins, binning="equal_mass"), bins
+    )
+    generator = resampling_generator(seed)
+    shape = resamples, len(square)
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator)
+    ratios = (square + noise * variance.sqrt()).clamp(min=0).sqrt()
+    own = torch.where(square > 0, variance / square.square(), 0.0).sqrt()
+    calibrated = (1 + torch.randn(shape, dtype=torch.float64, generator=generator) * own).clamp(min=0).sqrt()
+    bias = (calibrated - 1).abs().mean().item()
+    apart = ratios.var(0).sum().sqrt().item() / len(square)  # where no bin has the ratio 1
+    margin = _two_sided(level) * max((ratios - 1).abs().mean(1).std().item(), apart)
+    below = max(0.0, (square.sqrt() - ratios.mean(0)).mean().item())
+    return Interval(max(0.0, value - bias - margin), value + below + margin, level, "bias-aware")
+
+
+def _square_ratios(std: Tensor, error: Tensor, index: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Of each bin: mean squared error over mean variance, and the variance of that ratio."""
+    squares = torch.stack([torch.ones_like(std), std.square(), error.square()])
+    sums = binned(squares, index, bins)
+    used = sums[0] > 0
+    count, variances, errors = sums[:, used]
+    check_rows(int(count.min()), needed=_ROWS_IN_BIN, what="an interval of ENCE, in each of its bins,")
+    ratio = (sums[2] / sums[1]).nan_to_num()
+    rest = (error.square() - ratio[index] * std.square()).square().unsqueeze(0)
+    spread = binned(rest, index, bins)[0, used] / variances.square() * count / (count - 1)
+    return errors / variances, spread
 
 
 def l2_interval(

@@ -1,13 +1,17 @@
 """Isotonic regression: the one place that calls scikit-learn's, which has no types."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
-from sklearn.isotonic import IsotonicRegression
+from sklearn.isotonic import IsotonicRegression, isotonic_regression
 from torch import Tensor
 
-__all__ = ["MonotoneMap", "fit_monotone"]
+__all__ = ["MonotoneMap", "fit_monotone", "monotone_values"]
+
+
+_APART: Final = np.finfo(np.float64).resolution  # scikit-learn pools what is nearer, and so do we
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,25 @@ def fit_monotone(x: Tensor, y: Tensor) -> MonotoneMap:
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
     model.fit(x.detach().cpu().numpy(), y.detach().cpu().numpy())
     return MonotoneMap(tuple(model.X_thresholds_.tolist()), tuple(model.y_thresholds_.tolist()))
+
+
+def monotone_values(x: Tensor, y: Tensor) -> Tensor:
+    """The fitted values alone, of several outcomes of the same `x`: what `fit_monotone` says at `x`.
+
+    Args:
+        x: (N,) float64; equal values are pooled.
+        y: (R, N) float64.
+
+    Returns:
+        (R, N) between 0 and 1.
+
+    Source:
+        As `fit_monotone`.
+    """
+    values, inverse = torch.unique(x, return_inverse=True)
+    place = torch.cat([values.new_zeros(1), values.diff() >= _APART]).cumsum(0).long()[inverse]
+    count = place.bincount()
+    sums = torch.zeros(len(y), len(count), dtype=torch.float64, device=x.device).index_add_(1, place, y)
+    means, weight = (sums / count).numpy(force=True), count.double().numpy(force=True)
+    fitted = [isotonic_regression(row, sample_weight=weight, y_min=0.0, y_max=1.0) for row in means]
+    return torch.from_numpy(np.stack(fitted)).to(x.device)[:, place]

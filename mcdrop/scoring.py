@@ -16,17 +16,25 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mcdrop.calibration_intervals import ece_interval, l2_interval, qce_interval
+from mcdrop.calibration_intervals import (
+    ece_interval,
+    ence_interval,
+    l2_interval,
+    qce_interval,
+    smooth_interval,
+)
+from mcdrop.corp_intervals import split_intervals
+from mcdrop.errors import TooFewRowsError
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error
-from mcdrop.metrics.corp import BrierSplit
+from mcdrop.metrics.corp import summed_brier_split
 from mcdrop.metrics.regression_calibration import (
     expected_normalized_calibration_error,
     quantile_calibration_error,
 )
 from mcdrop.metrics.reliability import bin_index
 from mcdrop.metrics.resampling import calibrated_errors, resampling_generator
-from mcdrop.metrics.smooth_calibration import smooth_calibration_error
+from mcdrop.metrics.smooth_calibration import calibrated_smooth_errors, smooth_calibration_error
 from mcdrop.rowscores import RowScores
 
 __all__ = [
@@ -47,7 +55,7 @@ HIGHER_IS_BETTER: Final = frozenset({"accuracy", "coverage", "error_aupr", "erro
 """Names of the scores of which more is better; of all others less is."""
 
 _REDRAWN: Final = 200
-_SMOOTH_REDRAWN: Final = 20  # each takes some milliseconds, and only their mean is shown
+_SMOOTH_REDRAWN: Final = 200
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,8 @@ class Score:
             and of the further ones `ece_smooth`, `brier_miscalibration`, `brier_refinement`, `ence`,
             `overconfidence`, `error_auroc`, `error_aupr`, `aurc`, `augrc`.
         value: The number; nats for `nll`, units of the output for `rmse`, `mae`, `crps` and `width`.
-        interval: Its confidence interval, or None if there is none (one row, an infinite score, or a number
-            for which no interval is known that holds).
+        interval: Its confidence interval, or None if there is none (one row, an infinite score, or fewer than
+            20 rows in a bin of ENCE).
         output: Which output of the model it is about; None if there is one, or the score is joint.
         reference: What a calibrated prediction would have on average on as many rows, where that is not 0;
             None if it is not known.
@@ -142,20 +150,34 @@ def smooth_scores(confidence: Tensor, event: Tensor, options: ScoreOptions) -> t
         DomainError: If a confidence lies outside [0, 1] or an outcome is not 0 or 1.
     """
     stated = confidence.to(torch.float64).flatten().cpu()
-    generator = resampling_generator(options.seed)
-    redrawn = [
-        smooth_calibration_error(stated, torch.bernoulli(stated.clamp(0, 1), generator=generator))
-        for _ in range(_SMOOTH_REDRAWN)
-    ]
+    redrawn = calibrated_smooth_errors(
+        stated.clamp(0, 1), _SMOOTH_REDRAWN, resampling_generator(options.seed)
+    )
     value = smooth_calibration_error(confidence, event)
-    return (Score("ece_smooth", value, reference=math.fsum(redrawn) / len(redrawn)),)
+    interval = (
+        smooth_interval(stated, event.flatten(), level=options.level, seed=options.seed)
+        if len(stated) > 1
+        else None
+    )
+    return (Score("ece_smooth", value, interval, reference=redrawn.mean().item()),)
 
 
-def split_scores(split: BrierSplit) -> tuple[Score, ...]:
-    """The two parts of a Brier score: what monotone recalibration would gain, and what would remain."""
+def split_scores(stated: Tensor, labels: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
+    """The two parts of a Brier score: what monotone recalibration would gain, and what would remain.
+
+    Args:
+        stated: (N, k, C) stated probability of each class.
+        labels: (N, k) which of them came.
+        options: How.
+    """
+    split = summed_brier_split(stated, labels)
+    known = len(stated) > 1
+    first, second = (
+        split_intervals(stated, labels, level=options.level, seed=options.seed) if known else (None, None)
+    )
     return (
-        Score("brier_miscalibration", max(0.0, split.miscalibration)),
-        Score("brier_refinement", split.refinement),
+        Score("brier_miscalibration", max(0.0, split.miscalibration), first),
+        Score("brier_refinement", split.refinement, second),
     )
 
 
@@ -196,14 +218,9 @@ def spread_scores(std: Tensor, error: Tensor, options: ScoreOptions) -> tuple[Sc
     spreads, errors = std.reshape(len(std), -1), error.reshape(len(std), -1)
     if len(std) < 2 or bool((spreads <= 0).any()):
         return ()
-    found = []
-    for d in range(spreads.shape[1]):
-        ence = expected_normalized_calibration_error(
-            spreads[:, d], errors[:, d], bins=options.bins, seed=options.seed
-        )
-        output = None if spreads.shape[1] == 1 else d
-        found.append(Score("ence", ence.value, None, output, ence.reference))
-    return tuple(found)
+    outputs = range(spreads.shape[1])
+    found = tuple(_ence(spreads[:, d], errors[:, d], options) for d in outputs)
+    return found if len(outputs) == 1 else tuple(replace(found[d], output=d) for d in outputs)
 
 
 def _mean(name: str, values: Tensor, options: ScoreOptions) -> Score:
@@ -217,6 +234,16 @@ def _redrawn_error(confidence: Tensor, options: ScoreOptions) -> float:
     index = bin_index(flat, bins=options.bins, binning="equal_width")
     generator = resampling_generator(options.seed)
     return calibrated_errors(flat, index, options.bins, _REDRAWN, generator).mean().item()
+
+
+def _ence(std: Tensor, error: Tensor, options: ScoreOptions) -> Score:
+    bins, seed = options.bins, options.seed
+    found = expected_normalized_calibration_error(std, error, bins=bins, seed=seed)
+    try:
+        interval = ence_interval(std, error, bins=bins, level=options.level, seed=seed)
+    except TooFewRowsError:
+        interval = None
+    return Score("ence", found.value, interval, reference=found.reference)
 
 
 def _quantiles(pit: Tensor, options: ScoreOptions) -> Score:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mcdrop.metrics.calibration_error import top_label
 from mcdrop.metrics.classification import binary_correct, correct
-from mcdrop.metrics.corp import BrierSplit, brier_split, class_brier_split
 from mcdrop.rowscores import (
     GaussianMixture,
     RowScores,
@@ -56,7 +55,7 @@ class Readings:
         loss: (N, k) error, 0 or 1, or distance.
         events: Whether the losses are errors.
         pairs: (N, k) confidences and events; None for a regression.
-        split: Of the Brier score; None for a regression.
+        laws: Stated probabilities of classes (N, k, C) and which of them came (N, k); None for a regression.
         pit: (N, D); None for a classification, or if the law is not known.
         std: (N, D) of a regression, if it is known.
         error: (N, D) outcome minus prediction of a regression.
@@ -67,7 +66,7 @@ class Readings:
     loss: Tensor
     events: bool
     pairs: tuple[Tensor, Tensor] | None = None
-    split: BrierSplit | None = None
+    laws: tuple[Tensor, Tensor] | None = None
     pit: Tensor | None = None
     std: Tensor | None = None
     error: Tensor | None = None
@@ -87,7 +86,7 @@ def class_readings(probs: Tensor, y: Tensor, *, class_axis: int) -> Readings:
         _by_row(1 - correct(probs, y, class_axis=class_axis)),
         events=True,
         pairs=(confidence, event),
-        split=class_brier_split(probs, y, class_axis=class_axis),
+        laws=_laws(probs.movedim(class_axis, -1), y),
     )
 
 
@@ -105,7 +104,7 @@ def binary_readings(p: Tensor, y: Tensor) -> Readings:
         _by_row(loss),
         events=True,
         pairs=(_by_row(p), _by_row(y)),
-        split=brier_split(p.flatten(), y.flatten()),
+        laws=_laws(p.unsqueeze(-1), 1 - y.to(torch.float64)),  # the event is class 0, the rest has no column
     )
 
 
@@ -164,11 +163,16 @@ def further_of(readings: Readings, options: ScoreOptions) -> tuple[Score, ...]:
     found: tuple[Score, ...] = ()
     if readings.pairs is not None:
         found += (overconfidence_score(*readings.pairs, options), *smooth_scores(*readings.pairs, options))
-    if readings.split is not None:
-        found += split_scores(readings.split)
+    if readings.laws is not None:
+        found += split_scores(*readings.laws, options)
     if readings.std is not None and readings.error is not None:
         found += spread_scores(readings.std, readings.error, options)
     return found
+
+
+def _laws(stated: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, k, C) and (N, k), of probabilities (N, ..., C) and labels (N, ...)."""
+    return stated.to(torch.float64).reshape(len(stated), -1, stated.shape[-1]), _by_row(labels)
 
 
 def _by_row(values: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from mcdrop.metrics.reliability import confidence_pairs
-from mcdrop.monotone import fit_monotone
+from mcdrop.monotone import monotone_values
 from mcdrop.shapes import TensorLike, class_labels, classes_last, probability_laws
 
-__all__ = ["BrierSplit", "brier_split", "class_brier_split"]
+__all__ = ["BrierSplit", "brier_split", "class_brier_split", "summed_brier_split"]
 
 
 class BrierSplit(NamedTuple):
@@ -55,7 +55,7 @@ def brier_split(confidence: TensorLike, event: TensorLike) -> BrierSplit:
     """
     confidence, event = confidence_pairs(confidence, event)
     brier = _mean_square(confidence, event)
-    recalibrated = _mean_square(fit_monotone(confidence, event)(confidence), event)
+    recalibrated = _mean_square(monotone_values(confidence, event.unsqueeze(0))[0], event)
     constant = _mean_square(event.mean().expand_as(event), event)
     return BrierSplit(brier, brier - recalibrated, constant - recalibrated, constant)
 
@@ -81,8 +81,18 @@ def class_brier_split(probs: TensorLike, y: TensorLike, *, class_axis: int = -1)
     """
     laws = probability_laws("probs", classes_last(probs, class_axis), "N, ..., C")
     labels = class_labels(y, like=laws.shape[:-1], classes=laws.shape[-1])
-    splits = torch.tensor([brier_split(laws[..., c], labels == c) for c in range(laws.shape[-1])])
-    return BrierSplit(*splits.to(torch.float64).sum(0).tolist())
+    return summed_brier_split(laws, labels)
+
+
+def summed_brier_split(stated: Tensor, labels: Tensor) -> BrierSplit:
+    """The splits of classes against the rest, summed.
+
+    Args:
+        stated: (N, ..., C) stated probability of each class.
+        labels: (N, ...) which of them came.
+    """
+    splits = [brier_split(stated[..., c].flatten(), (labels == c).flatten()) for c in range(stated.shape[-1])]
+    return BrierSplit(*torch.tensor(splits, dtype=torch.float64).sum(0).tolist())
 
 
 def _mean_square(p: Tensor, event: Tensor) -> float:

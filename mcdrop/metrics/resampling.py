@@ -7,22 +7,28 @@ comes from the generator that is passed in.
 Alphabet: N pairs of confidence and event, B bins, R resamples.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "ROW_LIMIT",
     "binned",
     "bootstrap_errors",
+    "bootstrap_residuals",
     "bootstrap_weights",
     "calibrated_errors",
+    "calibrated_residuals",
     "chunks",
     "resampling_generator",
 ]
 
 _CHUNK: Final = 4_000_000  # resampled values held at once: 32 MB of float64
-_ROW_LIMIT: Final = 50_000
+ROW_LIMIT: Final = 50_000
+"""Pairs from which on the sums of the bins are drawn from their limit."""
+
 _SALT: Final = 0x6D6364726F70  # keeps these streams apart from data that were simulated with a small seed
 
 
@@ -49,15 +55,11 @@ def calibrated_errors(
     Source:
         Broecker and Smith 2007, "Increasing the reliability of reliability diagrams".
     """
-    if len(confidence) >= _ROW_LIMIT:
+    if len(confidence) >= ROW_LIMIT:
         sums = binned((confidence * (1 - confidence)).unsqueeze(0), index, bins)[0]
         return _limit_errors(torch.zeros_like(sums), sums, len(confidence), resamples, generator)
-    errors = []
-    for count in chunks(resamples, len(confidence)):
-        uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator)
-        residual = (uniform.to(confidence.device) < confidence).to(torch.float64) - confidence
-        errors.append(binned(residual, index, bins).abs().sum(1) / len(confidence))
-    return torch.cat(errors)
+    drawn = calibrated_residuals(confidence, resamples, generator)
+    return torch.cat([binned(each, index, bins).abs().sum(1) / len(confidence) for each in drawn])
 
 
 def bootstrap_errors(
@@ -78,14 +80,25 @@ def bootstrap_errors(
     Source:
         Efron 1979, "Bootstrap methods: another look at the jackknife".
     """
-    rows, errors = len(residual), []
-    if rows >= _ROW_LIMIT:
+    rows = len(residual)
+    if rows >= ROW_LIMIT:
         sums, squares = binned(torch.stack([residual, residual.square()]), index, bins)
         return _limit_errors(sums, squares - sums.square() / rows, rows, resamples, generator)
-    for count in chunks(resamples, rows):
-        weights = bootstrap_weights(count, rows, generator).to(residual.device)
-        errors.append(binned(weights * residual, index, bins).abs().sum(1) / rows)
-    return torch.cat(errors)
+    drawn = bootstrap_residuals(residual, resamples, generator)
+    return torch.cat([binned(each, index, bins).abs().sum(1) / rows for each in drawn])
+
+
+def calibrated_residuals(confidence: Tensor, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Event minus confidence of calibrated data sets, (r, N) at a time until there are R of them."""
+    for count in chunks(resamples, len(confidence)):
+        uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator)
+        yield (uniform.to(confidence.device) < confidence).to(torch.float64) - confidence
+
+
+def bootstrap_residuals(residual: Tensor, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Residuals (N,) times how often each row was drawn, (r, N) at a time until there are R of them."""
+    for count in chunks(resamples, len(residual)):
+        yield bootstrap_weights(count, len(residual), generator).to(residual.device) * residual
 
 
 def binned(values: Tensor, index: Tensor, bins: int) -> Tensor:

@@ -4,13 +4,16 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from torch import Tensor
 
 from mcdrop import calibration_intervals as intervals
 from mcdrop.errors import TooFewRowsError
 from mcdrop.metrics.calibration_error import debiased_l2_error, expected_calibration_error
-from tests.support.predictions import calibrated, labelled_confidences, uniform
+from mcdrop.metrics.regression_calibration import expected_normalized_calibration_error
+from mcdrop.metrics.smooth_calibration import smooth_calibration_error
+from tests.support.predictions import calibrated, labelled_confidences, normal, uniform
 from tests.support.tolerances import monte_carlo
 
 TRIALS = 200
@@ -27,6 +30,52 @@ def test_intervals_of_calibration_errors_hold_their_estimates(pairs: tuple[Tenso
     estimate = debiased_l2_error(*pairs).item()
     assert 0 <= l2.lower <= estimate + 1e-9
     assert min(estimate, 1.0) <= l2.upper + 1e-9
+
+
+@given(labelled_confidences(least=2))
+def test_intervals_of_the_smooth_error_hold_their_estimates(pairs: tuple[Tensor, Tensor]) -> None:
+    found, value = intervals.smooth_interval(*pairs, resamples=5), smooth_calibration_error(*pairs)
+    assert 0 <= found.lower <= value <= found.upper <= 1
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_intervals_of_the_smooth_error_cover(power: float) -> None:
+    truth = 0.0 if power == 1 else 1 / 6  # all gaps p - p^2 have one sign, so that smoothing cancels nothing
+    pairs = (calibrated(200, seed=seed, power=power) for seed in range(60))
+    found = [intervals.smooth_interval(*each, resamples=50) for each in pairs]
+    hits = np.mean([each.lower <= truth <= each.upper for each in found])
+    assert hits >= 0.95 - monte_carlo(60, scale=math.sqrt(0.95 * 0.05))
+
+
+def test_many_rows_take_the_limit_and_agree_with_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = calibrated(3000, power=1.5)
+    exact = intervals.smooth_interval(*pairs)
+    monkeypatch.setattr("mcdrop.metrics.smooth_calibration.ROW_LIMIT", 1000)
+    limit = intervals.smooth_interval(*pairs)
+    assert limit.lower == pytest.approx(exact.lower, abs=0.004)
+    assert limit.upper == pytest.approx(exact.upper, abs=0.004)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_intervals_of_ence_cover(factor: float) -> None:
+    hits = []
+    for seed in range(TRIALS):
+        std = 0.2 + 2 * uniform(400, seed=seed)
+        interval = intervals.ence_interval(std, factor * std * normal(400, seed=seed + 1000))
+        hits.append(interval.lower <= abs(factor - 1) <= interval.upper)
+    assert np.mean(hits) >= LEAST
+
+
+def test_ence_has_an_interval_from_twenty_rows_in_a_bin_on() -> None:
+    std, error = 0.1 + uniform(300), normal(300)
+    found = intervals.ence_interval(std, error)
+    value = expected_normalized_calibration_error(std, error).value
+    assert found.lower <= value <= found.upper
+    with pytest.raises(TooFewRowsError, match="in each of its bins, needs at least 20 rows, got 19"):
+        intervals.ence_interval(std[:290], error[:290])
+    flat = intervals.ence_interval(torch.ones(40), torch.zeros(40))  # one level, and no error at all
+    assert flat.lower == pytest.approx(1)
+    assert flat.upper == pytest.approx(1)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from mcdrop.monotone import MonotoneMap, fit_monotone
+from mcdrop.monotone import MonotoneMap, fit_monotone, monotone_values
 from tests.support.predictions import labelled_confidences
 from tests.support.tolerances import FLOAT64
 
@@ -27,3 +27,11 @@ def test_the_fit_rises_keeps_the_mean_and_fits_itself(pairs: tuple[Tensor, Tenso
     assert bool((fitted[x.argsort()].diff() >= -1e-12).all())
     torch.testing.assert_close(fitted.mean(), y.mean(), **FLOAT64)
     torch.testing.assert_close(fit_monotone(x, fitted)(x), fitted, **FLOAT64)
+
+
+@given(labelled_confidences())
+def test_values_alone_are_those_of_the_fitted_function(pairs: tuple[Tensor, Tensor]) -> None:
+    x, y = (part.double() for part in pairs)
+    found = monotone_values(x, torch.stack([y, 1 - y]))
+    for row, outcome in zip(found, (y, 1 - y), strict=True):
+        torch.testing.assert_close(row, fit_monotone(x, outcome)(x), **FLOAT64)
