@@ -128,13 +128,17 @@ uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci D
 
 .venv-zoo/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-zoo
-	.venv-zoo/bin/$(INSTALL_HERE) . transformers pillow
+	.venv-zoo/bin/$(INSTALL_HERE) ".[client,hf,serve]" pillow pytest hypothesis
 	.venv-zoo/bin/pip install --constraint constraints.txt --no-deps torchvision timm
 	@touch $@
 
 .PHONY: zoo
 zoo: .venv-zoo/.installed ## Judge models of torchvision, timm and transformers, and write docs/zoo.md
 	.venv-zoo/bin/python -m tests.zoo
+
+.PHONY: test-libraries
+test-libraries: .venv-zoo/.installed ## Run the tests that need transformers and timm, in an environment of their own
+	.venv-zoo/bin/python -m pytest tests/libraries
 
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev ## Run the tests that need a CUDA device (with a torch that was built for it)

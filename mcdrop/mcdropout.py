@@ -388,7 +388,7 @@ class MCDropout:
 
         Args:
             path: A new directory.
-            architecture: `package.module:factory`; models of `mcdrop.zoo` carry theirs.
+            architecture: `package.module:factory`; models of `mcdrop.zoo` and transformers carry theirs.
             overwrite: Replace the checkpoint in an existing directory.
             name: Of the model; by default the last part of `path`.
             readme: The model card.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
+from mcdrop.checkpoint.directories import huggingface_architecture
 from mcdrop.engine.exact import probe_inputs
 from mcdrop.engine.inputs import Call, as_call
 from mcdrop.engine.sampling import Plan
@@ -108,7 +109,8 @@ def architecture_of(model: nn.Module, architecture: str | Architecture | None) -
 
     Args:
         model: What is saved.
-        architecture: `package.module:factory`, or the whole entry; None for a model of the zoo.
+        architecture: `package.module:factory`, or the whole entry; None for a model of the zoo or of
+            transformers.
 
     Raises:
         CheckpointError: If it is not named and the model is not from the zoo.
@@ -117,6 +119,8 @@ def architecture_of(model: nn.Module, architecture: str | Architecture | None) -
         return architecture
     if architecture is not None:
         return Architecture(source="factory", name=architecture)
+    if type(model).__module__.startswith("transformers.models."):
+        return huggingface_architecture(model)
     entry = zoo.entry_of(model)
     if entry is None:
         raise CheckpointError(

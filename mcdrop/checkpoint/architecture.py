@@ -1,6 +1,7 @@
 """Architectures: from the manifest's words to a module with random weights.
 
-A name in the zoo can always be built. A `package.module:function` is imported only if the operator allowed
+A name in the zoo can always be built, and so can a model of transformers or timm where these are installed. A
+`package.module:function` is imported only if the operator allowed
 its package by name, and only a function that this package itself defines is called: an allowed package must
 not open the door to whatever else it happens to import.
 """
@@ -15,10 +16,14 @@ import torch
 from torch import nn
 
 from mcdrop import zoo
+from mcdrop.checkpoint.libraries import huggingface_factory, timm_factory
 from mcdrop.checkpoint.manifest import Architecture
 from mcdrop.errors import CheckpointError
 
-__all__ = ["build", "build_outline"]
+__all__ = ["OUTLINED", "build", "build_outline"]
+
+OUTLINED: Final = frozenset({"zoo", "huggingface", "timm"})
+"""Sources whose models can be built on the meta device."""
 
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
@@ -31,7 +36,7 @@ def build(architecture: Architecture, allow: Collection[str] = ()) -> nn.Module:
         allow: Top-level packages whose factories may be called.
 
     Raises:
-        CheckpointError: If it is unknown, not allowed, or cannot be built.
+        CheckpointError: If it is unknown, not allowed, not installed, or cannot be built.
     """
     factory = _SOURCES[architecture.source](architecture.name, allow)
     with torch.random.fork_rng(devices=[]):
@@ -42,12 +47,12 @@ def build_outline(architecture: Architecture) -> nn.Module | None:
     """The same module on the meta device, which takes no memory however large its arguments say that it is.
 
     Returns:
-        None for sources other than the zoo: code of others may not know the meta device.
+        None for a factory: code of others may not know the meta device.
 
     Raises:
         CheckpointError: As `build`.
     """
-    if architecture.source != "zoo":
+    if architecture.source not in OUTLINED:
         return None
     with torch.device("meta"):
         return build(architecture)
@@ -56,6 +61,8 @@ def build_outline(architecture: Architecture) -> nn.Module | None:
 def _built(factory: Callable[..., object], architecture: Architecture) -> nn.Module:
     try:
         module = factory(**architecture.arguments)
+    except CheckpointError:
+        raise
     except Exception as error:  # whatever a model's own code raises, the checkpoint is at fault
         reason = f"it raised {type(error).__name__}: {error}"
         raise CheckpointError(f"{_title(architecture)} cannot be built; {reason}") from error
@@ -109,14 +116,17 @@ def _callable(function: Any, name: str) -> Callable[..., object]:
     return checked
 
 
-def _later(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001 - all sources alike
-    todo = "wrap it in a function of your own package and name that as a factory"
-    raise CheckpointError(f"{name!r}: models of Hugging Face and timm cannot be loaded yet; {todo}")
+def _from_huggingface(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001
+    return huggingface_factory(name)
+
+
+def _from_timm(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001
+    return timm_factory(name)
 
 
 _SOURCES: Final[dict[str, Callable[[str, Collection[str]], Callable[..., object]]]] = {
     "zoo": _from_zoo,
     "factory": _from_factory,
-    "huggingface": _later,
-    "timm": _later,
+    "huggingface": _from_huggingface,
+    "timm": _from_timm,
 }

@@ -19,7 +19,7 @@ from typing import Final
 
 from torch import nn
 
-from mcdrop.checkpoint.architecture import build, build_outline
+from mcdrop.checkpoint.architecture import OUTLINED, build, build_outline
 from mcdrop.checkpoint.manifest import (
     MANIFEST_FILE,
     README_FILE,
@@ -183,7 +183,7 @@ def _model(manifest: Manifest, contents: bytes, allow: Collection[str]) -> nn.Mo
     _check_outline(manifest, weights)
     model = build(manifest.architecture, allow)
     load_into(model, weights)
-    whole = manifest.architecture.source != "zoo"  # of the zoo only what differs is written down
+    whole = manifest.architecture.source not in OUTLINED  # else only what differs is written down
     model = with_recorded_rates(model, manifest.rates, all_of_them=whole)
     if manifest.tuning:
         vars(model)["tuned_rates"] = manifest.tuning

@@ -78,9 +78,9 @@ class Architecture(_Part):
 
     Attributes:
         source: `zoo`: a name in `mcdrop.zoo`. `factory`: `package.module:function`, from a package that the
-            operator allowed. `huggingface`, `timm`: a model class of these libraries.
+            operator allowed. `huggingface`: a class of transformers. `timm`: a model of timm.
         name: In that source.
-        arguments: Passed on by keyword.
+        arguments: Passed on by keyword; for a class of transformers the entries of its configuration.
     """
 
     source: Literal["zoo", "factory", "huggingface", "timm"]

@@ -29,7 +29,7 @@ def recorded_rates(model: nn.Module, architecture: Architecture) -> dict[str, fl
         architecture: How it is built again.
 
     Returns:
-        Those that differ from what the zoo builds; all, if the architecture is of another source.
+        Those that differ from what the architecture builds; all, if a factory builds it.
 
     Raises:
         CheckpointError: If what is built has a rate where the model has none, or the model has an injected

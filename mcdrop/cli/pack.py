@@ -1,4 +1,4 @@
-"""`mcdrop pack`: a checkpoint of the weights in a `.pt` or `.ckpt` file."""
+"""`mcdrop pack`: a checkpoint of the weights in a `.pt` or `.ckpt` file, or in a directory of a library."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from torch import nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, Sampling, build, checked_part
+from mcdrop.checkpoint.directories import SOURCES, read_model_directory
 from mcdrop.checkpoint.pack import read_state_dict
 from mcdrop.checkpoint.weights import Weights, load_into
 from mcdrop.engine.philox import MAX_SEED
@@ -21,7 +22,8 @@ __all__ = ["command"]
 _INPUT: Final = re.compile(r"(?P<name>[^:]+):(?P<dtype>\w+)(:(?P<shape>(-?\d+(,-?\d+)*)?))?")
 
 _ARCHITECTURE = (
-    f"Name in the zoo ({', '.join(zoo.names())}), or package.module:function that makes the model."
+    f"Name in the zoo ({', '.join(zoo.names())}), package.module:function that makes the model, or "
+    f"{' or '.join(SOURCES)} where WEIGHTS is a model directory of that library."
 )
 _INPUT_HELP = "NAME:DTYPE:SHAPE of a row, as image:float32:1,8,8; -1 where a length varies. One for each."
 
@@ -29,7 +31,10 @@ _INPUT_HELP = "NAME:DTYPE:SHAPE of a row, as image:float32:1,8,8; -1 where a len
 def command(
     weights: Annotated[
         Path,
-        typer.Argument(metavar="WEIGHTS", help="State dict that torch.save wrote; no code in it is run."),
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="State dict that torch.save wrote, or a directory of transformers or timm; no code is run.",
+        ),
     ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the new checkpoint.")],
     *,
@@ -51,28 +56,45 @@ def command(
     prefix: Annotated[str, typer.Option(help="Take only tensors with this prefix, without it.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the checkpoint in DIR.")] = False,
 ) -> None:
-    """Make a checkpoint of the weights in a .pt or .ckpt file.
+    """Make a checkpoint of the weights in a .pt or .ckpt file, or of a model directory.
 
     mcdrop pack net.pt models/net --architecture my.nets:make --task classification --input x:float32:1,8,8
 
-    The function's package is trusted here, since you name it; who loads the checkpoint must allow it again.
+    mcdrop pack ./bert models/bert --architecture huggingface --task classification --input input_ids:int64:-1
+
+    A function's package is trusted here, since you name it; who loads the checkpoint must allow it again.
     """
+    found, model = _model(weights, architecture, _json_object(arguments), key=key, prefix=prefix)
     manifest = checked_part(
         Manifest,
         name=name or directory.name,
         task=task,
         output=output,
         class_axis=class_axis,
-        architecture=_architecture(architecture, _json_object(arguments)),
+        architecture=found,
         inputs=[_input_spec(text) for text in inputs],
         classes=[each.strip() for each in classes.split(",")] if classes else None,
         sampling=checked_part(Sampling, n_samples=n_samples, seed=seed, masks=masks),
         tau=tau,
     )
-    model = build(manifest.architecture, allow={_package(architecture)})
-    load_into(model, Weights(read_state_dict(weights, key=key, prefix=prefix), {}))
     _save(model.eval(), manifest, directory, overwrite=overwrite)
     typer.echo(f"wrote {directory}; look at it with: mcdrop inspect {directory}")
+
+
+def _model(
+    weights: Path, name: str, arguments: dict[str, Any], *, key: str | None, prefix: str
+) -> tuple[Architecture, nn.Module]:
+    """What the user names, with the weights in it."""
+    if name in SOURCES:
+        if arguments or key or prefix:
+            raise OptionError(
+                f"--arguments, --key and --prefix are not for {name}: its directory says it all"
+            )
+        return read_model_directory(name, weights)
+    architecture = _architecture(name, arguments)
+    model = build(architecture, allow={_package(name)})
+    load_into(model, Weights(read_state_dict(weights, key=key, prefix=prefix), {}))
+    return architecture, model
 
 
 def _save(model: nn.Module, manifest: Manifest, directory: Path, *, overwrite: bool) -> None:

@@ -85,10 +85,3 @@ def test_a_factory_that_does_not_work_says_why(name: str, problem: str) -> None:
 def test_a_factory_has_a_module_and_a_function(name: str) -> None:
     with pytest.raises(CheckpointError, match=r"must be named package\.module:function"):
         build(factory(name), allow=["os"])
-
-
-@pytest.mark.parametrize("source", ["huggingface", "timm"])
-def test_sources_that_come_later_say_what_to_do(source: str) -> None:
-    architecture = Architecture.model_validate({"source": source, "name": "AutoModel"})
-    with pytest.raises(CheckpointError, match="cannot be loaded yet; wrap it in a function"):
-        build(architecture)
