@@ -33,6 +33,7 @@ from mcdrop_service.web import (
 
 __all__ = ["serve"]
 
+FAULT: Final = 1
 BAD_INPUT: Final = 2
 GRACE_S: Final = 10.0
 """What workers get beyond the limits of their drain before they are killed."""
@@ -143,7 +144,10 @@ def _work(
         management=door,
         supervised=settings.workers > 1,
     )
-    return 0 if failure is None else _failed(failure)
+    if failure is None:
+        return 0
+    code = _failed(failure)
+    return FAULT if service.engine.died else code
 
 
 def _greeting(service: Service, addresses: _Addresses, repository: Repository) -> str:

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     request_timeout_ms: int = Field(default=30_000, ge=1)
     """Time from arrival to answer, after which a request is given up."""
 
+    stall_timeout_ms: int = Field(default=60_000, ge=1)
+    """Time in one batch, or in loading one model, after which `/readyz` turns off until it ends."""
+
     header_timeout_ms: int = Field(default=10_000, ge=1)
     """Time in which the head of a request must have arrived."""
 

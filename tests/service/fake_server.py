@@ -1,7 +1,9 @@
 """The real web room around a fake model, as a process: `python -m tests.service.fake_server`.
 
 The fake doubles its inputs. The first number of a row is a command to it: 666 raises, 667 gives NaN, 668
-blocks the worker for as many milliseconds as the second number says, once for each unit, 669 opens a socket.
+blocks the worker for as many milliseconds as the second number says, once for each unit, 669 opens a socket,
+670 gives no result, 671 has no memory, 672 ends the interpreter, 673 breaks it: it fails on everything for as
+many requests as the second number says.
 """
 
 import socket
@@ -10,11 +12,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 import numpy as np
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Ripe, Unit
+from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.settings import Settings
 from mcdrop_service.supervisor import Ports, Report, supervise
 from mcdrop_service.telemetry import log_as_json
@@ -22,7 +25,7 @@ from mcdrop_service.web import Service, create_app, listening_socket, read_keys,
 
 from tests.service.models import facts
 
-RAISE, NAN, BLOCK, CONNECT = 666, 667, 668, 669
+RAISE, NAN, BLOCK, CONNECT, NOTHING, MEMORY, EXIT, BREAK = range(666, 674)
 FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "pickle.find_class")
 
 
@@ -31,12 +34,17 @@ class FakeModel:
 
     def __init__(self, *, broken: bool) -> None:
         self.broken = broken
+        self.failures = 0
 
     def warm_up(self) -> ModelFacts:
         """Tell the facts of the toy model, unless it is broken."""
         if self.broken:
             raise ValueError("nothing is random")
         return facts()
+
+    def probe(self) -> None:
+        """Zeros: no command."""
+        self._fail_if_broken()
 
     def lane(self, request: PredictionRequest) -> Lane:
         """Four units to a batch, of any kind."""
@@ -45,10 +53,13 @@ class FakeModel:
 
     def run(self, units: Sequence[Unit]) -> Sequence[Array]:
         """Twice each row."""
-        return [self._doubled(unit.payload.request.inputs["x"][unit.row]) for unit in units]
+        rows = [unit.payload.request.inputs["x"][unit.row] for unit in units]
+        return [self._doubled(row) for row in rows if row[0] != NOTHING]
 
-    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer]:
-        """The rows of the first block as every output."""
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
+        """The rows of the first block as every output; if it is mortal, what no scheduler understands."""
+        if "mortal" in sys.argv:
+            return [More((0,), cast("int", "one"))]
         return [self._answer(its.payload, its.results) for its in ripe]
 
     def _answer(self, task: Task, results: Sequence[Array]) -> PredictionAnswer:
@@ -60,6 +71,13 @@ class FakeModel:
 
     def _doubled(self, row: Array) -> Array:
         command, argument, _ = row.tolist()
+        if command == BREAK and not self.failures:
+            self.failures = int(argument)
+        self._fail_if_broken()
+        if command == MEMORY:
+            raise MemoryError
+        if command == EXIT:
+            sys.exit("a model that ends the interpreter")
         if command == RAISE:
             raise RuntimeError("secret of /home/operator/model.py")
         if command == BLOCK:
@@ -68,6 +86,11 @@ class FakeModel:
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", 9)).close()
         return row.astype(np.float32) * np.float32(np.nan if command == NAN else 2)
+
+    def _fail_if_broken(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the device is gone")
 
 
 def _report(event: str, _arguments: tuple[object, ...]) -> None:
@@ -90,8 +113,11 @@ def work(settings: Settings, urls: str, ports: Ports, say: Report) -> int:
 
 
 def main() -> None:
-    """Serve until a signal comes; `broken`: a model that fails its warm-up; `logging`: with the log;
-    `audited`: on stderr a line for each event of `FORBIDDEN` that happens while it serves."""
+    """Serve until a signal comes.
+
+    Arguments: `broken`, a model that fails its warm-up; `mortal`, one of which the worker dies; `logging`,
+    with the log; `audited`, on stderr a line for each event of `FORBIDDEN` that happens while it serves.
+    """
     settings = Settings(port=0)
     if "logging" in sys.argv:
         log_as_json(settings.log_level)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from mcdrop_service.errors import NotFoundError, shown
+from mcdrop_service.execution.health import Health
 from mcdrop_service.execution.servable import Lane, Servable
 from mcdrop_service.facts import ModelFacts
 
@@ -24,12 +25,17 @@ class Served:
         facts: What is known of it.
         lanes: How requests share batches, by input signature; the oldest are forgotten.
         serial: Of this one alone, so that others can name it without holding it.
+        health: Whether it is fit to be asked.
     """
 
     model: Servable
     facts: ModelFacts
     lanes: dict[Hashable, Lane] = field(default_factory=dict)
     serial: int = field(default_factory=count().__next__)
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.facts.name, self.model.probe)
 
     def remember(self, signature: Hashable, lane: Lane) -> None:
         """Note how requests of a signature share batches."""

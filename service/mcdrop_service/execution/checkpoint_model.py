@@ -8,6 +8,7 @@ from mcdrop.blocks import Cell, CellResult
 from mcdrop.checkpoint import Manifest
 from mcdrop.engine.masks import BlockKey
 from mcdrop.errors import CheckpointError
+from mcdrop.predictive import Predictive
 from mcdrop_service.execution.answering import Answering
 from mcdrop_service.execution.description import (
     description,
@@ -21,7 +22,7 @@ from mcdrop_service.execution.description import (
 from mcdrop_service.execution.invariance import batch_invariance
 from mcdrop_service.execution.preparation import Preparation, arguments
 from mcdrop_service.execution.servable import Lane
-from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 
 __all__ = ["CheckpointModel"]
@@ -73,8 +74,8 @@ class CheckpointModel:
             McdropError: If the model cannot be sampled.
         """
         inputs = tuple(map(input_facts, self._manifest.inputs))
-        args, kwargs = arguments({wanted.name: zeros(wanted) for wanted in inputs})
-        predictive = self._mc.predict(*args, model_kwargs=kwargs, n_samples=2, seed=0, exact=True)
+        args, kwargs = self._zeros()
+        predictive = self.probe()
         return ModelFacts(
             name=self._name,
             version=self._manifest.version,
@@ -94,6 +95,15 @@ class CheckpointModel:
             properties=properties(self._mc.sites),
             description=description(self._manifest, self._mc.fingerprint()),
         )
+
+    def probe(self) -> Predictive:
+        """The prediction for a row of zeros.
+
+        Raises:
+            McdropError: If the model cannot be sampled.
+        """
+        args, kwargs = self._zeros()
+        return self._mc.predict(*args, model_kwargs=kwargs, n_samples=2, seed=0, exact=True)
 
     def lane(self, request: PredictionRequest) -> Lane:
         """How requests with this input signature share batches; finds it out if it is new.
@@ -135,6 +145,10 @@ class CheckpointModel:
             For each request: each output that was asked for, and the quantiles.
         """
         return self._answering.answers(ripe)
+
+    def _zeros(self) -> tuple[tuple[Array, ...], dict[str, Array]]:
+        """A row of zeros, as arguments of the model."""
+        return arguments({spec.name: zeros(input_facts(spec)) for spec in self._manifest.inputs})
 
     def _key(self, unit: Unit) -> BlockKey:
         row_id = 0 if self._mc.masks == "consistent" else unit.row

@@ -67,6 +67,8 @@ class Dispatcher:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._answers: dict[int, Any] = {}
         self._stopping = False
+        self._began_s = 0.0
+        self._died = False
         # a daemon: a second signal must end the process in the middle of a forward pass
         self._thread = threading.Thread(target=self._work, name="mcdrop-worker", daemon=True)
 
@@ -84,6 +86,17 @@ class Dispatcher:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread ended although nobody had told it to."""
+        return self._died
+
+    @property
+    def busy_s(self) -> float:
+        """How long the step that the thread is at has taken; 0 if it is at none."""
+        began_s = self._began_s
+        return time.monotonic() - began_s if began_s else 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -116,6 +129,16 @@ class Dispatcher:
             self._calls.append(partial(self._call, future, partial(function, *args)))
             self._condition.notify()
         return await future
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call a function in the thread before the next batch, and do not wait for it.
+
+        Args:
+            function: Must not raise.
+        """
+        with self._condition:
+            self._calls.append(function)
+            self._condition.notify()
 
     async def run(self, job: Job) -> Reply:
         """Run a job. Cancelling this cancels the job, also in the middle of its work.
@@ -178,8 +201,23 @@ class Dispatcher:
         return settled.outcome, self._answers.pop(settled.ticket, None)
 
     def _work(self) -> None:
-        while (step := self._next_step()) is not None:
-            step()
+        try:
+            while (step := self._next_step()) is not None:
+                self._began_s = time.monotonic()
+                step()
+                self._began_s = 0.0
+        except BaseException:
+            logger.critical("the worker died", exc_info=True)
+            self._die()
+
+    def _die(self) -> None:
+        """Whoever waits is told; nobody would ever answer them."""
+        with self._condition:
+            self._died = True
+            replies = [(future, (Outcome.FAILED, None)) for future in self._waiting.values()]
+            self._waiting.clear()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(_set_results, replies)
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
@@ -197,7 +235,7 @@ class Dispatcher:
     def _run(self, batch: Batch) -> None:
         try:
             results = self._runner.run_batch(batch.key, batch.units)
-        except Exception:
+        except BaseException:  # a model can raise anything, SystemExit too
             logger.exception("a batch failed; its requests are run again apart")
             self._fault(batch)
             return
@@ -219,7 +257,7 @@ class Dispatcher:
         """Answer jobs together, or let them grow; if that fails, each apart, so that one harms no other."""
         try:
             answers = dict(zip((its.ticket for its in ripe), self._runner.finish(ripe), strict=True))
-        except Exception as error:
+        except BaseException as error:
             if len(ripe) > 1:
                 for its in ripe:
                     self._finish([its])
@@ -245,8 +283,8 @@ class Dispatcher:
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
         try:
             outcome = partial(_set_result, future, function())
-        except Exception as error:  # noqa: BLE001  whoever called gets it; the thread must live
-            outcome = partial(_set_exception, future, error)
+        except BaseException as error:  # noqa: BLE001  whoever called gets it; the thread must live
+            outcome = partial(_set_exception, future, _plain(error))
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(outcome)
 
@@ -264,3 +302,8 @@ def _set_result(future: asyncio.Future[T], result: T) -> None:
 def _set_exception(future: asyncio.Future[T], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def _plain(error: BaseException) -> Exception:
+    """What a future can hold: `SystemExit` would end the event loop."""
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} was raised")

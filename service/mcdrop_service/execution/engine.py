@@ -19,6 +19,7 @@ from mcdrop_service.errors import (
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
 from mcdrop_service.execution.dispatcher import Dispatcher
+from mcdrop_service.execution.health import AGAIN_S
 from mcdrop_service.execution.runner import OnBatch, Runner
 from mcdrop_service.execution.servable import Lane, Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
@@ -46,6 +47,7 @@ class Engine:
         limits: What may wait at once.
         on_batch: Told of every batch, in the worker thread.
         bitwise: Whether to refuse a model whose answers have not the same bits alone and in company.
+        stall_s: After how long the worker is taken to hang in one step.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Engine:
         on_batch: OnBatch,
         *,
         bitwise: bool = False,
+        stall_s: float = 60.0,
     ) -> None:
         self._bitwise = bitwise
+        self._stall_s = stall_s
         self._first = dict(models)
         self._catalogue = Catalogue()
         self._started = False
@@ -69,8 +73,35 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether every model has answered its warm-up, one is served, and the worker lives."""
-        return self._started and bool(self._catalogue.names) and self._dispatcher.alive
+        """Whether one model is served, all are fit to be asked, and the worker works.
+
+        A model that is not fit is tried again, now and then, when this is asked.
+        """
+        return self._started and self.working and bool(self._catalogue.names) and not self.unfit
+
+    @property
+    def working(self) -> bool:
+        """Whether the worker lives, and does not hang in a step."""
+        return self._dispatcher.alive and self._dispatcher.busy_s < self._stall_s
+
+    @property
+    def died(self) -> bool:
+        """Whether the worker ended by itself; nothing will be answered any more."""
+        return self._dispatcher.died
+
+    @property
+    def busy_s(self) -> float:
+        """How long the worker has been at the step that it is at; 0 if it is at none."""
+        return self._dispatcher.busy_s
+
+    @property
+    def unfit(self) -> frozenset[tuple[str, str]]:
+        """Names and versions of the models that failed too often in a row."""
+        unfit = [each for each in self._catalogue.all if not each.health.fit]
+        for each in unfit:
+            if each.health.due():
+                self._dispatcher.later(each.health.try_again)
+        return frozenset((each.facts.name, each.facts.version) for each in unfit)
 
     @property
     def served(self) -> tuple[ModelFacts, ...]:
@@ -177,7 +208,13 @@ class Engine:
             DeadlineError: If it was not done in time.
             ModelFaultError: If the model failed.
             BadRequestError: If the model cannot take inputs of this shape.
+            NotReadyError: If the model failed too often in a row.
         """
+        if not served.health.fit:
+            raise NotReadyError(
+                f"the model {served.facts.name} failed several times in a row, and is tried again soon",
+                retry_after_s=math.ceil(AGAIN_S),
+            )
         job = await self._job(served, request, deadline_s, notes)
         try:
             outcome, value = await self._dispatcher.run(job)
@@ -199,8 +236,10 @@ class Engine:
     def _check_ready(self, name: str) -> None:
         if not self._started and name not in self._first:
             raise NotFoundError(f"unknown model {shown(name)}; this service has {', '.join(self._first)}")
-        if not self._started or not self._dispatcher.alive:
+        if not self._started:
             raise NotReadyError("the models are still starting", retry_after_s=1)
+        if not self._dispatcher.alive:
+            raise NotReadyError("the service is stopping", retry_after_s=1)
 
     async def _job(self, served: Served, request: PredictionRequest, deadline_s: float, notes: Notes) -> Job:
         signature = tuple((array.dtype.str, array.shape[1:]) for array in request.inputs.values())
@@ -212,7 +251,7 @@ class Engine:
             capacity=lane.capacity,
             size_bytes=_size_bytes(request),
             deadline_s=deadline_s,
-            payload=Task(served.facts, request, served.model, lane, notes),
+            payload=Task(served.facts, request, served.model, lane, notes, served.health),
             lot=None if lane.mixes else request.seed,
             first_blocks=None if request.tolerance is None else FIRST_BLOCKS,
         )

@@ -35,10 +35,15 @@ class Runner:
         for unit in units:
             unit.payload.notes.started_s = unit.payload.notes.started_s or began_s
         try:
-            results = task.model.run(units)
-        except Exception:
-            logger.warning("requests in the batch that fails: %s", ", ".join(_ids(units)))
+            results = list(task.model.run(units))
+        except BaseException:
+            ids = _ids(units)
+            logger.warning("requests in the batch that fails: %s", ", ".join(ids))
+            if len({unit.ticket for unit in units}) == 1:
+                task.health.failed()
             raise
+        if len(results) != len(units):
+            raise RuntimeError(f"the model gave {len(results)} results for {len(units)} units")
         self._on_batch(task.facts, len(units), task.lane.capacity, time.monotonic() - began_s)
         return results
 
@@ -48,6 +53,7 @@ class Runner:
         model: Servable = ripe[0].payload.model
         answers = model.finish(ripe)
         answered_s = time.monotonic()
+        ripe[0].payload.health.answered()
         for its, answer in zip(ripe, answers, strict=True):
             if isinstance(answer, PredictionAnswer):
                 _note(its.payload.notes, answer, computed_s, answered_s)

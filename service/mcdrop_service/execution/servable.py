@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mcdrop_service.execution.health import Health
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
@@ -34,6 +35,7 @@ class Task:
         model: Answers it, even if another one has taken its place since.
         lane: How the request shares batches.
         notes: Where the worker writes when it began and ended.
+        health: Of the model.
         prepared: What the model made of it, once; touched in the worker thread only.
     """
 
@@ -42,6 +44,7 @@ class Task:
     model: "Servable"
     lane: Lane
     notes: Notes
+    health: Health
     prepared: Any = None
 
 
@@ -50,6 +53,10 @@ class Servable(Protocol):
 
     def warm_up(self) -> ModelFacts:
         """Answer once, so that the first request finds everything made; tell what can be asked."""
+        ...
+
+    def probe(self) -> object:
+        """Answer zeros once more; raises if it cannot."""
         ...
 
     def lane(self, request: PredictionRequest) -> Lane:

@@ -1,6 +1,6 @@
 """Metrics in Prometheus' form. Labels are names and versions of models and short fixed words, never ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,10 +29,16 @@ class Gauges:
     Attributes:
         queue_units: Units that wait.
         models: What is served.
+        unfit: Names and versions of those that failed too often.
+        worker_up: Whether the worker works.
+        worker_busy_s: How long it has been at the step that it is at.
     """
 
     queue_units: int
     models: Sequence[ModelFacts]
+    unfit: Collection[tuple[str, str]] = ()
+    worker_up: bool = True
+    worker_busy_s: float = 0.0
 
 
 class Metrics:
@@ -54,7 +60,9 @@ class Metrics:
         self._fill = self._histogram("block_fill_ratio", "Share of a batch that was used", MODEL, SHARES)
         self._inflight = self._gauge("inflight_requests", "Requests that are being answered", ())
         self._waiting = self._gauge("queue_units", "Units (a row times 16 samples) that wait", ())
-        self._ready = self._gauge("model_ready", "1 for every version that answers", MODEL)
+        self._ready = self._gauge("model_ready", "1 for a version that answers, 0 for one that fails", MODEL)
+        self._up = self._gauge("worker_up", "0 while the worker hangs in a step", ())
+        self._busy = self._gauge("worker_busy_seconds", "How long the step under way has taken", ())
         self._info = self._gauge("model_info", "What a model is", (*MODEL, "digest", "fingerprint"))
         self._distributions = Distributions()
         self._registry.register(self._distributions)
@@ -129,10 +137,13 @@ class Metrics:
             gauges: The state of the moment.
         """
         self._waiting.set(gauges.queue_units)
+        self._up.set(gauges.worker_up)
+        self._busy.set(gauges.worker_busy_s)
         self._ready.clear()
         self._info.clear()
         for facts in gauges.models:
-            self._ready.labels(facts.name, facts.version).set(1)
+            fit = (facts.name, facts.version) not in gauges.unfit
+            self._ready.labels(facts.name, facts.version).set(fit)
             self._info.labels(facts.name, facts.version, facts.digest, facts.fingerprint).set(1)
         return generate_latest(self._registry)
 

@@ -77,10 +77,16 @@ async def repository_index(service: Service, *, only_ready: bool) -> list[dict[s
     Returns:
         Name, version, state and reason of each version.
     """
-    state, reason = ("READY", "") if service.ready else ("UNAVAILABLE", service.lifecycle.phase.value)
-    served = [_entry(facts.name, facts.version, state, reason) for facts in service.engine.served]
+    state, reason = ("READY", "") if service.serving else ("UNAVAILABLE", service.lifecycle.phase.value)
+    unfit = service.engine.unfit
+    served = [
+        _entry(facts.name, facts.version, "UNAVAILABLE", "failing")
+        if (facts.name, facts.version) in unfit
+        else _entry(facts.name, facts.version, state, reason)
+        for facts in service.engine.served
+    ]
     if only_ready:
-        return served if service.ready else []
+        return [each for each in served if each["state"] == "READY"]
     unserved = [] if service.reloader is None else await service.reloader.unserved()
     return [*served, *(_entry(name, "", "UNAVAILABLE", "not loaded") for name in unserved)]
 

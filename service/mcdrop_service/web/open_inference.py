@@ -42,7 +42,7 @@ async def live(_request: Request) -> Response:
 
 @router.get("/v2/health/ready", **openapi.READY)
 async def ready(request: Request) -> Response:
-    """Whether every model has answered a warm-up, and the process is not stopping: 200 or 503."""
+    """Whether every model can be asked: 200 or 503."""
     is_ready = service_of(request).ready
     return json_response(encode_document({"ready": is_ready, "live": True}), 200 if is_ready else 503)
 
@@ -126,7 +126,11 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
 
 
 def _readiness(request: Request, name: str, version: str | None) -> Response:
-    facts, is_ready = service_of(request).engine.facts(name, version), service_of(request).ready
+    service = service_of(request)
+    facts = service.engine.facts(name, version)
+    is_ready = (
+        service.serving and service.engine.working and (facts.name, facts.version) not in service.engine.unfit
+    )
     return json_response(encode_document({"name": facts.name, "ready": is_ready}), 200 if is_ready else 503)
 
 

@@ -25,10 +25,10 @@ async def healthz(_request: Request) -> Response:
 
 @router.get("/readyz", **openapi.READY)
 async def readyz(request: Request) -> Response:
-    """Whether every model has answered a warm-up, and the process is not stopping: 200 or 503."""
+    """Whether every model can be asked: 200 or 503, and why."""
     service = service_of(request)
-    document = {"ready": service.ready, "state": service.lifecycle.phase.value}
-    return json_response(encode_document(document), 200 if service.ready else 503)
+    state, ready = service.state, service.ready
+    return json_response(encode_document({"ready": ready, "state": state}), 200 if ready else 503)
 
 
 @router.get("/v1/models", **openapi.MODELS)
@@ -65,7 +65,14 @@ async def predict(request: Request, name: str) -> Response:
 async def metrics(request: Request) -> Response:
     """What Prometheus scrapes: traffic, times, the queue, and histograms of the uncertainties."""
     service = service_of(request)
-    gauges = Gauges(service.engine.waiting_units, service.engine.served)
+    engine = service.engine
+    gauges = Gauges(
+        queue_units=engine.waiting_units,
+        models=engine.served,
+        unfit=engine.unfit,
+        worker_up=engine.working,
+        worker_busy_s=engine.busy_s,
+    )
     return Response(service.metrics.text(gauges), media_type=METRICS_TYPE)
 
 

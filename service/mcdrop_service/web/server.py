@@ -166,6 +166,8 @@ class _DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
+        if self._service.engine.died:
+            self._lifecycle.fail("the worker died; the log says why")
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature

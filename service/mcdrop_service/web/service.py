@@ -72,7 +72,13 @@ class Service:
             metrics.loaded(name, well=well)
 
         limits = QueueLimits(settings.max_queue_units, settings.max_queue_bytes)
-        engine = Engine(models, limits, on_batch, bitwise=settings.batch_invariance == "bitwise")
+        engine = Engine(
+            models,
+            limits,
+            on_batch,
+            bitwise=settings.batch_invariance == "bitwise",
+            stall_s=settings.stall_timeout_ms / 1000,
+        )
         return cls(
             engine=engine,
             settings=settings,
@@ -92,5 +98,16 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether it is serving, and has a model that answers."""
-        return self.serving and self.engine.ready
+        """Whether every model can be asked."""
+        return self.state == Phase.SERVING.value
+
+    @property
+    def state(self) -> str:
+        """In a word: the phase; while it serves `ready`, or `stalled`, `failing` or `empty`."""
+        if not self.serving:
+            return self.lifecycle.phase.value
+        if not self.engine.working:
+            return "stalled"
+        if not self.engine.names:
+            return "empty"
+        return "failing" if self.engine.unfit else Phase.SERVING.value

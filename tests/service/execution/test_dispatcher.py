@@ -1,6 +1,7 @@
 """The thread between the event loop and the work, with a fake that does the work."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -29,6 +30,10 @@ class FakeRunner:
             self.release.wait()
         if any(unit.payload == "bad" for unit in units):
             raise ValueError("bad")
+        if any(unit.payload == "exit" for unit in units):
+            raise SystemExit
+        if any(unit.payload == "deadly" for unit in units):
+            return [None] * (len(units) + 1)
         return [unit.payload for unit in units]
 
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
@@ -147,6 +152,32 @@ def test_a_call_returns_or_raises_what_the_function_does() -> None:
             await dispatcher.call(divmod, 1, 0)
 
     dispatched(test)
+
+
+def test_a_model_that_ends_the_interpreter_ends_its_own_request_only() -> None:
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        replies = await asyncio.gather(*(dispatcher.run(job(each)) for each in ("a", "exit", "b")))
+        assert [outcome is Outcome.ANSWERED for outcome, _ in replies] == [True, False, True]
+        with pytest.raises(RuntimeError, match="SystemExit was raised"):
+            await dispatcher.call(sys.exit)
+
+    dispatched(test)
+
+
+def test_whoever_waits_is_told_when_the_thread_dies(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        assert dispatcher.busy_s > 0
+        waiting = [asyncio.create_task(dispatcher.run(job(each))) for each in ("deadly", "a")]
+        await asyncio.sleep(0)
+        runner.release.set()
+        assert (await held)[0] is Outcome.ANSWERED
+        assert [(await each)[0] for each in waiting] == [Outcome.FAILED] * 2
+
+    dispatcher = dispatched(test)
+    assert (dispatcher.died, dispatcher.alive) == (True, False)
+    assert "the worker died" in caplog.text
 
 
 def test_the_thread_sleeps_without_a_timer_and_ends_when_told() -> None:
