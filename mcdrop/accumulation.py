@@ -63,7 +63,7 @@ class Sums:
             empty = StreamingReliability.empty(bins=bins) if summed is None else summed
             summed = empty.update(*(part.flatten().cpu() for part in readings.pairs))
         if readings.pit is not None:
-            levels = torch.tensor(LEVELS, dtype=torch.float64).reshape(-1, 1, 1)
+            levels = torch.tensor(LEVELS, dtype=torch.float64, device="cpu").reshape(-1, 1, 1)
             counts = (readings.pit.cpu().unsqueeze(0) <= levels).to(torch.float64).sum(1)
             below = counts if below is None else below + counts
         return replace(self, means=means, shares=shares, bins=summed, below=below)
@@ -223,7 +223,7 @@ def _bin_scores(bins: StreamingReliability | None, options: ScoreOptions) -> tup
 
 def _errors(mean: Tensor, variance: Tensor, total: float, options: ScoreOptions) -> Tensor:
     generator = resampling_generator(options.seed)
-    noise = torch.randn(_REDRAWN, len(mean), dtype=torch.float64, generator=generator)
+    noise = torch.randn(_REDRAWN, len(mean), dtype=torch.float64, generator=generator, device="cpu")
     return (mean + noise * variance.clamp(min=0).sqrt()).abs().sum(1) / total
 
 
@@ -238,7 +238,9 @@ def _level_scores(below: Tensor | None, options: ScoreOptions, n_rows: int) -> t
         return ()
     shares = below / n_rows
     shares = shares.mean(1, keepdim=True) if options.joint else shares
-    gaps = (shares - torch.tensor(LEVELS, dtype=torch.float64).unsqueeze(1)).abs().mean(0).tolist()
+    gaps = (
+        (shares - torch.tensor(LEVELS, dtype=torch.float64, device="cpu").unsqueeze(1)).abs().mean(0).tolist()
+    )
     single = len(gaps) == 1
     return tuple(Score("qce", gap, None, None if single else d) for d, gap in enumerate(gaps))
 

@@ -193,7 +193,7 @@ def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int) -
         count = min(wanted.sampled.n_samples - index * BLOCK, BLOCK)
         parts = [
             computation.reduction(wanted.task, count, keep=wanted.needs_samples).take(
-                torch.tensor([its.column for its in group])
+                torch.tensor([its.column for its in group], device="cpu")
             )
             for computation, group in groupby(results, attrgetter("computation"))
         ]

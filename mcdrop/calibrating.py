@@ -154,7 +154,11 @@ def _std_levels(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
 
 def _quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     noise, law = pred.noise_std, pred.samples
-    pit = pit_samples(law, y) if noise is None else pit_mixture(law, torch.as_tensor(noise), y)
+    pit = (
+        pit_samples(law, y)
+        if noise is None
+        else pit_mixture(law, torch.as_tensor(noise, device=law.device), y)
+    )
     return fit_quantile_recalibration(pit, settings=asked.settings, digest=asked.digest)
 
 

@@ -118,8 +118,8 @@ def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, 
     generator = resampling_generator(seed)
     drawn, redrawn = [], []
     for count in chunks(resamples, len(values) * len(LEVELS)):
-        uniform = torch.rand(len(values), count, dtype=torch.float64, generator=generator)
-        picked = torch.randint(len(values), (len(values), count), generator=generator)
+        uniform = torch.rand(len(values), count, dtype=torch.float64, generator=generator, device="cpu")
+        picked = torch.randint(len(values), (len(values), count), generator=generator, device="cpu")
         drawn.append(quantile_calibration_error(uniform))
         redrawn.append(quantile_calibration_error(values[picked]))
     bias, spread = torch.cat(drawn).mean().item(), torch.cat(redrawn).std().item()
@@ -208,10 +208,11 @@ def ence_interval(
     )
     generator = resampling_generator(seed)
     shape = resamples, len(square)
-    noise = torch.randn(shape, dtype=torch.float64, generator=generator)
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator, device="cpu")
     ratios = (square + noise * variance.sqrt()).clamp(min=0).sqrt()
     own = torch.where(square > 0, variance / square.square(), 0.0).sqrt()
-    calibrated = (1 + torch.randn(shape, dtype=torch.float64, generator=generator) * own).clamp(min=0).sqrt()
+    again = torch.randn(shape, dtype=torch.float64, generator=generator, device="cpu")
+    calibrated = (1 + again * own).clamp(min=0).sqrt()
     bias = (calibrated - 1).abs().mean().item()
     apart = ratios.var(0).sum().sqrt().item() / len(square)  # where no bin has the ratio 1
     margin = _two_sided(level) * max((ratios - 1).abs().mean(1).std().item(), apart)

@@ -121,7 +121,7 @@ def _rows(report: Report) -> list[RowScores]:
 
 
 def _row_scores(values: RowValues) -> RowScores:
-    tensor = torch.tensor(values.values, dtype=torch.float64)
+    tensor = torch.tensor(values.values, dtype=torch.float64, device="cpu")
     return RowScores(values.name, tensor, values.proportion, values.output)
 
 

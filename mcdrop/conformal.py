@@ -242,7 +242,7 @@ def fit_adaptive_sets(
     """
     laws = probability_laws("probs", probs, "N, C")
     labels = class_labels(y, like=laws.shape[:-1], classes=laws.shape[-1])
-    ids = 2.0**52 + torch.arange(len(laws), dtype=torch.float64) if row_ids is None else row_ids
+    ids = 2.0**52 + torch.arange(len(laws), dtype=torch.float64, device="cpu") if row_ids is None else row_ids
     share = _shares(laws, ids, randomized=randomized, seed=seed)
     scores = _mass_before(laws) + share.unsqueeze(-1) * laws
     bound = conformal_bound(scores.gather(-1, labels.unsqueeze(-1)).squeeze(-1), level=level)
@@ -261,7 +261,11 @@ def _shares(laws: Tensor, row_ids: TensorLike | None, *, randomized: bool, seed:
     """(N,) the share of its own probability that counts in a class's score."""
     if not randomized:
         return torch.zeros_like(laws[:, 0])
-    ids = torch.arange(len(laws), dtype=torch.float64) if row_ids is None else float64("row_ids", row_ids)
+    ids = (
+        torch.arange(len(laws), dtype=torch.float64, device="cpu")
+        if row_ids is None
+        else float64("row_ids", row_ids)
+    )
     return row_uniforms(same_shape("row_ids", ids, laws.shape[:1]), seed=seed).to(laws.device)
 
 

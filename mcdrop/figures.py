@@ -108,7 +108,7 @@ def interval_figure(
     """
     axes = new_axes() if ax is None else ax
     order = mean.argsort()
-    shown = order[torch.linspace(0, len(order) - 1, min(_SHOWN, len(order))).round().long()]
+    shown = order[torch.linspace(0, len(order) - 1, min(_SHOWN, len(order)), device="cpu").round().long()]
     place = range(len(shown))
     axes.vlines(
         place,

@@ -122,14 +122,16 @@ def wilson_interval(successes: float, rows: int, *, level: float = 0.95) -> Inte
 
 def normal_quantile(level: float) -> float:
     """The value below which a standard normal lies with probability `level`."""
-    return float(torch.special.ndtri(torch.tensor(level, dtype=torch.float64)))
+    return float(torch.special.ndtri(torch.tensor(level, dtype=torch.float64, device="cpu")))
 
 
 def _resampled_means(scores: Tensor, resamples: int, seed: int) -> Tensor:
     generator = resampling_generator(seed)
     rows = len(scores)
     drawn = [
-        scores[torch.randint(rows, (count, rows), generator=generator).to(scores.device)].mean(1)
+        scores[torch.randint(rows, (count, rows), generator=generator, device="cpu").to(scores.device)].mean(
+            1
+        )
         for count in chunks(resamples, rows)
     ]
     return torch.cat(drawn)

@@ -83,7 +83,7 @@ def mixture_quantile(means: TensorLike, std: TensorLike, level: float) -> Tensor
     """
     check_fraction("level", level)
     means, std = components(means, std)
-    score: Tensor = torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
+    score: Tensor = torch.special.ndtri(torch.tensor(level, dtype=torch.float64, device="cpu"))
     each = means + std * score
     low, high = each.amin(0), each.amax(0)  # the mixture's quantile lies between those of its parts
     for _ in range(_BISECTIONS):

@@ -137,6 +137,7 @@ def example_inputs(specs: Sequence[InputSpec]) -> dict[str, Tensor]:
             _EXAMPLE_ROWS,
             *[_VARIABLE_LENGTH if size < 0 else size for size in spec.shape],
             dtype=getattr(torch, spec.dtype),
+            device="cpu",
         )
         for spec in specs
     }

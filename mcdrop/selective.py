@@ -128,8 +128,8 @@ def binomial_cdf(successes: int, trials: int, p: float) -> float:
     Returns:
         Between 0 and 1.
     """
-    k = torch.arange(successes + 1, dtype=torch.float64)
-    n = torch.tensor(trials, dtype=torch.float64)
+    k = torch.arange(successes + 1, dtype=torch.float64, device="cpu")
+    n = torch.tensor(trials, dtype=torch.float64, device="cpu")
     choose = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
     logs = choose + k * math.log(p) + (n - k) * math.log1p(-p)
     return min(1.0, logs.logsumexp(0).exp().item())

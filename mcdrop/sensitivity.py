@@ -210,13 +210,14 @@ class _Settings:
         """What comes out with the sites `on`."""
         if not on:
             none = self.deterministic()
-            return Setting(0.0, torch.zeros(self.blocks, dtype=torch.float64), none, torch.zeros_like(none))
+            left_out = torch.zeros(self.blocks, dtype=torch.float64, device="cpu")
+            return Setting(0.0, left_out, none, torch.zeros_like(none))
         parts = [_of_tile(moments, self._draw.rng) for moments in self._moments(on)]
         mean = torch.cat([part.mean for part in parts])
         sums = sum(part.left_out for part in parts) / len(mean)
         return Setting(
             sum(part.variance for part in parts) / len(mean),
-            torch.as_tensor(sums),
+            torch.as_tensor(sums, device="cpu"),
             mean,
             torch.cat([part.standard_error for part in parts]),
         )

@@ -74,7 +74,8 @@ class Stopping:
     @classmethod
     def of(cls, deterministic: Tensor, wanted: Wanted, plan: Plan, *, whole: bool = False) -> "Stopping":
         """Rows of which nothing was computed yet."""
-        return cls(deterministic, wanted, plan, whole, _Rows(torch.arange(len(deterministic)), Reduction()))
+        going = _Rows(torch.arange(len(deterministic), device="cpu"), Reduction())
+        return cls(deterministic, wanted, plan, whole, going)
 
     @property
     def going(self) -> Tensor:
@@ -119,7 +120,7 @@ class Stopping:
     def _stops(self, rows: _Rows) -> Tensor:
         """(A,) bool: which rows stop."""
         if rows.reduction.samples >= self.wanted.sampled.n_samples:
-            return torch.ones(len(rows.index), dtype=torch.bool)
+            return torch.ones(len(rows.index), dtype=torch.bool, device="cpu")
         return self._reached(rows)
 
     def _reached(self, rows: _Rows) -> Tensor:
@@ -133,7 +134,7 @@ class Stopping:
         """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
         reached = self._reached(rows)
         tile_rows = len(rows.index) if self.whole else self.plan.rows
-        for places in torch.arange(len(rows.index)).split(tile_rows):
+        for places in torch.arange(len(rows.index), device="cpu").split(tile_rows):
             count, converged = len(places), reached[places].to(self.deterministic.device)
             # the bits of entropies and quantiles may depend on the shape of the tensor
             padding = tile_rows - count if self.plan.exact else 0

@@ -96,7 +96,7 @@ class StreamingReliability:
     @classmethod
     def empty(cls, *, bins: int = 15) -> Self:
         """Without rows."""
-        zeros = torch.zeros(bins, dtype=torch.float64)
+        zeros = torch.zeros(bins, dtype=torch.float64, device="cpu")
         return cls(ReliabilityBins(zeros, zeros, zeros, zeros))
 
     def update(self, confidence: TensorLike, event: TensorLike) -> Self:

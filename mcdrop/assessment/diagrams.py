@@ -167,7 +167,7 @@ def _band(confidence: Tensor, count: Tensor, options: ScoreOptions) -> tuple[Ten
     """(B,) ends of the shares of events that calibrated data would have in each bin."""
     confidence, count = confidence.cpu(), count.cpu()
     index = bin_index(confidence, bins=options.bins, binning="equal_width")
-    ends = torch.tensor([(1 - options.level) / 2, (1 + options.level) / 2], dtype=torch.float64)
+    ends = torch.tensor([(1 - options.level) / 2, (1 + options.level) / 2], dtype=torch.float64, device="cpu")
     sums = _redrawn_events(confidence, index, options)
     shares = (sums / count).clamp(0, 1)  # an empty bin is NaN, and is left out of the curve
     lower, upper = torch.quantile(shares, ends, dim=0)
@@ -180,14 +180,15 @@ def _redrawn_events(confidence: Tensor, index: Tensor, options: ScoreOptions) ->
     if len(confidence) > _NORMAL_ROWS:
         columns = torch.stack([confidence, confidence * (1 - confidence)])
         mean, variance = binned(columns, index, options.bins)
-        noise = torch.randn(_REDRAWN, options.bins, dtype=torch.float64, generator=generator)
+        noise = torch.randn(_REDRAWN, options.bins, dtype=torch.float64, generator=generator, device="cpu")
         drawn_sums: Tensor = mean + noise * variance.sqrt()
         return drawn_sums
     drawn = [
         binned(
-            (torch.rand(size, len(confidence), dtype=torch.float64, generator=generator) < confidence).to(
-                torch.float64
-            ),
+            (
+                torch.rand(size, len(confidence), dtype=torch.float64, generator=generator, device="cpu")
+                < confidence
+            ).to(torch.float64),
             index,
             options.bins,
         )

@@ -72,7 +72,7 @@ def _of_group(
     pairs: tuple[Tensor, Tensor] | None,
     options: ScoreOptions,
 ) -> GroupScores:
-    index = torch.tensor(members)
+    index = torch.tensor(members, device="cpu")
     own = [RowScores(each.name, each.values.cpu()[index], each.proportion, each.output) for each in rows]
     scores = row_scores(own, options)
     if pairs is not None:

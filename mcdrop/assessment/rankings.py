@@ -117,7 +117,7 @@ def _resampled(uncertainty: Tensor, loss: Tensor, seed: int) -> dict[str, Tensor
 
 def _steps(weights: Tensor, inverse: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
     """(R, K) cases and losses at each distinct uncertainty, from the least uncertain on."""
-    empty = torch.zeros(len(weights), int(inverse.max()) + 1, dtype=torch.float64)
+    empty = torch.zeros(len(weights), int(inverse.max()) + 1, dtype=torch.float64, device="cpu")
     return empty.index_add(1, inverse, weights), empty.index_add(1, inverse, weights * loss)
 
 
@@ -153,6 +153,6 @@ def _percentiles(values: Tensor | None, level: float) -> Interval | None:
     usable = values[values.isfinite()]
     if len(usable) < 2:
         return None
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device="cpu")
     lower, upper = torch.quantile(usable, ends).tolist()
     return Interval(lower, upper, level, "percentile bootstrap")

@@ -74,7 +74,7 @@ def _points(samples: Tensor, name: str, score: Callable[[Tensor], float]) -> Ite
         runs = [score(run) for run in _runs(samples, k)]
         finite = all(map(math.isfinite, [*runs, whole]))
         if len(runs) >= _LEAST_RUNS and finite:
-            known = k, torch.tensor(runs, dtype=torch.float64).std().item()
+            known = k, torch.tensor(runs, dtype=torch.float64, device="cpu").std().item()
         error = None if known is None or not finite else known[1] * math.sqrt(known[0] / k)
         distance = math.sqrt(math.fsum((run - whole) ** 2 for run in runs) / len(runs)) if finite else None
         yield SamplesPoint(name, k, score(samples[:k]), error, distance)

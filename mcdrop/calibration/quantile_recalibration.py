@@ -97,7 +97,7 @@ def fit_quantile_recalibration(
     check_rows(len(values), needed=_LEAST_ROWS, what="quantile recalibration")
     places, counts = values.flatten().unique(return_counts=True)
     below = counts.cumsum(0).to(torch.float64) / values.numel()
-    kept = torch.linspace(0, len(places) - 1, min(len(places), _MOST_KNOTS)).round().long()
+    kept = torch.linspace(0, len(places) - 1, min(len(places), _MOST_KNOTS), device="cpu").round().long()
     stated, observed = _with_ends(places[kept], below[kept])
     return QuantileRecalibration(record(len(values), settings, digest or data_digest(pit)), stated, observed)
 

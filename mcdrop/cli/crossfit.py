@@ -87,7 +87,7 @@ def crossfitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, *, folds: int) -
     """
     if len(data) < 2 * folds:
         raise TooFewRowsError(f"{folds} folds need at least {2 * folds} rows, got {len(data)}")
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0), device="cpu")
     inside = [order[fold::folds] for fold in range(folds)]
     parts: list[Predictive] = []
     for rows in inside:
@@ -160,7 +160,8 @@ def _joined(parts: Sequence[Predictive], back: Tensor) -> Prediction:
 
 def _noise(law: RealPredictive) -> Tensor:
     """(S, N, ...) standard deviation of the noise around each sample."""
-    return torch.as_tensor(law.noise_std, dtype=torch.float64).expand_as(law.samples)
+    noise = torch.as_tensor(law.noise_std, dtype=torch.float64, device=law.samples.device)
+    return noise.expand_as(law.samples)
 
 
 def _law_interval(law: RealPredictive) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,8 @@ def _reasons(module: nn.Module) -> Iterator[str]:
         )
     if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
         yield "has lazy parameters that have no shape yet; run the model once on a batch first"
+    if any(tensor.is_meta for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
+        yield "has tensors on the meta device, which hold no numbers; load its weights first"
     if any(type(p).__module__.startswith("torch.distributed.") for p in module.parameters(recurse=False)):
         yield "has parameters that are spread over processes (DTensor); gather the model first"
     for ancestor in type(module).__mro__:

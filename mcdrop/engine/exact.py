@@ -45,7 +45,7 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
 
 def probe_inputs(example: Call, rows: int, trial: int) -> Call:
     """Rows like those of `example`: floating inputs uniform on [-1, 1), equal everywhere; others repeated."""
-    repeated = example.take(torch.arange(rows) % example.rows)
+    repeated = example.take(torch.arange(rows, device="cpu") % example.rows)
     leaves = tuple(_probe_leaf(leaf, index, trial) for index, leaf in enumerate(repeated.leaves))
     return replace(repeated, leaves=leaves)
 
@@ -70,7 +70,7 @@ def _confirmed(plan: Plan, example: Call, trial: int) -> bool:
 
 def _rows_agree(plan: Plan, example: Call, trial: int) -> bool:
     """Whether rows keep their bits when they are rotated, reversed, and alone among zeros."""
-    rows = torch.arange(plan.rows)
+    rows = torch.arange(plan.rows, device="cpu")
     block = probe_inputs(example, plan.rows, trial)
     full = _run(plan, block)
     orders = [rows.roll(1), rows.flip(0), rows.roll(plan.rows // 2)]

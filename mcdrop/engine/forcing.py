@@ -44,4 +44,4 @@ def extreme(law: Law, shape: tuple[int, ...], *, high: bool) -> Tensor:
         "uniform": (_EDGE, 1 - _EDGE),
         "normal": (-3.0, 3.0),
     }[law.name]
-    return torch.full(shape, high_end if high else low_end, dtype=law.dtype)
+    return torch.full(shape, high_end if high else low_end, dtype=law.dtype, device="cpu")

@@ -1,9 +1,10 @@
 """The inputs of one call: what the model takes, where each input has its rows, and how to take some."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from mcdrop.errors import InputError, ShapeError
 
-__all__ = ["BatchAxis", "Call", "as_call", "rows_lead"]
+__all__ = ["BatchAxis", "Call", "as_call", "device_of", "rows_lead"]
 
 BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
 
@@ -102,7 +103,9 @@ def as_call(
     """The call that a user's arguments mean.
 
     Args:
-        model: Takes them; arrays are cast to the dtype of its parameters and everything moves to its device.
+        model: Takes them; arrays are cast to the dtype of its parameters and everything moves to its device,
+            but for integers (N,) on the CPU beside a tensor that is there already: lengths, which torch wants
+            there.
         args: Positional inputs. A single mapping is unpacked if `forward` names its keys.
         kwargs: Inputs by name.
         batch_axis: The row axis: one for all inputs, a sequence for the positional ones, or a mapping by
@@ -113,9 +116,11 @@ def as_call(
         ShapeError: If the inputs have no rows and none is said to be whole, or not the same number of rows.
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     given, spec = pytree.tree_flatten((args, kwargs))
-    leaves = [_as_tensor(leaf, like) for leaf in given]
+    device = device_of(model, given)
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    placed = any(isinstance(leaf, Tensor) and leaf.device == device for leaf in given)
+    leaves = [_as_tensor(leaf, device, dtype, placed=placed) for leaf in given]
     declared = _declared(args, kwargs, batch_axis)
     axes = tuple(_row_axis(leaf, axis) for value, axis in declared for leaf in pytree.tree_leaves(value))
     if all(axis is None for axis in axes) and all(axis is not None for _, axis in declared):
@@ -152,13 +157,22 @@ def _names(model: nn.Module, keys: Mapping[str, Any]) -> bool:
     return takes_any or set(keys) <= {p.name for p in parameters}
 
 
-def _as_tensor(leaf: Any, like: Tensor) -> Any:
+def device_of(model: nn.Module, leaves: Iterable[Any]) -> torch.device:
+    """Where a model is; one without parameters and buffers is where its inputs are."""
+    tensors = (leaf for leaf in leaves if isinstance(leaf, Tensor))
+    return next((t.device for t in chain(model.parameters(), model.buffers(), tensors)), torch.device("cpu"))
+
+
+def _as_tensor(leaf: Any, device: torch.device, dtype: torch.dtype, *, placed: bool) -> Any:
     if isinstance(leaf, np.ndarray):
         if leaf.dtype.kind not in "fiub":
             raise InputError(f"an array input must hold numbers, got dtype {leaf.dtype}")
         tensor = _own_copy(leaf)
-        return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
-    return leaf.detach().to(like.device) if isinstance(leaf, Tensor) else leaf
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+    if not isinstance(leaf, Tensor):
+        return leaf
+    stays = placed and leaf.device.type == "cpu" and leaf.dtype == torch.int64 and leaf.dim() == 1
+    return leaf.detach() if stays else leaf.detach().to(device)
 
 
 def _own_copy(array: NDArray[Any]) -> Tensor:

@@ -77,7 +77,7 @@ def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tens
     elements = math.prod(shape)
     if elements <= _ELEMENTS:
         return _LAWS[law.name](uniform_bits(key, elements, rng), law).reshape(BLOCK, *shape)
-    drawn = torch.empty(BLOCK, elements, dtype=law.dtype)
+    drawn = torch.empty(BLOCK, elements, dtype=law.dtype, device="cpu")
     for start in range(0, elements, _ELEMENTS):
         part = drawn[:, start : start + _ELEMENTS]
         part.copy_(_LAWS[law.name](uniform_bits(key, part.shape[1], rng, start=start), law))
@@ -162,7 +162,7 @@ RNGS: Final[dict[str, Callable[[StreamKey, int, int], NDArray[np.uint32]]]] = {
 
 def _keep(bits: NDArray[np.uint32], law: Law) -> Tensor:
     if law.p >= 1:
-        return torch.zeros(bits.shape, dtype=law.dtype)
+        return torch.zeros(bits.shape, dtype=law.dtype, device="cpu")
     threshold = np.uint32(min(round(law.p * 2**32), 2**32 - 1))
     return torch.from_numpy(bits >= threshold).to(law.dtype)
 

@@ -122,7 +122,6 @@ def network_of(model: nn.Module, traced: Trace) -> Network:
     """The replayable form of a traced model."""
     view = private_view(model, clone=traced.written_state)
     set_train_mode(view, traced.owners)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return Network(
         view=view,
         evaluation=private_view(model, clone=traced.written_state),
@@ -132,5 +131,5 @@ def network_of(model: nn.Module, traced: Trace) -> Network:
         fixed=traced.fixed,
         written_inputs=traced.written_inputs,
         differentiates=traced.differentiates,
-        cache=MaskCache(device),
+        cache=MaskCache(traced.device),
     )

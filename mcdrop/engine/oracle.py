@@ -103,10 +103,9 @@ def _difference(wanted: Tensor, got: Tensor) -> float:
 def _gap(wanted: Tensor, got: Tensor) -> float:
     same = (wanted == got) | (wanted.isnan() & got.isnan())
     gap = torch.where(same, 0.0, (wanted - got).abs()).nan_to_num(nan=float("inf"))
-    scale = (
-        wanted[wanted.isfinite()].abs().amax().clamp(min=1) if wanted.isfinite().any() else torch.tensor(1.0)
-    )
-    return float(gap.amax() / scale) if gap.numel() else 0.0
+    finite = wanted[wanted.isfinite()].abs()
+    scale = float(finite.amax().clamp(min=1)) if finite.numel() else 1.0
+    return float(gap.amax()) / scale if gap.numel() else 0.0
 
 
 _Inputs = tuple[Any, ...]
@@ -198,12 +197,14 @@ class _Recorded:
     def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """The next native draw, in the form that the law has."""
         if law.name in ("keep", "noise") and law.p == 1:
-            return torch.zeros(shape, dtype=law.dtype)  # natively a product with zeros, without a draw
+            return torch.zeros(
+                shape, dtype=law.dtype, device="cpu"
+            )  # natively a product with zeros, without a draw
         native = self.draws[self.used][1] if self.used < len(self.draws) else None
         self.used += 1
         if native is None or _without_ones(native.shape) != _without_ones(shape):
             self.incomparable = True
-            return torch.ones(shape, dtype=law.dtype)
+            return torch.ones(shape, dtype=law.dtype, device="cpu")
         return _in_law(native.reshape(shape), law, kind)
 
 

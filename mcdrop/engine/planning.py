@@ -152,7 +152,7 @@ class Planner:
             raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
         _tell_of(traced.left_off)
         network = network_of(self._model, traced)
-        example = call.take(torch.arange(min(call.rows, CANDIDATES[0])))
+        example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
         with single_row():
             size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
         verification = (
@@ -166,7 +166,7 @@ class Planner:
         strategy = verification.strategy if verification else _first_strategy(network)
         fallback = Fallback((*(verification.agreeing() if verification else [strategy]), "loop"))
         many, one = (
-            _fastest(network, example.take(torch.arange(rows) % example.rows), verification, size, fallback)
+            _fastest(network, _repeated(example, rows), verification, size, fallback)
             for rows in (max(example.rows, _FEW_ROWS + 1), 1)
         )
         return Planned(
@@ -250,6 +250,10 @@ def _make_room(kept: dict[Any, Any]) -> None:
     """Forget the oldest plan if there are many: lengths that vary make a signature each."""
     if len(kept) >= _MOST_PLANS:
         del kept[next(iter(kept))]
+
+
+def _repeated(example: Call, rows: int) -> Call:
+    return example.take(torch.arange(rows, device="cpu") % example.rows)
 
 
 def _tell_of(left_off: Sequence[str]) -> None:

@@ -88,7 +88,7 @@ def switched_blocks(
 
 def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
     """The draw in the middle of a law: ones for dropout."""
-    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype)
+    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype, device="cpu")
 
 
 class _Held(BlockDraws):

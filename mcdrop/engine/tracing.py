@@ -26,7 +26,7 @@ from mcdrop.engine.hidden import (
     unseen,
     works_as_given,
 )
-from mcdrop.engine.inputs import Call
+from mcdrop.engine.inputs import Call, device_of
 from mcdrop.engine.outputs import OTHER_ROWS, Outputs, output_layout
 from mcdrop.engine.ownership import OwnerSearch, trainable
 from mcdrop.engine.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
@@ -45,6 +45,7 @@ __all__ = ["Trace", "trace"]
 
 _FIRST_PLACE: Final = 740_358_291
 """Seed of the global generators before the first attempt; one that no model sets by itself."""
+_CPU: Final = torch.device("cpu")
 _ATTEMPTS: Final = 3
 """How often a generator must have moved: once may be the work of another thread."""
 
@@ -63,6 +64,7 @@ class Trace:
         silent: Calls of dropout that are off though every module is in train mode.
         left_off: Who would draw from NumPy or Python in train mode, and is in eval mode: augmentation mostly.
         differentiates: Whether forward computes gradients.
+        device: Where it runs.
     """
 
     sites: tuple[Site, ...]
@@ -74,6 +76,7 @@ class Trace:
     silent: tuple[str, ...] = ()
     left_off: tuple[str, ...] = ()
     differentiates: bool = False
+    device: torch.device = _CPU
 
 
 def trace(model: nn.Module, call: Call) -> Trace:
@@ -131,6 +134,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         tuple(search.silent),
         left_off,
         guard.differentiates,
+        device_of(model, call.leaves),
     )
 
 
@@ -205,7 +209,7 @@ def _rows(call: Call, rows: int) -> Call:
 
     The third repeats the first, so that lengths which follow the data stay as they are with two.
     """
-    taken = call.take(torch.arange(rows) % min(call.rows, 2))
+    taken = call.take(torch.arange(rows, device="cpu") % min(call.rows, 2))
     return replace(taken, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in taken.leaves))
 
 

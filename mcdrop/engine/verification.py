@@ -111,8 +111,8 @@ def _two_rows(example: Call) -> Call:
     first = example.take(slice(0, 1))
     for row in range(1, example.rows):
         if not _same(first, example.take(slice(row, row + 1))):
-            return example.take(torch.tensor([0, row]))
-    twice = example.take(torch.tensor([0, 0]))
+            return example.take(torch.tensor([0, row], device="cpu"))
+    twice = example.take(torch.tensor([0, 0], device="cpu"))
     pairs = zip(twice.leaves, twice.axes, strict=True)
     return replace(twice, leaves=tuple(_second_rolled(leaf, axis) for leaf, axis in pairs))
 

@@ -189,7 +189,11 @@ def inspect(
     else:
         options: dict[str, Any] = {"masks": masks, "output": output, "class_axis": class_axis}
         mc = MCDropout(model, task=task or "raw", batch_axis=batch_axis, **options)
-    outcomes = None if y is None else torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y)
+    outcomes = (
+        None
+        if y is None
+        else torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y, device="cpu")
+    )
     asked = Asked(
         mc,
         inputs,

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.inputs import Call
@@ -176,5 +175,5 @@ def _shift(setting: Setting, deterministic: Tensor) -> Shift:
     if not moved.any():
         return Shift(0.0, 0.0)
     errors = gap[moved].norm() / setting.standard_error[moved].norm()  # a mean of ratios has heavy tails
-    spread = torch.tensor(setting.variance).sqrt()
+    spread = math.sqrt(setting.variance)
     return Shift(errors.item(), (gap.square().flatten(1).sum(1).mean().sqrt() / spread).item())

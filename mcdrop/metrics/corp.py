@@ -92,7 +92,7 @@ def summed_brier_split(stated: Tensor, labels: Tensor) -> BrierSplit:
         labels: (N, ...) which of them came.
     """
     splits = [brier_split(stated[..., c].flatten(), (labels == c).flatten()) for c in range(stated.shape[-1])]
-    return BrierSplit(*torch.tensor(splits, dtype=torch.float64).sum(0).tolist())
+    return BrierSplit(*torch.tensor(splits, dtype=torch.float64, device="cpu").sum(0).tolist())
 
 
 def _mean_square(p: Tensor, event: Tensor) -> float:

@@ -234,7 +234,7 @@ def expected_normalized_calibration_error(
         raise DomainError(f"std must be positive for ENCE, got {spread.min().item():.6g}")
     index = bin_index(spread, bins=bins, binning="equal_mass")
     generator = resampling_generator(seed)
-    noise = torch.randn(simulations, len(spread), dtype=torch.float64, generator=generator)
+    noise = torch.randn(simulations, len(spread), dtype=torch.float64, generator=generator, device="cpu")
     simulated = _ence(spread, noise.to(spread.device) * spread, index, bins)
     value = _ence(spread, errors.unsqueeze(0), index, bins).item()
     return NormalizedCalibrationError(value, simulated.mean().item(), simulated.quantile(0.95).item(), bins)

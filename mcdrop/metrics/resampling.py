@@ -91,7 +91,7 @@ def bootstrap_errors(
 def calibrated_residuals(confidence: Tensor, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Event minus confidence of calibrated data sets, (r, N) at a time until there are R of them."""
     for count in chunks(resamples, len(confidence)):
-        uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator)
+        uniform = torch.rand(count, len(confidence), dtype=torch.float64, generator=generator, device="cpu")
         yield (uniform.to(confidence.device) < confidence).to(torch.float64) - confidence
 
 
@@ -109,8 +109,8 @@ def binned(values: Tensor, index: Tensor, bins: int) -> Tensor:
 
 def bootstrap_weights(resamples: int, rows: int, generator: torch.Generator) -> Tensor:
     """(R, N) how often each row was drawn."""
-    drawn = torch.randint(rows, (resamples, rows), generator=generator)
-    drawn += rows * torch.arange(resamples).unsqueeze(1)
+    drawn = torch.randint(rows, (resamples, rows), generator=generator, device="cpu")
+    drawn += rows * torch.arange(resamples, device="cpu").unsqueeze(1)
     return drawn.flatten().bincount(minlength=resamples * rows).reshape(resamples, rows).to(torch.float64)
 
 
@@ -118,7 +118,9 @@ def _limit_errors(
     mean: Tensor, variance: Tensor, rows: int, resamples: int, generator: torch.Generator
 ) -> Tensor:
     """(R,) errors of sums (B,) that are normal, and all but independent between bins."""
-    noise = torch.randn(resamples, len(mean), dtype=torch.float64, generator=generator).to(mean.device)
+    noise = torch.randn(resamples, len(mean), dtype=torch.float64, generator=generator, device="cpu").to(
+        mean.device
+    )
     return (mean + noise * variance.clamp(min=0).sqrt()).abs().sum(1) / rows
 
 

@@ -136,7 +136,9 @@ def _limit_errors(
     mean: Tensor, variance: Tensor, rows: int, resamples: int, generator: torch.Generator
 ) -> Tensor:
     """(R,) errors of sums on the grid (1, G + 1) that are normal, and all but independent."""
-    noise = torch.randn(resamples, mean.shape[1], dtype=torch.float64, generator=generator).to(mean.device)
+    noise = torch.randn(resamples, mean.shape[1], dtype=torch.float64, generator=generator, device="cpu").to(
+        mean.device
+    )
     return _fixed_point(_spectra((mean + noise * variance.sqrt()) / rows))
 
 

@@ -132,7 +132,8 @@ def _parts_of_prediction(pred: RegressionPrediction) -> dict[str, Tensor]:
 
 def _noise(law: GaussianMixture) -> Tensor:
     """(S, N, ...) standard deviation of the noise."""
-    return torch.as_tensor(law.noise_std, dtype=torch.float64).expand_as(law.samples)
+    noise = torch.as_tensor(law.noise_std, dtype=torch.float64, device=law.samples.device)
+    return noise.expand_as(law.samples)
 
 
 def _columns(values: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def fold(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[
         raise UnsupportedModelError(
             "the sites that fire differ from pass to pass, so one pass cannot hold all samples"
         )
-    copies = call.take(torch.arange(call.rows).repeat(samples))
+    copies = call.take(torch.arange(call.rows, device="cpu").repeat(samples))
     outputs = network.outputs_for(copies, _FoldedDraws(network, draws, samples))
     return [out.unflatten(0, (samples, call.rows)) for out in outputs]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mcdrop.engine.inputs import BatchAxis, Call, as_call
+from mcdrop.engine.inputs import BatchAxis, Call, as_call, device_of
 from mcdrop.errors import InputError, ShapeError
 from tests.support.tolerances import EXACT
 
@@ -154,6 +154,21 @@ def test_the_row_axis_can_be_given_by_name() -> None:
 
 def test_a_number_has_no_rows() -> None:
     assert call(torch.zeros(4, 5), torch.tensor(2.0), 3).axes == (0, None, None)
+
+
+def test_a_model_without_tensors_of_its_own_is_where_its_inputs_are() -> None:
+    assert device_of(nn.Dropout(0.3), [3, torch.zeros(4, device="meta")]).type == "meta"
+    assert device_of(nn.BatchNorm1d(3, affine=False, device="meta"), [torch.zeros(4)]).type == "meta"
+    assert device_of(nn.Dropout(0.3), []).type == "cpu"
+
+
+def test_lengths_stay_on_the_cpu_beside_a_tensor_that_is_on_the_device_already() -> None:
+    model, there = nn.Linear(5, 3, device="meta"), torch.zeros(4, 5, device="meta")
+    lengths, mask = torch.tensor([2, 4, 5, 3]), torch.ones(4, 5, dtype=torch.int64)
+    placed = call(there, lengths, mask, model=model)
+    assert [leaf.device.type for leaf in placed.leaves] == ["meta", "cpu", "meta"]
+    batch = call(torch.zeros(4, 5), lengths, model=model)
+    assert [leaf.device.type for leaf in batch.leaves] == ["meta", "meta"]
 
 
 def test_different_numbers_of_rows_are_refused() -> None:
