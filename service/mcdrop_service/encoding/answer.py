@@ -1,6 +1,7 @@
 """Answers as JSON: each number is the shortest decimal that reads back to the same value in its dtype."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import orjson
@@ -9,6 +10,9 @@ from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import Array, PredictionAnswer
 
 __all__ = ["encode_answer", "encode_document", "encode_error", "finite", "sample_count"]
+
+LONG: Final = 2**15
+"""Numbers that are written at once."""
 
 
 def encode_answer(answer: PredictionAnswer) -> bytes:
@@ -44,15 +48,17 @@ def sample_count(answer: PredictionAnswer) -> dict[str, object]:
     return {"n_samples": "auto", "tolerance": answer.tolerance, "max_samples": answer.n_samples}
 
 
-def finite(name: str, array: Array) -> Array:
-    """An array as JSON can hold it.
+def finite(name: str, array: Array) -> Array | orjson.Fragment:
+    """An array as JSON can hold it; one that is long is written already, piece by piece.
+
+    One call of the encoder holds the interpreter for as long as its array is, and every other thread with it.
 
     Args:
         name: Of the output.
         array: In any layout.
 
     Returns:
-        The same in row-major order.
+        The same in row-major order, or its JSON.
 
     Raises:
         ModelFaultError: If a number is not finite.
@@ -60,7 +66,18 @@ def finite(name: str, array: Array) -> Array:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         strange = int(array.size - np.isfinite(array).sum())
         raise ModelFaultError(f"the model's {name} is not finite in {strange} of {array.size} numbers")
-    return np.ascontiguousarray(array)
+    ordered = np.ascontiguousarray(array)
+    return ordered if array.size <= LONG else orjson.Fragment(_in_pieces(ordered))
+
+
+def _in_pieces(array: Array) -> bytes:
+    if array.size <= LONG:
+        return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    step = len(array) * LONG // array.size
+    if step == 0:
+        return b"[%b]" % b",".join(map(_in_pieces, array))
+    parts = (_in_pieces(array[start : start + step])[1:-1] for start in range(0, len(array), step))
+    return b"[%b]" % b",".join(parts)
 
 
 def encode_document(document: Mapping[str, object] | Sequence[object]) -> bytes:

@@ -64,7 +64,7 @@ def _output(name: str, array: Array, *, binary: bool) -> dict[str, object]:
         return {**described, "parameters": {"binary_data_size": array.nbytes}}
     if dtype == NOT_IN_JSON:
         raise BadRequestError(f"{name} is FP16, which is sent as binary data only; ask for binary_data")
-    return {**described, "data": finite(name, array).ravel()}
+    return {**described, "data": finite(name, array.ravel())}
 
 
 def _raw(array: Array) -> bytes:

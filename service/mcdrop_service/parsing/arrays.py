@@ -9,9 +9,11 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+import orjson
 
 from mcdrop_service.errors import BadRequestError
 from mcdrop_service.facts import Array, InputFacts
+from mcdrop_service.parsing.long_numbers import LongNumbers, NotRectangularError
 
 __all__ = ["array_from_bytes", "array_from_nested", "array_from_values"]
 
@@ -41,6 +43,10 @@ def array_from_nested(value: object, wanted: InputFacts) -> Array:
         BadRequestError: If it is ragged, holds something other than finite numbers, has no rows, or
             another shape than was wanted.
     """
+    if isinstance(value, LongNumbers):
+        shape = _shape_of(value, wanted)
+        _check_shape(shape, wanted)
+        return _read_in_pieces(value, shape, wanted)
     shape, leaves = _unnested(value, wanted)
     _check_shape(shape, wanted)
     _check_kinds(leaves, shape, wanted)
@@ -61,13 +67,19 @@ def array_from_values(value: object, shape: tuple[int, ...], wanted: InputFacts)
     Raises:
         BadRequestError: As `array_from_nested`, or if shape and values do not fit.
     """
-    came, leaves = _unnested(value, wanted)
+    leaves: list[object] = []
+    if isinstance(value, LongNumbers):
+        came = _shape_of(value, wanted)
+    else:
+        came, leaves = _unnested(value, wanted)
     if came not in (shape, (math.prod(shape),)):
         raise BadRequestError(
             f"data of {wanted.name} must be nested as its shape {list(shape)[:MAX_DEPTH]} says or flat, "
             f"got {list(came)}"
         )
     _check_shape(shape, wanted)
+    if isinstance(value, LongNumbers):
+        return _read_in_pieces(value, shape, wanted)
     _check_kinds(leaves, shape, wanted)
     return _numbers(leaves, wanted).reshape(shape)
 
@@ -98,6 +110,29 @@ def array_from_bytes(data: memoryview, shape: tuple[int, ...], wanted: InputFact
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise BadRequestError(f"{wanted.name} must hold finite numbers only, got NaN or infinity")
     return array
+
+
+def _shape_of(numbers: LongNumbers, wanted: InputFacts) -> tuple[int, ...]:
+    try:
+        return numbers.shape(MAX_DEPTH)
+    except NotRectangularError as error:
+        raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {error}") from None
+
+
+def _read_in_pieces(numbers: LongNumbers, shape: tuple[int, ...], wanted: InputFacts) -> Array:
+    """The array of a text, which lets other threads run between two pieces."""
+    parts: list[Array] = []
+    first, size = 0, math.prod(shape)
+    try:
+        for leaves in numbers.pieces():
+            _check_kinds(leaves, shape, wanted, first, size)
+            parts.append(_numbers(leaves, wanted))
+            first += len(leaves)
+    except orjson.JSONDecodeError:
+        raise BadRequestError(f"the numbers of {wanted.name} are not JSON after the first {first}") from None
+    if first != size:
+        raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got an empty list beside others")
+    return np.concatenate(parts).reshape(shape)
 
 
 def _unnested(value: object, wanted: InputFacts) -> tuple[tuple[int, ...], list[object]]:
@@ -145,14 +180,17 @@ def _check_shape(shape: tuple[int, ...], wanted: InputFacts) -> None:
         raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {came}")
 
 
-def _check_kinds(leaves: list[object], shape: tuple[int, ...], wanted: InputFacts) -> None:
+def _check_kinds(
+    leaves: list[object], shape: tuple[int, ...], wanted: InputFacts, first: int = 0, size: int | None = None
+) -> None:
+    """Leaves number `first` and following of `size`."""
     allowed, wants, _ = LEAVES[np.dtype(wanted.dtype).kind]
     strangers = set(map(type, leaves)) - allowed
     if not strangers:
         return
     place = next(i for i, leaf in enumerate(leaves) if type(leaf) in strangers)
     came = KINDS.get(type(leaves[place]), f"the number {leaves[place]}")
-    row = place * shape[0] // len(leaves)
+    row = (first + place) * shape[0] // (size or len(leaves))
     raise BadRequestError(f"{wanted.name} must hold {wants} only, got {came} in row {row}")
 
 

@@ -1,11 +1,12 @@
 """From bytes to a JSON object, strictly: no NaN, no key twice, nothing after the end."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 
 from mcdrop_service.errors import BadRequestError, shown
+from mcdrop_service.parsing.long_numbers import LONG, LongNumbers, without_long_numbers
 
 __all__ = ["decode_object"]
 
@@ -17,12 +18,36 @@ def decode_object(body: bytes) -> dict[str, object]:
         body: UTF-8 text of one JSON object.
 
     Returns:
-        The object, with Python's own numbers, strings, lists and dictionaries.
+        The object, with Python's own numbers, strings, lists and dictionaries; in the place of a long array
+        of numbers `LongNumbers`, whose text was not looked at yet.
 
     Raises:
         BadRequestError: If it is not JSON (NaN, Infinity and 1e400 are not), not an object, nested
             too deeply, or has a key twice.
     """
+    if len(body) > LONG:
+        text, taken = without_long_numbers(body)
+        if taken:
+            document = _parsed(text)
+            if _put_back(document, taken) == len(taken):
+                return document
+    return _parsed(body)
+
+
+def _put_back(value: object, taken: Mapping[int, LongNumbers]) -> int:
+    """Exchange numbers for the arrays that they stand for, where a request can have some; how many it were."""
+    found = 0
+    for inner in _objects(value):
+        for key, number in inner.items():
+            if type(number) is int and number in taken:
+                inner[key] = taken[number]
+                found += 1
+            else:
+                found += _put_back(number, taken)
+    return found
+
+
+def _parsed(body: bytes) -> dict[str, object]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mcdrop_service.encoding import encode_answer, encode_document, encode_error
+from mcdrop_service.encoding.answer import finite
 from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import PredictionAnswer
 
@@ -91,3 +93,11 @@ def test_a_message_with_half_a_surrogate_still_makes_an_error_body() -> None:
 
 def test_a_document_is_plain_json() -> None:
     assert encode_document({"ready": True}) == b'{"ready":true}'
+
+
+@pytest.mark.parametrize("shape", [(100_000,), (20_000, 3), (2, 50_000), (3, 2, 20_000)])
+def test_a_long_array_is_written_in_pieces_as_in_one(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    written = finite("mean", array)
+    assert isinstance(written, orjson.Fragment)
+    assert orjson.dumps(written) == orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
