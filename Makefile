@@ -114,7 +114,8 @@ bench-engine: .venv-peers/.installed ## Time the engine beside torch-uncertainty
 
 .venv-oracles/.ready: tests/oracles/constraints.txt
 	$(PYTHON) -m venv .venv-oracles
-	.venv-oracles/bin/pip install --quiet --constraint $< torch scikit-learn pytest hypothesis netcal mapie crepes uncertainty-calibration properscoring
+	.venv-oracles/bin/pip install --quiet --constraint $< torch scikit-learn pytest hypothesis netcal mapie crepes uncertainty-calibration properscoring lightning torchmetrics einops seaborn rich
+	.venv-oracles/bin/pip install --quiet --constraint $< --no-deps torchvision torch-uncertainty
 	@touch $@
 
 .PHONY: oracles

@@ -5,6 +5,7 @@ have tests of their own in tests/mcdrop/metrics.
 """
 
 import pytest
+import torch
 
 from mcdrop.metrics.calibration_error import (
     classwise_calibration_error,
@@ -14,9 +15,11 @@ from mcdrop.metrics.calibration_error import (
     top_label,
 )
 from mcdrop.metrics.calibration_tests import spiegelhalter_test
+from mcdrop.metrics.regression_calibration import expected_normalized_calibration_error
 from tests.support.predictions import calibrated, normal, permutation
 
 netcal = pytest.importorskip("netcal.metrics", reason="run by: make oracles")
+regression = pytest.importorskip("netcal.metrics.regression", reason="run by: make oracles")
 calibration = pytest.importorskip("calibration", reason="run by: make oracles")
 mapie = pytest.importorskip("mapie.metrics.calibration", reason="run by: make oracles")
 
@@ -79,3 +82,12 @@ def test_spiegelhalters_test_of_mapie_is_one_sided(power: float) -> None:
     one_sided = mapie.spiegelhalter_p_value(y.numpy(), p.numpy())
     ours = spiegelhalter_test(p, y).p_value
     assert 2 * min(one_sided, 1 - one_sided) == pytest.approx(ours, rel=1e-6, abs=1e-12)
+
+
+def test_the_normalised_error_where_bins_of_equal_width_hold_equally_many_rows() -> None:
+    rows, bins = 300, 15
+    std = 0.5 + (torch.arange(rows, dtype=torch.float64) + 0.5) / rows
+    error = 1.3 * std * normal(rows)
+    theirs = regression.ENCE(bins).measure((torch.zeros(rows).numpy(), std.numpy()), error.numpy())
+    ours = expected_normalized_calibration_error(std, error, bins=bins).value
+    assert float(theirs) == pytest.approx(ours)
