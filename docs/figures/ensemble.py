@@ -6,7 +6,10 @@
 masks are what `MCDropout` draws; plain ones are drawn independently.
 """
 
+from collections.abc import Sequence
+
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 import mcdrop
@@ -92,24 +95,33 @@ def table(curves: Curves) -> list[str]:
     ]
 
 
+def draw(axes: Axes, sizes: Sequence[int], rows: list[list[float]], colour: str, label: str | None) -> None:
+    """A curve over N, with the spread over seeds."""
+    means, stds = zip(*columns(rows), strict=True)
+    axes.errorbar(sizes, means, yerr=stds, fmt="o-", color=colour, markersize=4, capsize=2, label=label)
+
+
 def main() -> None:
     """Train, print, draw."""
-    figure, (left, right) = new_figure(2)
+    figure, (left, middle, right) = new_figure(3)
     curves: Curves = {name: [] for name in ("plain", "stratified", "std", "nll", "deterministic")}
     for seed in SEEDS:
         add(curves, seed)
-    for name, colour in (("plain", ORANGE), ("stratified", BLUE)):
-        means, stds = zip(*columns(curves[name]), strict=True)
-        left.errorbar(SIZES, means, yerr=stds, fmt="o-", color=colour, markersize=4, capsize=2, label=name)
+    draw(left, SIZES, curves["plain"], ORANGE, "plain")
+    draw(left, SIZES, curves["stratified"], BLUE, "stratified")
     first = columns(curves["plain"])[0][0]
     left.plot(SIZES, [first / n**0.5 for n in SIZES], "--", color=GREY, label="1 / √N")
-    left.set(xscale="log", yscale="log", xlabel="sub-networks N", ylabel="error of the mean probability")
-    means, stds = zip(*columns(curves["nll"]), strict=True)
-    right.errorbar(
-        SIZES, means, yerr=stds, fmt="o-", color=ORANGE, markersize=4, capsize=2, label="mean of N"
-    )
+    draw(middle, SIZES[1:], curves["std"], ORANGE, None)
+    draw(right, SIZES, curves["nll"], ORANGE, "mean of N")
     right.axhline(columns(curves["deterministic"])[0][0], color=GREY, ls="--", label="one deterministic pass")
-    right.set(xscale="log", xlabel="sub-networks N", ylabel="test NLL (nats)")
+    left.set(yscale="log", ylabel="error of the mean probability")
+    left.set_yticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
+    middle.set(ylim=(0, None), ylabel="error of the std (relative)")
+    right.set(ylabel="test NLL (nats)")
+    for axes in (left, middle, right):
+        axes.set(xscale="log", xlabel="sub-networks N")
+        axes.set_xticks(SIZES[::2], [str(n) for n in SIZES[::2]])
+        axes.minorticks_off()
     for axes in (left, right):
         axes.legend(frameon=False)
     publish(figure, __file__, table(curves))

@@ -100,7 +100,7 @@ def main() -> None:
         axes.errorbar(means, places, xerr=stds, fmt="o", color=colour, markersize=4, capsize=2, label=label)
     axes.set(yticks=range(len(results)), yticklabels=list(results), xlabel="test NLL (nats)")
     axes.invert_yaxis()
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     publish(figure, __file__, table(results))
 
 

@@ -47,7 +47,10 @@ def _before_batch_norm(seen: Examination) -> Iterator[Finding]:
 
 
 def _unusual_rate(seen: Examination) -> Iterator[Finding]:
+    """Of what was trained with: rates that were tuned, or put in later, have no usual ones."""
     for each in seen.sites:
+        if seen.tuned or _is_injected(each, seen.model):
+            continue
         at = role(each.site, each.around, seen.model)
         usual = USUAL.get(at)
         p = each.p
@@ -72,8 +75,8 @@ def _at(name: str) -> str:
 def _one_rate(seen: Examination) -> Iterator[Finding]:
     roles = {role(each.site, each.around, seen.model) for each in seen.sites if each.p is not None}
     rated = [each for each in seen.sites if each.p is not None]
-    if "transformer" in roles:
-        return  # one rate is what the papers use there
+    if seen.tuned or "transformer" in roles:
+        return  # chosen on validation data; what the papers use
     if len(rated) < _SEVERAL or len(roles) < 2 or len({each.p for each in rated}) > 1:
         return
     ranked = sorted(rated, key=lambda each: -each.carries.share.value)

@@ -130,6 +130,16 @@ def test_the_doctor_is_content_with_injected_dropout_once_it_is_tuned() -> None:
     found = tune_rates(mc, X, y=Y, grid=[0.01, 0.02])
     codes = [{each.code for each in mcdrop.inspect(each, X[:8]).findings} for each in (mc, found.mc)]
     assert ["MC017" in each for each in codes] == [True, False]
+    assert "MC007" not in codes[0]  # what is usual in training says nothing of what was injected
+
+
+def test_the_doctor_does_not_send_tuned_rates_to_be_tuned() -> None:
+    layers = (m for _ in range(2) for m in (nn.Linear(6, 6), nn.Dropout(0.7)))
+    model = fixed(nn.Sequential(nn.Dropout(0.7), *layers, nn.Linear(6, 3)))
+    mc = MCDropout(model, task="classification", n_samples=16)
+    found = tune_rates(mc, X, y=Y, grid=[0.7])
+    codes = [{each.code for each in mcdrop.inspect(each, X[:8]).findings} for each in (mc, found.mc)]
+    assert [codes_of & {"MC007", "MC008"} for codes_of in codes] == [{"MC007", "MC008"}, set()]
 
 
 def pairs(rows: int = 25) -> DataLoader[Any]:
