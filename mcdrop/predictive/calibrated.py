@@ -66,6 +66,8 @@ class CalibratedTask:
     def law(self, raw: Tensor) -> Tensor:
         """(s, N, ...) float64 laws of the samples, corrected."""
         law = self.task.law(raw)
+        if _is_unknown(law):
+            return law
         for each in self.calibrators:
             if isinstance(each, Temperature | VectorScaling):
                 law = self._by_class(law, each.apply, samples=True)
@@ -100,6 +102,8 @@ class CalibratedTask:
         return change(law.movedim(axis, -1).contiguous()).movedim(-1, axis).contiguous()
 
     def _mapped(self, isotonic: BinaryIsotonic | ClassIsotonic, mean: Tensor) -> Tensor:
+        if _is_unknown(mean.unsqueeze(0)):
+            return mean
         if isinstance(isotonic, BinaryIsotonic):
             return isotonic.apply(mean)
         return self._by_class(mean, isotonic.apply, samples=False)
@@ -170,3 +174,8 @@ def void_notes(calibrators: Sequence[Calibrator], sampled: Sampled) -> tuple[str
     if calibrators and sampled.tolerance is not None:
         phrases.append("rows stop at a tolerance, fitted with a number of samples")
     return (f"calibration is void: {'; '.join(phrases)}",) if phrases else ()
+
+
+def _is_unknown(law: Tensor) -> bool:
+    """Whether (1, N, ...) stands for a deterministic pass that nobody asked for, which no calibrator takes."""
+    return len(law) == 1 and bool(law.isnan().all())

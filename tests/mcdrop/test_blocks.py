@@ -1,6 +1,7 @@
 """Cells of different requests in one computation, and the predictives that they give."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,10 +10,19 @@ from torch import Tensor, nn
 
 import mcdrop
 from mcdrop.blocks import Cell, CellResult, ExactBlocks
+from mcdrop.calibrating import METHODS
 from mcdrop.engine.masks import BlockKey
 from mcdrop.errors import DomainError, ShapeError
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+
+TASKS = ("classification", "multilabel", "regression")
+OUTCOMES: dict[str, Callable[[Tensor], Tensor]] = {
+    "classification": lambda mean: torch.cat([torch.arange(3), mean.argmax(1)[3:]]),
+    "multilabel": lambda mean: (mean > mean.median()).long(),
+    "regression": lambda mean: mean + 1,
+}
+"""Of each task, so that every calibrator can be fitted."""
 
 
 class Chances(nn.Module):
@@ -50,7 +60,7 @@ def results_of(
     return [flat[i : i + len(ROWS)] for i in range(0, len(flat), len(ROWS))]
 
 
-@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("n_samples", [2, 16, 30, 48])
 def test_rows_of_different_seeds_get_the_bits_that_each_gets_alone(task: str, n_samples: int) -> None:
     mc = network(task)
@@ -63,6 +73,27 @@ def test_rows_of_different_seeds_get_the_bits_that_each_gets_alone(task: str, n_
         for name in set(alone.available_outputs()) - {"deterministic"}:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
     assert together.deterministic.isnan().all()
+
+
+APPLICABLE = [(task, name) for task in TASKS for name in METHODS if task in METHODS[name].tasks]
+
+
+@pytest.mark.parametrize(("task", "method"), APPLICABLE)
+def test_calibrated_rows_are_assembled_without_the_eval_pass_that_nobody_asked_for(
+    task: str, method: str
+) -> None:
+    mc = network(task)
+    x = torch.randn(150, 6, generator=torch.Generator().manual_seed(1))
+    pred = mc.predict(x, n_samples=32)
+    calibrated = mc.calibrated(mcdrop.calibrate(pred, OUTCOMES[task](pred.mean), method))
+    blocks = calibrated.exact_blocks(ROWS)
+    results = [its[:2] for its in results_of(blocks, calibrated, [7] * 5, 2)]
+    together = blocks.assemble(results, calibrated.wanted(32, seed=7))
+    expected = calibrated.predict(ROWS[:2], n_samples=32, seed=7, exact=True)
+    assert torch.equal(together.mean, expected.mean)
+    assert torch.equal(together.sample_std, expected.sample_std)
+    assert together.deterministic.isnan().all()
+    assert together.deterministic.shape == expected.deterministic.shape
 
 
 def test_quantiles_and_the_eval_pass_are_those_of_predict() -> None:
