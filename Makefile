@@ -137,6 +137,19 @@ uci: $(VENV)/.dev ## Make the regression tables of docs/uci.md again: make uci D
 zoo: .venv-zoo/.installed ## Judge models of torchvision, timm and transformers, and write docs/zoo.md
 	.venv-zoo/bin/python -m tests.zoo
 
+.venv-audit/.ready:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+# --strict: a version of which nothing could be learnt is a failure, as is a database that does not answer.
+.PHONY: audit
+audit: .venv-audit/.ready ## List what is pinned (build/sbom.json), and look for known vulnerabilities in it
+	mkdir -p build
+	.venv-audit/bin/cyclonedx-py requirements constraints.txt --output-file build/sbom.json
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off --vulnerability-service osv \
+		|| { echo 'audit: failed: a version has a known vulnerability, or (see above) the database could not be asked' >&2; exit 1; }
+
 .PHONY: test-libraries
 test-libraries: .venv-zoo/.installed ## Run the tests that need transformers and timm, in an environment of their own
 	.venv-zoo/bin/python -m pytest tests/libraries
@@ -153,4 +166,4 @@ docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install .venv-peers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-install .venv-audit .venv-peers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

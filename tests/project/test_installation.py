@@ -114,6 +114,12 @@ def test_ci_runs_the_gate_and_the_gate_is_whole() -> None:
     assert [gate.index(step) for step in steps] == sorted(gate.index(step) for step in steps)
 
 
+def test_an_audit_that_learnt_nothing_fails() -> None:
+    (line,) = [line for line in make("audit").splitlines() if "pip-audit --requirement" in line]
+    assert not line.startswith("-")
+    assert "--strict" in line  # else a package that is unknown to the database counts as sound
+
+
 def test_models_are_served_where_the_dockerfile_copies_them() -> None:
     (command,) = [step.arguments for step in instructions() if step.name == "CMD"]
     assert '"serve", "models"' in command

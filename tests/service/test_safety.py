@@ -56,6 +56,17 @@ def test_no_file_unpickles_fetches_or_runs_what_it_is_given(source: Path) -> Non
     assert FORBIDDEN_CALLS.isdisjoint(called(source))
 
 
+def test_keys_are_compared_in_constant_time() -> None:
+    tree = ast.parse((ROOT / "web" / "keys.py").read_text())
+    (known,) = [
+        each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == "_is_known"
+    ]
+    calls = [ast.unparse(each) for each in ast.walk(known) if isinstance(each, ast.Call)]
+    assert "hmac.compare_digest(came, known)" in calls
+    sides = [ast.unparse(each.left) for each in ast.walk(known) if isinstance(each, ast.Compare)]
+    assert not {"came", "known", "key"} & set(sides)
+
+
 def test_no_room_of_the_service_imports_the_client() -> None:
     outside = [source for source in SOURCES if source.parent.name != "client"]
     assert [source for source in outside if "mcdrop_service.client" in source.read_text()] == []

@@ -35,7 +35,7 @@ def decode_object(body: bytes) -> dict[str, object]:
 
 
 def _put_back(value: object, taken: Mapping[int, LongNumbers]) -> int:
-    """Exchange numbers for the arrays that they stand for, where a request can have some; how many it were."""
+    """Put arrays where numbers stand for them, in places where a request can have some; gives how many."""
     found = 0
     for inner in _objects(value):
         for key, number in inner.items():
