@@ -29,7 +29,7 @@ def test_the_normal_limit_has_the_mean_and_spread_of_the_draws(
         return redrawn, bootstrap_errors(y - p, index, 15, RESAMPLES, resampling_generator(2))
 
     drawn = both()
-    monkeypatch.setattr("mcdrop.metrics.resampling._ROW_LIMIT", 1)
+    monkeypatch.setattr("mcdrop.metrics.resampling.ROW_LIMIT", 1)
     for exact, limit in zip(drawn, both(), strict=True):
         assert len(exact) == len(limit) == RESAMPLES
         spread = exact.std().item()
