@@ -49,20 +49,26 @@ def _takes_two(predicate: Callable[..., object]) -> bool:
     return True
 
 
-def matching(model: nn.Module, target: Target) -> list[tuple[str, nn.Module]]:
+def matching(model: nn.Module, target: Target, advice: str = "") -> list[tuple[str, nn.Module]]:
     """Paths and modules that are meant, each module once, in the order of the model.
 
     A glob with wildcards does not mean the model itself, whose path is empty.
 
+    Args:
+        model: Where to look.
+        target: What is meant.
+        advice: What to say in addition, if nothing matches.
+
     Raises:
-        OptionError: If nothing matches; the paths that come nearest are listed.
+        OptionError: If nothing matches; the paths, or the types, that come nearest are listed.
     """
     everything = list(model.named_modules(remove_duplicate=False))
     matched = [(path, module) for path, module in everything if _is_meant(target, path, module)]
     if not matched:
-        raise no_match(
-            described(target), model, [path for path, _ in everything if path], _type_meant(target, model)
-        )
+        names = [path for path, _ in everything if path]
+        if isinstance(target, type | tuple):
+            names = [type(module).__name__ for _, module in everything[1:]]
+        raise no_match(described(target), model, names, advice or _type_meant(target, model))
     once = {id(module): (path, module) for path, module in reversed(matched)}
     return list(once.values())[::-1]
 

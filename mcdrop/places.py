@@ -82,6 +82,12 @@ class Attention(Place):
     target: Target = nn.MultiheadAttention
 
 
+_OF_OTHERS: Final = (
+    "; attention of other types is named by the modules that call F.scaled_dot_product_attention: "
+    "Attention('*.attn')"
+)
+
+
 # --- which layers ----------------------------------------------------------------------------------
 
 
@@ -99,7 +105,7 @@ def layers_at(view: nn.Module, place: Place) -> list[str]:
     refused: list[str] = []
     found: dict[str, None] = {}
     within = {id(module) for _, module in matching(view, place.within)} if place.within != "*" else None
-    for path, module in matching(view, place.target):
+    for path, module in matching(view, place.target, _OF_OTHERS if place == Attention() else ""):
         if within is not None and id(module) not in within:
             continue
         where, reached = _reached(path, module, last=kind is After)

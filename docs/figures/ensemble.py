@@ -113,17 +113,18 @@ def main() -> None:
     left.plot(SIZES, [first / n**0.5 for n in SIZES], "--", color=GREY, label="1 / √N")
     draw(middle, SIZES[1:], curves["std"], ORANGE, None)
     draw(right, SIZES, curves["nll"], ORANGE, "mean of N")
-    right.axhline(columns(curves["deterministic"])[0][0], color=GREY, ls="--", label="one deterministic pass")
+    right.axhline(columns(curves["deterministic"])[0][0], color=GREY, ls="--", label="deterministic")
     left.set(yscale="log", ylabel="error of the mean probability")
     left.set_yticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
     middle.set(ylim=(0, None), ylabel="error of the std (relative)")
-    right.set(ylabel="test NLL (nats)")
+    right.set(ylim=(0.15, 0.55), ylabel="test NLL (nats)")
     for axes in (left, middle, right):
         axes.set(xscale="log", xlabel="sub-networks N")
         axes.set_xticks(SIZES[::2], [str(n) for n in SIZES[::2]])
         axes.minorticks_off()
     for axes in (left, right):
         axes.legend(frameon=False)
+    figure.set_layout_engine("constrained", w_pad=0.12)
     publish(figure, __file__, table(curves))
 
 

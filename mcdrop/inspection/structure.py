@@ -116,12 +116,12 @@ def _is_last(each: SiteExamination, model: nn.Module) -> bool:
     A module that has weights and children may use them anywhere in its forward.
     """
     holders = [module for _, module in model.named_modules() if _holds(module) and list(module.children())]
-    own = _holds(model.get_submodule(each.site.module))
+    own = _holds(model.get_submodule(each.site.module), recurse=each.layer is not None)
     return each.around.output_moves and not each.around.behind and not holders and not own
 
 
-def _holds(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
+def _holds(module: nn.Module, *, recurse: bool = False) -> bool:
+    return next(module.parameters(recurse=recurse), None) is not None
 
 
 def _elements_of_features(seen: Examination) -> Iterator[Finding]:

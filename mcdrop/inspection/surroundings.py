@@ -22,6 +22,7 @@ from mcdrop.engine.recording import Recorder
 from mcdrop.engine.sites import Site, SiteKey, site_id
 from mcdrop.engine.switching import middle, switched
 from mcdrop.engine.tracing import Trace
+from mcdrop.nn import DropConnect, VariationalGRU, VariationalLSTM, WeightDrop
 
 __all__ = ["Layer", "NormShift", "Surroundings", "surroundings"]
 
@@ -200,11 +201,11 @@ def _layers_noted(view: nn.Module, layers: list[Layer]) -> Iterator[None]:
 
     handles = [
         module.register_forward_hook(
-            lambda module, args, kwargs, output, path=path: note(path, module, args, kwargs, output),
+            lambda _, args, kwargs, output, path=path, layer=layer: note(path, layer, args, kwargs, output),
             with_kwargs=True,
         )
         for path, module in view.named_modules()
-        if _is_layer(module)
+        if (layer := _layer_of(module)) is not None
     ]
     try:
         yield
@@ -213,9 +214,17 @@ def _layers_noted(view: nn.Module, layers: list[Layer]) -> Iterator[None]:
             handle.remove()
 
 
-def _is_layer(module: nn.Module) -> bool:
-    """Whether a module has weights of its own, or is a batch norm without any."""
-    return isinstance(module, _BatchNorm) or next(module.parameters(recurse=False), None) is not None
+def _layer_of(module: nn.Module) -> nn.Module | None:
+    """A module that has weights of its own, or is a batch norm; None for any other.
+
+    Layers under `DropConnect` and its relatives are not called: what wraps them runs in their place.
+    """
+    if isinstance(module, DropConnect):
+        return module.layer
+    if isinstance(module, WeightDrop | VariationalLSTM | VariationalGRU):
+        return module.rnn
+    weighs = isinstance(module, _BatchNorm) or next(module.parameters(recurse=False), None) is not None
+    return module if weighs else None
 
 
 @contextmanager

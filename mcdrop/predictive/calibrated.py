@@ -177,5 +177,5 @@ def void_notes(calibrators: Sequence[Calibrator], sampled: Sampled) -> tuple[str
 
 
 def _is_unknown(law: Tensor) -> bool:
-    """Whether (1, N, ...) stands for a deterministic pass that nobody asked for, which no calibrator takes."""
+    """Whether (1, N, ...) stands for a deterministic pass that nobody asked for; no calibrator takes it."""
     return len(law) == 1 and bool(law.isnan().all())

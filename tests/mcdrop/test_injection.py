@@ -260,8 +260,18 @@ def test_a_pattern_that_matches_nothing_lists_near_matches() -> None:
 
 
 def test_a_type_that_matches_nothing_lists_what_there_is() -> None:
-    with pytest.raises(OptionError, match=r"LSTM matches nothing in Sequential; there are: 0, 1, 2, 3, 4"):
+    with pytest.raises(
+        OptionError, match=r"LSTM matches nothing in Sequential; there are: Linear, ReLU, Tanh$"
+    ):
         mcdrop.inject(mlp(), p=0.1, where=nn.LSTM)
+
+
+def test_attention_of_another_type_is_to_be_named() -> None:
+    said = (
+        r"MultiheadAttention matches nothing.*: FusedAttention.*named by the modules that call.*Attention\("
+    )
+    with pytest.raises(OptionError, match=said):
+        mcdrop.inject(nn.Sequential(FusedAttention()), p=0.1, where=Attention())
 
 
 @pytest.mark.parametrize("where", ["Linear", "nn.Linear"])

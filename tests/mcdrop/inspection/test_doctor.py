@@ -81,10 +81,11 @@ class Recurrent(nn.Module):
     def __init__(self, rnn: nn.Module, drop: nn.Module) -> None:
         super().__init__()
         self.first, self.drop, self.rnn, self.head = nn.Linear(6, 6), drop, rnn, nn.Linear(5, 2)
+        self.every_step = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out, _ = self.rnn(self.drop(self.first(x)))
-        scores: torch.Tensor = self.head(out[:, -1])
+        scores: torch.Tensor = self.head(out if self.every_step else out[:, -1])
         return scores
 
 
@@ -135,6 +136,24 @@ def test_layers_of_mcdrop_are_named_with_their_rates_also_where_the_call_has_non
     assert [site.p for site in found.sites] == pytest.approx([p for _, p, _ in wanted])
     assert {"MC007", "MC014"}.isdisjoint(finding.code for finding in found.findings)
     assert wanted[0][0] in str(found)
+
+
+def test_dropout_between_layers_whose_weights_are_dropped_is_neither_at_the_input_nor_on_the_output() -> None:
+    first, last = dropout.DropConnect(nn.Linear(6, 8), 0.3), dropout.DropConnect(nn.Linear(8, 2), 0.3)
+    found = mcdrop.inspect(nn.Sequential(first, nn.ReLU(), nn.Dropout(0.5), last).eval(), features(6, 6))
+    assert [site.role for site in found.sites] == ["hidden", "hidden", "hidden"]
+    assert {"MC007", "MC009"}.isdisjoint(finding.code for finding in found.findings)
+
+
+@pytest.mark.parametrize("rnn", [dropout.WeightDrop(nn.LSTM(6, 5)), dropout.VariationalGRU(6, 5)])
+def test_dropout_behind_recurrent_layers_of_mcdrop_is_recurrent(rnn: nn.Module) -> None:
+    model = Recurrent(rnn, nn.Identity()).eval()
+    model.head = nn.Sequential(nn.Dropout(0.6), nn.Linear(5, 2)).eval()  # type: ignore[assignment]
+    model.every_step = True
+    found = mcdrop.inspect(model, features(4, 6, 6), n_samples=32, batch_axis=1)
+    assert (found.sites[-1].role, found.sites[-1].p) == ("recurrent", 0.6)
+    assert "MC007" not in {finding.code for finding in found.findings}
+    assert [finding.module for finding in found.findings if finding.code == "MC014"] == ["head.0"]
 
 
 def test_a_rate_that_the_call_does_not_tell_is_found_unusual_and_the_same_everywhere() -> None:
