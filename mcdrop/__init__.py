@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcdrop.mcdropout import MCDropout
     from mcdrop.predictive import Predictive, load_predictions
     from mcdrop.rates import with_rates
+    from mcdrop.tabulated import as_predictions
     from mcdrop.tuning import TunedRates, tune_rates
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Predictive",
     "Report",
     "TunedRates",
+    "as_predictions",
     "calibrate",
     "errors",
     "evaluate",
@@ -50,6 +52,7 @@ _HOMES: Final = {
     "Predictive": "mcdrop.predictive",
     "Report": "mcdrop.evaluation",
     "TunedRates": "mcdrop.tuning",
+    "as_predictions": "mcdrop.tabulated",
     "calibrate": "mcdrop.calibrating",
     "errors": "mcdrop.errors",
     "evaluate": "mcdrop.evaluation",

@@ -20,7 +20,7 @@ from mcdrop.calibration.temperature import fit_temperature
 from mcdrop.calibration.vector_scaling import fit_vector_scaling
 from mcdrop.conformal import conformal_rows, fit_adaptive_sets, fit_conformal_intervals
 from mcdrop.conformal_quantiles import fit_conformal_quantiles
-from mcdrop.errors import OptionError, ShapeError
+from mcdrop.errors import InputError, OptionError, ShapeError
 from mcdrop.metrics.regression_calibration import pit_mixture, pit_samples
 from mcdrop.predictive import (
     BinaryPredictive,
@@ -99,12 +99,18 @@ def calibrate(
         The calibrator, for `MCDropout.calibrated`; it records how the prediction was sampled.
 
     Raises:
+        InputError: If `pred` is not of MCDropout.
         OptionError: If there is no such method for the task.
         SamplesNotKeptError: If the samples are needed and were dropped.
         TooFewRowsError: If there are too few rows; says how many are needed.
         ShapeError: If the outcomes do not fit.
         DomainError: If an outcome is none.
     """
+    if not isinstance(pred, Predictive):
+        raise InputError(
+            f"calibrate takes a prediction of MCDropout, got {type(pred).__name__}; arrays of other tools "
+            "are calibrated by the functions fit_... of mcdrop.calibration, .conformal and .selective"
+        )
     known = {name: each for name, each in METHODS.items() if pred.task in each.tasks}
     if method not in known:
         names = ", ".join(known) or "none"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,7 +33,7 @@ from mcdrop.assessment.sections import RowValues
 from mcdrop.assessment.splits import standing_out, uncertainty_parts
 from mcdrop.assessment.verdict import Evidence, verdict
 from mcdrop.calibration.fitted import data_digest
-from mcdrop.errors import DomainError, OptionError, ShapeError
+from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
 from mcdrop.metrics.calibration_tests import consistency_test, uniformity_test
 from mcdrop.scorecard import Report
 from mcdrop.scoring import ScoreOptions
@@ -53,6 +54,7 @@ _FEW_IN_GROUP: Final = 30
 _FEW_ERRORS: Final = 10
 _FEW_IN_BIN: Final = 10
 _KEPT_ROWS: Final = 50_000
+_ASKED_OF_PREDICTIONS: Final = ("task", "n_samples", "seed", "mean", "deterministic")
 _VOID: Final = "calibration is void"  # so begins the note of a prediction whose calibrators promise nothing
 
 
@@ -95,6 +97,7 @@ def evaluate(
         The report.
 
     Raises:
+        InputError: If `pred` is no prediction, such as a bare array.
         ShapeError: If `y`, `before` or `groups` do not fit the prediction.
         DomainError: If labels are no classes, or a value is NaN.
         OptionError: If the task has no scores (`raw`), there are too many groups, or batches come with
@@ -106,6 +109,8 @@ def evaluate(
     if y is None:
         whole = {"before": before, "groups": groups, "elsewhere": elsewhere}
         return replace(accumulated(_pairs(pred, whole), options, coverage_level), facts=dict(facts or {}))
+    for each in (pred, *(other for other in (before, elsewhere) if other is not None)):
+        _check_prediction(each)
     pred = cast(Prediction, pred)
     _check_lengths(pred, y)
     said = testimony_of(pred, y, Wanted(coverage_level, joint, classes))
@@ -316,6 +321,8 @@ def _pairs(
     pred: Prediction | Iterable[tuple[Prediction, TensorLike]], whole: Mapping[str, object]
 ) -> Iterable[tuple[Prediction, TensorLike]]:
     """The batches, if they are batches and nothing is asked that needs all rows at once."""
+    if isinstance(pred, Tensor | np.ndarray) or not (hasattr(pred, "mean") or isinstance(pred, Iterable)):
+        _check_prediction(pred)
     if hasattr(pred, "mean"):
         raise OptionError("a prediction is scored against outcomes: evaluate(pred, y); got no y")
     asked = [name for name, value in whole.items() if value is not None]
@@ -327,9 +334,26 @@ def _pairs(
 def _checked(
     pairs: Iterable[tuple[Prediction, TensorLike]],
 ) -> Iterable[tuple[Prediction, TensorLike]]:
-    for pred, y in pairs:
+    for pair in cast(Iterable[Any], pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(
+                f"batches must be pairs of a prediction and its outcomes, got {type(pair).__name__}"
+            )
+        pred, y = pair
+        _check_prediction(pred)
         _check_lengths(pred, y)
         yield pred, y
+
+
+def _check_prediction(pred: object) -> None:
+    """Refuse what has not the attributes of a prediction; says how to wrap arrays of another tool."""
+    lacking = [name for name in _ASKED_OF_PREDICTIONS if not hasattr(pred, name)]
+    if lacking:
+        raise InputError(
+            "evaluate takes a prediction: of MCDropout.predict, of mcdrop.load_predictions, or arrays of "
+            "another tool wrapped by mcdrop.as_predictions(samples=...), (probabilities=...) or (mean=..., "
+            f"std=...); got {type(pred).__name__}, which has no {', '.join(lacking)}"
+        )
 
 
 def _check_lengths(pred: Prediction, y: TensorLike) -> None:
@@ -338,3 +362,9 @@ def _check_lengths(pred: Prediction, y: TensorLike) -> None:
         raise DomainError("a prediction must have at least one row to be scored, got 0")
     if not shape or shape[0] != rows:
         raise ShapeError(f"y must have a value for each of the {rows} rows, got shape {shape}")
+    wanted = tuple(pred.mean.shape)
+    if pred.task == "regression" and len(shape) < len(wanted) and wanted[-1] > 1:
+        raise ShapeError(
+            f"y must have shape {wanted}, one outcome for each output, got shape {shape}; if they are "
+            "classes, give probabilities that sum to 1, not logits"
+        )

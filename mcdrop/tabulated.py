@@ -9,16 +9,23 @@ Alphabet: S samples, N rows, C classes, ... further dimensions.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mcdrop.errors import DataFileError, SamplesNotKeptError
+from mcdrop.errors import OptionError, SamplesNotKeptError
 from mcdrop.rowscores import GaussianMixture
-from mcdrop.shapes import SUM_TOLERANCE, float64, nonnegative, probabilities, probability_laws, same_shape
+from mcdrop.shapes import (
+    SUM_TOLERANCE,
+    TensorLike,
+    float64,
+    nonnegative,
+    probability_laws,
+    same_shape,
+)
+from mcdrop.shapes import probabilities as checked_probabilities
 
-__all__ = ["KNOWN_ARRAYS", "TabulatedClasses", "TabulatedNumbers", "tabulated"]
+__all__ = ["KNOWN_ARRAYS", "TabulatedClasses", "TabulatedNumbers", "as_predictions", "tabulated"]
 
 KNOWN_ARRAYS: Final = ("probabilities", "samples", "mean", "std", "deterministic")
 """What is read; `y` may stand beside them."""
@@ -94,8 +101,45 @@ class TabulatedNumbers:
         return GaussianMixture(self.samples, self.noise_std).interval(level)
 
 
+def as_predictions(
+    *,
+    samples: TensorLike | None = None,
+    probabilities: TensorLike | None = None,
+    mean: TensorLike | None = None,
+    std: TensorLike | None = None,
+    deterministic: TensorLike | None = None,
+    task: str | None = None,
+) -> TabulatedClasses | TabulatedNumbers:
+    """Predictions of another tool, such as a deep ensemble, for `mcdrop.evaluate`.
+
+    Args:
+        samples: (S, N, ...) what each member says: class probabilities (S, N, C), or real values.
+        probabilities: (N, C) of classes or (N,) of an event, alone or beside `samples`.
+        mean: (N, ...) of Gaussian predictions, with `std`.
+        std: (N, ...) their standard deviations, noise included.
+        deterministic: (N, ...) what a single model says, to compare with.
+        task: `classification`, `binary`, `multilabel` or `regression`; by default seen from the arrays.
+
+    Returns:
+        The predictions.
+
+    Raises:
+        OptionError: If the arrays make no prediction, or there is no such task.
+        DomainError: If probabilities do not sum to 1, a std is negative, or a value is NaN.
+        ShapeError: If the shapes do not fit.
+    """
+    given = {
+        "samples": samples,
+        "probabilities": probabilities,
+        "mean": mean,
+        "std": std,
+        "deterministic": deterministic,
+    }
+    return tabulated({name: value for name, value in given.items() if value is not None}, task=task)
+
+
 def tabulated(
-    arrays: Mapping[str, NDArray[Any]], *, task: str | None = None
+    arrays: Mapping[str, TensorLike], *, task: str | None = None
 ) -> TabulatedClasses | TabulatedNumbers:
     """Predictions from arrays by name.
 
@@ -105,12 +149,12 @@ def tabulated(
             binary, and everything else is a regression.
 
     Raises:
-        DataFileError: If the arrays make no prediction, or there is no such task.
+        OptionError: If the arrays make no prediction, or there is no such task.
         DomainError: If probabilities do not sum to 1, a std is negative, or a value is NaN.
         ShapeError: If the shapes do not fit.
     """
     if task is not None and task not in _TASKS:
-        raise DataFileError(f"saved predictions must be of task {', '.join(_TASKS)}, got {task!r}")
+        raise OptionError(f"saved predictions must be of task {', '.join(_TASKS)}, got {task!r}")
     tensors = {name: float64(name, arrays[name]) for name in KNOWN_ARRAYS if name in arrays}
     kind = task or _guessed(tensors)
     return _classes(tensors, kind) if kind in _CLASSIFIERS else _numbers(tensors)
@@ -127,7 +171,8 @@ def _are_laws(samples: Tensor) -> bool:
     if samples.dim() < 3 or samples.shape[-1] < 2:
         return False
     inside = bool(((samples >= 0) & (samples <= 1)).all())
-    return inside and bool(((samples.sum(-1) - 1).abs() <= SUM_TOLERANCE).all())
+    sums = (samples.sum(-1) - 1).abs() <= SUM_TOLERANCE
+    return inside and bool(2 * sums.sum() > sums.numel())  # the few that do not are told of, not hidden
 
 
 def _classes(tensors: Mapping[str, Tensor], task: str) -> TabulatedClasses:
@@ -136,9 +181,11 @@ def _classes(tensors: Mapping[str, Tensor], task: str) -> TabulatedClasses:
     if mean is None and samples is not None:
         mean = samples.mean(0)
     if mean is None:
-        raise DataFileError(f"a {task} needs an array named probabilities or samples, got {_names(tensors)}")
-    check = probability_laws if task == "classification" else probabilities
+        raise OptionError(f"a {task} needs an array named probabilities or samples, got {_names(tensors)}")
+    check = probability_laws if task == "classification" else checked_probabilities
     alphabet = "N, ..., C" if task == "classification" else "N, ..."
+    if samples is not None:
+        samples = check("samples", samples, f"S, {alphabet}")
     single = tensors.get("deterministic")
     if single is not None:
         single = check("deterministic", same_shape("deterministic", single, mean.shape), alphabet)
@@ -150,9 +197,7 @@ def _numbers(tensors: Mapping[str, Tensor]) -> TabulatedNumbers:
     if "samples" in tensors:
         return TabulatedNumbers(tensors["samples"], None, single)
     if "mean" not in tensors or "std" not in tensors:
-        raise DataFileError(
-            f"predictions need samples, mean and std, or probabilities, got {_names(tensors)}"
-        )
+        raise OptionError(f"predictions need samples, mean and std, or probabilities, got {_names(tensors)}")
     mean = tensors["mean"]
     std = nonnegative("std", same_shape("std", tensors["std"], mean.shape))
     return TabulatedNumbers(mean.unsqueeze(0), std.unsqueeze(0), single)

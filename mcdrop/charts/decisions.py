@@ -36,7 +36,7 @@ def risk_chart(report: "Report") -> Iterator[Chart]:
             "error of the answered" if events else "mean absolute error",
             [risk for _, risk in (*main, *other)],
         ),
-        (*lines, Line(main, "main", "MC dropout" if report.n_samples else "prediction")),
+        (*lines, Line(main, "main", f"{report.n_samples} samples" if report.n_samples else "prediction")),
     )
 
 

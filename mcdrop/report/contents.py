@@ -18,6 +18,7 @@ from mcdrop.report.wording import (
     number,
     percent,
     percents,
+    sampled_title,
     score_title,
 )
 from mcdrop.scorecard import Report
@@ -118,7 +119,7 @@ def _scores(report: Report) -> Section:
         if scores
     ]
     expected = any(score.reference is not None for score in rows)
-    name = "MC dropout" if report.n_samples else "prediction"
+    name = sampled_title(report)
     head = ("score", name, f"{report.level:.0%} interval", *(title for title, _ in columns))
     table = Table(
         head + (("if calibrated",) if expected else ()),

@@ -16,6 +16,7 @@ from mcdrop.report.wording import (
     number,
     percent,
     percents,
+    sampled_title,
     score_title,
     titled,
 )
@@ -75,7 +76,7 @@ def _table(report: Report) -> Table:
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     table.add_column("score")
     table.add_column("")
-    table.add_column("MC dropout" if report.n_samples else "prediction", justify="right")
+    table.add_column(sampled_title(report), justify="right")
     table.add_column(f"{report.level:.0%} interval", justify="right")
     for others, title in ((report.deterministic, "deterministic"), (report.before, "before")):
         if others:

@@ -17,6 +17,7 @@ __all__ = [
     "number",
     "percent",
     "percents",
+    "sampled_title",
     "score_title",
     "titled",
 ]
@@ -84,6 +85,11 @@ def titled(name: str, output: int | None, coverage_level: float) -> str:
     if name in {"coverage", "width"}:
         title = f"{title} at {coverage_level:.0%}"
     return title if output is None else f"{title} [{output}]"
+
+
+def sampled_title(report: Report) -> str:
+    """What the prediction itself is called beside others; its samples may be of any tool."""
+    return f"{report.n_samples} samples" if report.n_samples else "prediction"
 
 
 def score_title(report: Report, score: Score) -> str:

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mcdrop.errors import DataFileError, DomainError, SamplesNotKeptError, ShapeError
+from mcdrop.calibrating import calibrate
+from mcdrop.calibration.temperature import fit_temperature
+from mcdrop.errors import DomainError, InputError, OptionError, SamplesNotKeptError, ShapeError
 from mcdrop.evaluation import evaluate
 from mcdrop.metrics.crps import crps_gaussian
 from mcdrop.metrics.regression import gaussian_negative_log_likelihood
 from mcdrop.rowscores import GaussianMixture
-from mcdrop.tabulated import TabulatedClasses, tabulated
+from mcdrop.tabulated import TabulatedClasses, as_predictions, tabulated
 from tests.support.predictions import normal, permutation, uniform
 from tests.support.tolerances import FLOAT64
 
@@ -30,6 +32,48 @@ def test_samples_are_laws_or_numbers() -> None:
     np.testing.assert_allclose(laws.mean.numpy(), SAMPLES.mean(0))
     numbers = tabulated({"samples": normal(20, 40).numpy()})
     assert (numbers.task, numbers.n_samples) == ("regression", 20)
+
+
+def test_a_deep_ensemble_is_wrapped_scored_calibrated_and_scored_again() -> None:
+    members = (3 * normal(5, 400, 3)).softmax(-1)
+    y = torch.multinomial(members.mean(0), 1, generator=torch.Generator().manual_seed(0)).squeeze(1)
+    before = as_predictions(samples=members[:, 200:].numpy(), deterministic=members[0, 200:].numpy())
+    temperature = fit_temperature(members[:, :200].numpy(), y[:200].numpy())
+    after = as_predictions(samples=temperature.apply(members[:, 200:]))
+    report = evaluate(after, y[200:].numpy(), before=before)
+    assert (report.task, report.n_samples) == ("classification", 5)
+    assert {each.name for each in report.against_before} >= {"nll", "brier"}
+
+
+def test_samples_of_which_some_do_not_sum_to_one_are_told_of_and_not_taken_for_numbers() -> None:
+    wrong = SAMPLES.copy()
+    wrong[0, 3, 0] += 0.1
+    with pytest.raises(DomainError, match=r"samples must sum to 1 .* \(off by \+0.1\) at index \(0, 3\)"):
+        as_predictions(samples=wrong)
+
+
+def test_logits_are_told_from_numbers_when_classes_are_given() -> None:
+    with pytest.raises(ShapeError, match="if they are classes, give probabilities that sum to 1, not logits"):
+        evaluate(as_predictions(samples=normal(5, 40, 3)), Y)
+
+
+def test_calibrate_sends_arrays_of_other_tools_to_the_functions_that_take_them() -> None:
+    with pytest.raises(InputError, match=r"by the functions fit_\.\.\. of mcdrop\.calibration"):
+        calibrate(as_predictions(samples=SAMPLES), Y, "temperature")  # type: ignore[arg-type]
+
+
+def test_bare_arrays_are_told_how_to_be_wrapped() -> None:
+    for given in (LAWS, torch.from_numpy(LAWS), LAWS.tolist(), None):
+        with pytest.raises(InputError, match=r"wrapped by mcdrop\.as_predictions\(samples=\.\.\.\)"):
+            evaluate(given, Y)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="got ndarray, which has no task, n_samples, seed, deterministic"):
+        evaluate(LAWS)
+    with pytest.raises(InputError, match="got ndarray"):
+        evaluate(as_predictions(probabilities=LAWS), Y, before=LAWS)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="batches must be pairs of a prediction and its outcomes, got list"):
+        evaluate(LAWS.tolist())
+    with pytest.raises(InputError, match="takes a prediction"):
+        evaluate([(LAWS, Y)])  # type: ignore[list-item]
 
 
 def test_gaussian_predictions_are_scored_in_closed_form() -> None:
@@ -73,13 +117,13 @@ def test_probabilities_without_samples_have_none() -> None:
 
 
 def test_what_makes_no_prediction_is_refused() -> None:
-    with pytest.raises(DataFileError, match="need samples, mean and std, or probabilities, got mean"):
+    with pytest.raises(OptionError, match="need samples, mean and std, or probabilities, got mean"):
         tabulated({"mean": LAWS})
-    with pytest.raises(DataFileError, match="got none of them"):
+    with pytest.raises(OptionError, match="got none of them"):
         tabulated({"logits": LAWS})
-    with pytest.raises(DataFileError, match=r"must be of task classification, .*, got 'raw'"):
+    with pytest.raises(OptionError, match=r"must be of task classification, .*, got 'raw'"):
         tabulated({"probabilities": LAWS}, task="raw")
-    with pytest.raises(DataFileError, match="a binary needs an array named probabilities or samples"):
+    with pytest.raises(OptionError, match="a binary needs an array named probabilities or samples"):
         tabulated({"std": LAWS}, task="binary")
 
 
