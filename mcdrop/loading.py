@@ -7,9 +7,10 @@ from os import PathLike
 import torch
 
 from mcdrop.checkpoint import read_checkpoint
+from mcdrop.errors import OptionError
 from mcdrop.mcdropout import MCDropout
 
-__all__ = ["load"]
+__all__ = ["load", "usable_device"]
 
 
 def load(
@@ -31,8 +32,26 @@ def load(
         The model with the task, defaults and exact mode that the checkpoint names.
 
     Raises:
+        OptionError: If there is no such device here.
         CheckpointError: If anything in it is missing, was changed, is unsafe, or does not fit together.
     """
+    place = usable_device(device or os.environ.get("MCDROP_DEVICE", "cpu"))
     checkpoint = read_checkpoint(path, allow=allow)
-    checkpoint.model.to(device or os.environ.get("MCDROP_DEVICE", "cpu"), dtype)
+    checkpoint.model.to(place, dtype)
     return MCDropout.of_checkpoint(checkpoint)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """A device that tensors can be put on.
+
+    Args:
+        device: Its name, such as `cuda:1`.
+
+    Raises:
+        OptionError: If there is no such device here, or torch was built without it.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OptionError(f"the device {str(device)!r} cannot be used: {reason}") from error

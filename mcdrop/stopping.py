@@ -19,6 +19,7 @@ from torch import Tensor
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
+from mcdrop.moments import standard_error
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, gathered, picked
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
@@ -125,8 +126,8 @@ class Stopping:
 
     def _reached(self, rows: _Rows) -> Tensor:
         """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
-        summary = rows.reduction.summary(stratified=self.wanted.stratified)
-        error = self.wanted.task.of_mean(summary.standard_error)
+        error = standard_error(rows.reduction.blocks, stratified=self.wanted.stratified)
+        error = self.wanted.task.of_mean(error)
         small = error <= (self.wanted.sampled.tolerance or 0.0)
         return small.unsqueeze(1).flatten(1).all(1).cpu()
 

@@ -5,11 +5,11 @@ import sys
 from inspect import Parameter
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from mcdrop.checkpoint import Architecture, build
 from mcdrop.errors import OptionError
+from mcdrop.loading import usable_device
 
 __all__ = ["input_names", "is_factory", "made_model"]
 
@@ -27,7 +27,7 @@ def made_model(name: str, *, device: str | None) -> nn.Module:
         device: Where it runs; the CPU by default.
 
     Raises:
-        OptionError: If a file is named in place of a module.
+        OptionError: If a file is named in place of a module, or there is no such device.
         CheckpointError: If there is no such function, or it makes no model.
     """
     module, _, function = name.partition(":")
@@ -37,7 +37,7 @@ def made_model(name: str, *, device: str | None) -> nn.Module:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # behind all that is installed
     model = build(Architecture(source="factory", name=name), allow={module.partition(".")[0]})
-    return model.to(torch.device(device or "cpu")).eval()
+    return model.to(usable_device(device or "cpu")).eval()
 
 
 def input_names(model: nn.Module) -> list[str]:

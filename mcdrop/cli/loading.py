@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from mcdrop.checkpoint import InputSpec, Manifest
 from mcdrop.datafiles import Array, Data, read_data
@@ -25,8 +24,6 @@ def loaded_model(checkpoint: str, *, device: str | None, allow: Collection[str] 
         OptionError: If there is no such device.
         CheckpointError: If it cannot be loaded.
     """
-    if device is not None:
-        _check_device(device)
     return load(checkpoint, device=device, allow=allow or ())
 
 
@@ -77,14 +74,6 @@ def refuse_overwriting(source: Path, *outputs: Path | None) -> None:
     for output in outputs:
         if output is not None and output.exists() and output.samefile(source):
             raise OptionError(f"{output} is the file that is read; write to another one")
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise OptionError(f"the device {device!r} cannot be used: {reason}") from error
 
 
 def _fitted(spec: InputSpec, values: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, NoReturn, Self
 import torch
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from mcdrop.errors import McdropError
 from mcdrop_service.execution import Repository
@@ -133,7 +134,9 @@ def _work(
     try:
         keys, token = read_keys(settings.api_keys_file), read_token(settings.management_token_file)
         service = Service.of(repository.load_all(), settings, repository=repository, keys=keys)
-    except (McdropError, OSError, ValueError) as error:
+    except OSError as error:
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (McdropError, ValueError) as error:
         return _failed(str(error))
     app = create_app(service, on_ready=lambda: say(_greeting(service, addresses, repository)))
     door = None if ports.management is None else Door(create_management_app(service, token), ports.management)
@@ -159,9 +162,17 @@ def _settings(flags: dict[str, Any], file: Path | None) -> Settings:
     try:
         return read_settings(flags, file)
     except ValidationError as error:
-        _fail("; ".join(f"{'.'.join(map(str, its['loc']))}: {its['msg']}" for its in error.errors()))
-    except tomllib.TOMLDecodeError as error:
+        _fail("; ".join(map(_wrong, error.errors())))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         _fail(f"{file} is not TOML: {error}")
+
+
+def _wrong(found: ErrorDetails) -> str:
+    """What is wrong with a setting, in a line."""
+    name, said = ".".join(map(str, found["loc"])), found["msg"].removeprefix("Value error, ")
+    if found["type"] == "extra_forbidden":
+        return f"there is no setting {name}; mcdrop serve --print-config lists all"
+    return f"{name}: {said}, got {found['input']!r}" if name else said
 
 
 def _failed(reason: str) -> int:

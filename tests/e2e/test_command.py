@@ -16,7 +16,10 @@ import pytest
 from mcdrop_service.settings import read_settings
 
 from tests.e2e.conftest import SERVE
+from tests.support.command_line import run_here
 from tests.support.wire import Server, get, post, running
+
+TEST_DATA = Path(__file__).parents[2] / "models" / "diabetes" / "test.npz"
 
 
 def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -116,7 +119,7 @@ def test_the_greeting_ends_with_a_request_that_is_answered(server: Server) -> No
     body = json.loads(words[words.index("-d") + 1])
     answer = post(server, words[2].partition(str(server.port))[2], body)
     assert (words[0], answer.status) == ("curl", 200)
-    assert body["inputs"] == pytest.approx(np.load("models/diabetes/test.npz")["x"][:1])
+    assert body["inputs"] == [[float(str(number)) for number in np.load(TEST_DATA)["x"][0]]]
 
 
 def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -> None:
@@ -127,3 +130,26 @@ def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -
 
 def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:
     assert "max_n_samples: Input should be" in refused(models, "--max-n-samples", "one")
+
+
+@pytest.mark.parametrize(
+    ("content", "came"),
+    [
+        (b"prot = 1", "there is no setting prot; mcdrop serve --print-config lists all"),
+        (b"workers = 0", "workers: Input should be greater than or equal to 1, got 0"),
+        (b"management_port = 1", "error: management_port needs management_token_file"),
+        (b"port: 1", "is not TOML: "),
+        (b"\xff\xfe", "is not TOML: 'utf-8' codec"),
+    ],
+)
+def test_a_file_of_settings_that_is_wrong_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, came: str
+) -> None:
+    (tmp_path / "wrong.toml").write_bytes(content)
+    done = run_here(capsys, "serve", "DIR", "--config", tmp_path / "wrong.toml")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert came in done.err
+
+
+def test_a_file_of_keys_that_is_not_there_is_named(models: Path) -> None:
+    assert "error: none: No such file or directory" in refused(models, "--api-keys-file", "none")

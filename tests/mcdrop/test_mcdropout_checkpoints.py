@@ -65,6 +65,11 @@ def test_a_loaded_model_knows_its_fingerprint_before_the_first_call(tmp_path: Pa
     assert len(loaded.fingerprint_id()) == 16
 
 
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(OptionError, match="the device 'abacus' cannot be used"):
+        mcdrop.load("nowhere", device="abacus")
+
+
 def test_a_path_that_exists_is_left_alone_unless_told(tmp_path: Path) -> None:
     mc = diabetes()
     mc.trace(TABLE)

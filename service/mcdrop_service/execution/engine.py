@@ -3,7 +3,8 @@
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from mcdrop.stopping import LEAST_SAMPLES
 from mcdrop_service.errors import (
@@ -23,7 +24,7 @@ from mcdrop_service.execution.health import AGAIN_S
 from mcdrop_service.execution.runner import OnBatch, Runner
 from mcdrop_service.execution.servable import Lane, Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, RefusedError
+from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, Refusal, RefusedError
 from mcdrop_service.telemetry import Notes
 
 __all__ = ["Engine"]
@@ -37,6 +38,14 @@ FIRST_BLOCKS = LEAST_SAMPLES // BLOCK
 
 # Memory of a unit's results while its request is under way, roughly: 16 samples and the objects around them.
 UNIT_BYTES = 2048
+
+REFUSALS: Final[Mapping[Refusal, tuple[str, str]]] = MappingProxyType(
+    {
+        Refusal.QUEUE_FULL: ("too much is queued", ""),
+        Refusal.MEMORY: ("what is queued takes too much memory", ""),
+        Refusal.DEADLINE: ("it could not be done before its deadline", ", or allow more time"),
+    }
+)
 
 
 class Engine:
@@ -275,7 +284,8 @@ def _size_bytes(request: PredictionRequest) -> int:
 
 def _queue_full(error: RefusedError) -> QueueFullError:
     wait_s = max(1, math.ceil(error.retry_after_s))
-    return QueueFullError(f"too much is queued; ask again in {wait_s} s", retry_after_s=wait_s)
+    why, beside = REFUSALS[error.refusal]
+    return QueueFullError(f"{why}; ask again in {wait_s} s{beside}", retry_after_s=wait_s)
 
 
 def _refusal(outcome: Outcome, facts: ModelFacts) -> ServiceError:

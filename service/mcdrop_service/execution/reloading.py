@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from mcdrop_service.errors import BadRequestError, NotFoundError, shown
+from mcdrop.errors import McdropError
+from mcdrop_service.errors import BadRequestError, NotBitwiseError, NotFoundError, shown
 from mcdrop_service.execution.engine import Engine
 from mcdrop_service.execution.repository import Repository
 
@@ -84,7 +85,11 @@ class Reloader:
             models = await self._engine.aside(partial(self._repository.load, name))
             await self._engine.exchange(name, models)
         except Exception as error:
-            logger.exception("%s could not be loaded; what was served before still is", name)
+            # what is wrong with a checkpoint says so itself; anything else needs the place where it happened
+            foreign = not isinstance(error, (McdropError, NotBitwiseError))
+            logger.error(  # noqa: TRY400  see above
+                "%s could not be loaded; what was served before still is: %s", name, error, exc_info=foreign
+            )
             self._on_load(name, False)  # noqa: FBT003
             raise BadRequestError(
                 f"the model {name} could not be loaded; the service's log says why"

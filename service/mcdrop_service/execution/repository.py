@@ -12,6 +12,7 @@ import mcdrop
 from mcdrop.checkpoint import versions
 from mcdrop.errors import CheckpointError
 from mcdrop_service.execution.checkpoint_model import CheckpointModel
+from mcdrop_service.facts import Array
 
 __all__ = ["Repository"]
 
@@ -105,16 +106,17 @@ class Repository:
         """
         try:
             with np.load(self.known()[name] / TEST_DATA, allow_pickle=False) as data:
-                # by way of text, since 32.1 in float32 is 32.09999847 in float64
-                return {
-                    each: data[each][:1].astype(str).astype(data[each].dtype.kind).tolist()
-                    for each in data.files
-                }
+                return {each: _plain(data[each][:1]) for each in data.files}
         except (CheckpointError, KeyError, OSError, ValueError):
             return None
 
     def _loaded(self, name: str, place: str | Path) -> CheckpointModel:
         return CheckpointModel.of(name, mcdrop.load(place, allow=self.allow, device=self.device))
+
+
+def _plain(array: Array) -> object:
+    """Nested lists of the shortest numbers: 32.1 in float32 is 32.09999847 in float64."""
+    return array.astype(str).astype(np.float64).tolist() if array.dtype.kind == "f" else array.tolist()
 
 
 def _is_checkpoint(place: Path) -> bool:

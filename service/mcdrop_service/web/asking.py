@@ -91,7 +91,9 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
 
 
 def _limits(settings: Settings) -> RequestLimits:
-    return RequestLimits(settings.max_n_samples, settings.max_request_units, settings.max_quantiles)
+    # what the queue could not hold even if it were empty is too large: asking again would not help
+    max_units = min(settings.max_request_units, settings.max_queue_units)
+    return RequestLimits(settings.max_n_samples, max_units, settings.max_quantiles)
 
 
 async def aside(size: int, function: Callable[..., T], *args: Any) -> T:

@@ -15,6 +15,8 @@ def test_a_full_queue_answers_429_with_a_time_to_come_back_and_stays_alive() -> 
         blocking = {"inputs": [[668, 100, 0]], "n_samples": 16, "outputs": ["mean"]}
         waiting = [pool.submit(post, server, PREDICT, blocking) for _ in range(12)]
         assert get(server, "/healthz").status == 200
+        never = post(server, PREDICT, {**blocking, "n_samples": 80})
+        assert (never.status, "may hold 4 rows times blocks" in never.error) == (413, True)
         answers = [future.result() for future in waiting]
         refused = [answer for answer in answers if answer.status == 429]
         assert {answer.status for answer in answers} == {200, 429}
