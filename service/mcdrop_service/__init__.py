@@ -8,6 +8,7 @@ Rooms, each with plain data at its doors:
     encoding     a prediction -> bytes
     telemetry    metrics, statistics and logs (knows neither torch nor HTTP)
     web          routes, middleware, the server process
+    client       asks a service over HTTP; no other room knows it
 """
 
 from typing import Final

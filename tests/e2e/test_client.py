@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -266,6 +267,13 @@ def test_without_a_known_key_nothing_is_told(url: str, key: str | None) -> None:
             stranger.models()
     assert isinstance(refused.value, RefusedError | PermissionError)
     assert KEY not in repr(stranger)
+
+
+def test_a_client_of_httpx_that_was_passed_is_used_and_left_open(url: str) -> None:
+    with httpx.Client(headers={"x-api-key": KEY}) as own:
+        with Client(f"{url}/", http=own) as client:
+            assert "digits" in client.models()
+        assert not own.is_closed
 
 
 def test_where_nothing_answers_it_is_asked_again_and_then_told() -> None:

@@ -2,7 +2,8 @@
 
 import random
 import time
-from typing import Final, TypedDict
+from dataclasses import dataclass
+from typing import Final, Self, TypedDict
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,7 +13,7 @@ from mcdrop_service.client.patience import Patience
 from mcdrop_service.client.talk import Talk
 from mcdrop_service.client.wire import Failure, HttpAnswer, Send
 
-__all__ = ["LIMITS", "answer_of", "arguments_of", "checked_url", "failure_of", "talk_of"]
+__all__ = ["LIMITS", "Line", "answer_of"]
 
 LIMITS: Final = httpx.Limits(keepalive_expiry=2.0)
 """Less than the service keeps an idle connection: else a request can meet one that is just being closed."""
@@ -30,40 +31,45 @@ class Arguments(TypedDict):
     timeout: httpx.Timeout
 
 
-def checked_url(url: str) -> str:
-    """An address without a slash at its end.
+@dataclass(frozen=True)
+class Line:
+    """To one service.
 
-    Raises:
-        OptionError: If it is none.
+    Attributes:
+        url: Its address, without a slash at the end.
+        talk: The conversations with it.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise OptionError(f"url must be an address such as 'http://127.0.0.1:8000', got {url!r}")
-    return url.rstrip("/")
 
+    url: str
+    talk: Talk
 
-def talk_of(api_key: str | None, patience: Patience | None) -> Talk:
-    """Conversations on the real clock, with chance that is nobody's seed."""
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    return Talk(headers, patience or Patience(), time.monotonic, random.SystemRandom().random)
+    @classmethod
+    def to(cls, url: str, api_key: str | None, patience: Patience | None) -> Self:
+        """A line on the real clock, with chance that is nobody's seed.
 
+        Raises:
+            OptionError: If `url` is no address.
+        """
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        chance = random.SystemRandom().random
+        return cls(_checked_url(url), Talk(headers, patience or Patience(), time.monotonic, chance))
 
-def arguments_of(url: str, step: Send, connect_timeout_s: float) -> Arguments:
-    """How httpx is to send a request.
+    def arguments(self, step: Send) -> Arguments:
+        """How httpx is to send a request."""
+        request, limit_s = step.request, step.timeout_s
+        connect_s = min(self.talk.patience.connect_timeout_s, limit_s)
+        return {
+            "method": request.method,
+            "url": self.url + request.path,
+            "headers": dict(request.headers),
+            "content": request.content,
+            "timeout": httpx.Timeout(limit_s, connect=connect_s),
+        }
 
-    Args:
-        url: Of the service.
-        step: The request, and how long it may take.
-        connect_timeout_s: For the connection.
-    """
-    request, limit_s = step.request, step.timeout_s
-    return {
-        "method": request.method,
-        "url": url + request.path,
-        "headers": dict(request.headers),
-        "content": request.content,
-        "timeout": httpx.Timeout(limit_s, connect=min(connect_timeout_s, limit_s)),
-    }
+    def failure(self, error: httpx.TransportError) -> Failure:
+        """A failure of the network."""
+        waited = isinstance(error, httpx.TimeoutException) and not isinstance(error, _NEVER_SENT)
+        return Failure(f"{self.url}: {str(error) or type(error).__name__}", timed_out=waited)
 
 
 def answer_of(response: httpx.Response) -> HttpAnswer:
@@ -72,7 +78,8 @@ def answer_of(response: httpx.Response) -> HttpAnswer:
     return HttpAnswer(response.status_code, headers, response.content)
 
 
-def failure_of(error: httpx.TransportError, url: str) -> Failure:
-    """A failure of the network."""
-    waited = isinstance(error, httpx.TimeoutException) and not isinstance(error, _NEVER_SENT)
-    return Failure(f"{url}: {str(error) or type(error).__name__}", timed_out=waited)
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise OptionError(f"url must be an address such as 'http://127.0.0.1:8000', got {url!r}")
+    return url.rstrip("/")

@@ -8,18 +8,11 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from mcdrop.predictive import Predictive
-from mcdrop_service.client.carrying import (
-    LIMITS,
-    answer_of,
-    arguments_of,
-    checked_url,
-    failure_of,
-    talk_of,
-)
+from mcdrop_service.client.carrying import LIMITS, Line, answer_of
 from mcdrop_service.client.description import ModelDescription
 from mcdrop_service.client.patience import Patience
 from mcdrop_service.client.question import Inputs, PredictOptions
-from mcdrop_service.client.wire import Conversation, Reply, Send, Wait
+from mcdrop_service.client.wire import Conversation, Ended, Reply, Send, Wait, next_step
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -47,9 +40,7 @@ class Client:
         patience: Patience | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        self._url = checked_url(url)
-        self._talk = talk_of(api_key, patience)
-        self._connect_timeout_s = self._talk.patience.connect_timeout_s
+        self._line = Line.to(url, api_key, patience)
         self._own = http is None
         self._http = httpx.Client(limits=LIMITS) if http is None else http
 
@@ -72,7 +63,7 @@ class Client:
             OptionError: If inputs are missing or unknown.
             DomainError: If a quantile level is not between 0 and 1.
         """
-        return self._held(self._talk.predict(model, inputs, options))
+        return self._held(self._line.talk.predict(model, inputs, options))
 
     def models(self) -> tuple[str, ...]:
         """The names of all models.
@@ -80,7 +71,7 @@ class Client:
         Raises:
             ClientError: If there is no answer, or a refusal.
         """
-        return self._held(self._talk.models())
+        return self._held(self._line.talk.models())
 
     def model(self, name: str, *, version: str | None = None) -> ModelDescription:
         """What the service says of a model: inputs, outputs, defaults, digest, classes, scores.
@@ -88,11 +79,11 @@ class Client:
         Raises:
             ClientError: If there is no answer, or a refusal.
         """
-        return self._held(self._talk.model(name, version))
+        return self._held(self._line.talk.model(name, version))
 
     def is_ready(self) -> bool:
         """Whether the service can answer now; False also where nothing answers."""
-        return self._held(self._talk.is_ready())
+        return self._held(self._line.talk.is_ready())
 
     def close(self) -> None:
         """Close the connections."""
@@ -108,26 +99,22 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self._url!r})"
+        return f"Client({self._line.url!r})"
 
     def _held(self, conversation: Conversation[T]) -> T:
         reply: Reply | None = None
-        while True:
-            try:
-                step = conversation.send(reply)
-            except StopIteration as ended:
-                result: T = ended.value
-                return result
+        while not isinstance(step := next_step(conversation, reply), Ended):
             reply = self._done(step)
+        return step.value
 
     def _done(self, step: Send | Wait) -> Reply | None:
         if isinstance(step, Wait):
             time.sleep(step.seconds)
             return None
         try:
-            return answer_of(self._http.request(**arguments_of(self._url, step, self._connect_timeout_s)))
+            return answer_of(self._http.request(**self._line.arguments(step)))
         except httpx.TransportError as error:
-            return failure_of(error, self._url)
+            return self._line.failure(error)
 
 
 class AsyncClient:
@@ -151,27 +138,25 @@ class AsyncClient:
         patience: Patience | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._url = checked_url(url)
-        self._talk = talk_of(api_key, patience)
-        self._connect_timeout_s = self._talk.patience.connect_timeout_s
+        self._line = Line.to(url, api_key, patience)
         self._own = http is None
         self._http = httpx.AsyncClient(limits=LIMITS) if http is None else http
 
     async def predict(self, model: str, inputs: Inputs, **options: Unpack[PredictOptions]) -> Predictive:
         """As `Client.predict`."""
-        return await self._held(self._talk.predict(model, inputs, options))
+        return await self._held(self._line.talk.predict(model, inputs, options))
 
     async def models(self) -> tuple[str, ...]:
         """As `Client.models`."""
-        return await self._held(self._talk.models())
+        return await self._held(self._line.talk.models())
 
     async def model(self, name: str, *, version: str | None = None) -> ModelDescription:
         """As `Client.model`."""
-        return await self._held(self._talk.model(name, version))
+        return await self._held(self._line.talk.model(name, version))
 
     async def is_ready(self) -> bool:
         """As `Client.is_ready`."""
-        return await self._held(self._talk.is_ready())
+        return await self._held(self._line.talk.is_ready())
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -187,24 +172,19 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({self._url!r})"
+        return f"AsyncClient({self._line.url!r})"
 
     async def _held(self, conversation: Conversation[T]) -> T:
         reply: Reply | None = None
-        while True:
-            try:
-                step = conversation.send(reply)
-            except StopIteration as ended:
-                result: T = ended.value
-                return result
+        while not isinstance(step := next_step(conversation, reply), Ended):
             reply = await self._done(step)
+        return step.value
 
     async def _done(self, step: Send | Wait) -> Reply | None:
         if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
         try:
-            arguments = arguments_of(self._url, step, self._connect_timeout_s)
-            return answer_of(await self._http.request(**arguments))
+            return answer_of(await self._http.request(**self._line.arguments(step)))
         except httpx.TransportError as error:
-            return failure_of(error, self._url)
+            return self._line.failure(error)

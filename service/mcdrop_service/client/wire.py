@@ -6,9 +6,19 @@ drives it, with which network and which clock, is no concern of it.
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-__all__ = ["Conversation", "Failure", "HttpAnswer", "HttpRequest", "Reply", "Send", "Wait"]
+__all__ = [
+    "Conversation",
+    "Ended",
+    "Failure",
+    "HttpAnswer",
+    "HttpRequest",
+    "Reply",
+    "Send",
+    "Wait",
+    "next_step",
+]
 
 T = TypeVar("T")
 
@@ -86,3 +96,27 @@ class Wait:
 
 
 Conversation: TypeAlias = Generator[Send | Wait, Reply | None, T]
+
+
+@dataclass(frozen=True)
+class Ended(Generic[T]):
+    """A conversation is over.
+
+    Attributes:
+        value: What came of it.
+    """
+
+    value: T
+
+
+def next_step(conversation: Conversation[T], reply: Reply | None) -> Send | Wait | Ended[T]:
+    """What is to be done now.
+
+    Args:
+        conversation: That goes on.
+        reply: To the step before; None after a wait, and at first.
+    """
+    try:
+        return conversation.send(reply)
+    except StopIteration as ended:
+        return Ended(ended.value)

@@ -45,7 +45,7 @@ async def model(request: Request, name: str) -> Response:
 
 
 @router.get("/v1/models/{name}/versions/{version}", **openapi.MODEL)
-async def model_version(name: str, version: str, request: Request) -> Response:
+async def model_version(request: Request, name: str, version: str) -> Response:
     """The same for a version that is not the highest."""
     service = service_of(request)
     return json_response(

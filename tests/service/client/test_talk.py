@@ -21,7 +21,16 @@ from mcdrop_service.client.errors import (
 )
 from mcdrop_service.client.patience import Patience
 from mcdrop_service.client.talk import Talk
-from mcdrop_service.client.wire import Conversation, Failure, HttpAnswer, HttpRequest, Reply, Wait
+from mcdrop_service.client.wire import (
+    Conversation,
+    Ended,
+    Failure,
+    HttpAnswer,
+    HttpRequest,
+    Reply,
+    Wait,
+    next_step,
+)
 
 from mcdrop.errors import DomainError
 from mcdrop.predictive import Predictive
@@ -60,12 +69,7 @@ class Script:
 
     def drive(self, conversation: Conversation[T]) -> T:
         reply: Reply | None = None
-        while True:
-            try:
-                step = conversation.send(reply)
-            except StopIteration as ended:
-                result: T = ended.value
-                return result
+        while not isinstance(step := next_step(conversation, reply), Ended):
             if isinstance(step, Wait):
                 self.pauses.append(step.seconds)
                 self.now_s += step.seconds
@@ -75,6 +79,7 @@ class Script:
             self.now_s += self.takes_s
             planned = next(self.replies)
             reply = planned(step.request) if callable(planned) else planned
+        return step.value
 
 
 @pytest.mark.parametrize("later", [refusal(429), refusal(503), BROKEN])
