@@ -100,7 +100,7 @@ image: ## Build the container image mcdrop
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Run every benchmark; each prints a table
-	for benchmark in $(filter-out benchmarks/uci.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+	for benchmark in $(filter-out $(addprefix benchmarks/,uci.py service.py soak.py),$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
 
 .venv-peers/.installed: pyproject.toml constraints.txt benchmarks/rivals/constraints.txt
 	$(PYTHON) -m venv .venv-peers
@@ -111,6 +111,19 @@ bench: $(VENV)/.dev ## Run every benchmark; each prints a table
 .PHONY: bench-engine
 bench-engine: .venv-peers/.installed ## Time the engine beside torch-uncertainty and baal, in an environment of its own
 	.venv-peers/bin/python benchmarks/engine.py
+
+.venv-servers/.installed: pyproject.toml benchmarks/servers/constraints.txt
+	$(PYTHON) -m venv .venv-servers
+	.venv-servers/bin/pip install --constraint benchmarks/servers/constraints.txt --editable ".[serve]" litserve bentoml
+	@touch $@
+
+.PHONY: bench-service
+bench-service: .venv-servers/.installed ## Put the service beside LitServe, BentoML and FastAPI under load, in an environment of its own
+	.venv-servers/bin/python benchmarks/service.py
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Send the service 100 000 requests of all kinds: memory and open files must not grow
+	$(BIN)/python benchmarks/soak.py
 
 .venv-oracles/.ready: tests/oracles/constraints.txt
 	$(PYTHON) -m venv .venv-oracles
@@ -166,4 +179,4 @@ docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install .venv-audit .venv-peers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-install .venv-audit .venv-peers .venv-servers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,99 @@
+"""What was measured, and the bars that it is held against."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.servers.contenders import Contender
+from benchmarks.servers.load import Seen
+
+__all__ = ["Line", "Verdict", "print_lines", "print_verdicts", "verdicts"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One server under one load.
+
+    Attributes:
+        model: That was asked.
+        contender: Its name and kind.
+        connections: Open at once.
+        seen: What came back.
+        cpu_us: Processor time of the server for each request, in microseconds.
+    """
+
+    model: str
+    contender: Contender
+    connections: int
+    seen: Seen
+    cpu_us: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One bar: what was wanted, what came."""
+
+    what: str
+    bar: str
+    came: str
+    met: bool
+
+
+def verdicts(lines: list[Line], alone: float) -> Iterator[Verdict]:
+    """The bars on throughput and latency."""
+    rate = {(its.model, its.contender.name, its.connections): its.seen.per_second for its in lines}
+    kinds = {its.contender.name: its.contender.kind for its in lines}
+    ours = rate["mlp", "ours", 16]
+    for kind, bar in (("loop", 4), ("replication", 2)):
+        best = max((rate["mlp", name, 16] for name in kinds if kinds[name] == kind), default=0)
+        if best:
+            times = ours / best
+            yield Verdict(f"mlp, 16: best {kind} of the peers", f"{bar}x", f"{times:.1f}x", times >= bar)
+    constant = ours / rate["constant", "ours", 16]
+    yield Verdict("mlp, 16: of the constant route", "70 %", f"{constant:.0%}", constant >= 0.7)
+    share = rate["digits", "ours", 16] / alone
+    yield Verdict(f"digits, 16: of the engine alone ({alone:.0f}/s)", "70 %", f"{share:.0%}", share >= 0.7)
+    peers = [name for name in kinds if kinds[name] != "ours"]
+    if peers:
+        best = max(rate["digits", name, 16] for name in peers)
+        times = rate["digits", "ours", 16] / best
+        yield Verdict("digits, 16: fastest peer", "1x", f"{times:.1f}x", times >= 1)
+        for model in ("mlp", "digits"):
+            p50 = {its.contender.name: its.seen.quantile_ms(0.5) for its in _single(lines, model)}
+            best = min(p50[name] for name in peers)
+            met = p50["ours"] <= best
+            yield Verdict(f"{model}, 1: p50 of the best peer", f"{best:.2f} ms", f"{p50['ours']:.2f} ms", met)
+
+
+def _single(lines: list[Line], model: str) -> list[Line]:
+    return [its for its in lines if its.model == model and its.connections == 1]
+
+
+def print_lines(console: Console, lines: list[Line]) -> None:
+    """The table of all loads."""
+    heads = ("model", "server", "connections", "requests/s", "p50 ms", "p99 ms", "server CPU us", "other")
+    table = Table(*heads, box=MARKDOWN)
+    for its in lines:
+        others = {status: n for status, n in its.seen.statuses.items() if status != 200}
+        table.add_row(
+            its.model,
+            its.contender.name,
+            str(its.connections),
+            f"{its.seen.per_second:.0f}",
+            f"{its.seen.quantile_ms(0.5):.2f}",
+            f"{its.seen.quantile_ms(0.99):.2f}",
+            f"{its.cpu_us:.0f}",
+            str(others or ""),
+        )
+    console.print(table)
+
+
+def print_verdicts(console: Console, found: list[Verdict]) -> None:
+    """The table of the bars."""
+    table = Table("what", "bar", "came", "met", box=MARKDOWN)
+    for its in found:
+        table.add_row(its.what, its.bar, its.came, "yes" if its.met else "**no**")
+    console.print(table)

@@ -1,0 +1,125 @@
+"""Many requests of all kinds: memory and open files must stay as they are.
+
+    make soak                                     # 100 000 requests, some minutes
+    python benchmarks/soak.py --requests 3000     # as in the gate
+
+Good and bad requests in a fixed random order, with seeds that repeat and seeds that do not, one row and many,
+clients that go away in the middle, new connections and old ones. After a first part, in which caches fill
+(that of masks takes up to 64 MB), resident memory and file descriptors are looked at ten times; it exits with
+1 if they grow.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # both are read when torch is imported
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+import argparse
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.servers.load import in_turns, post_request
+from benchmarks.servers.processes import Process, free_port, running
+
+ROOT: Final = Path(__file__).parents[1]
+LOOKS: Final = 10
+CONNECTIONS: Final = 8
+PIECE_S: Final = 600.0
+MOST_GROWTH_MB: Final = 8.0
+"""Between the looks in the middle and the last ones: the allocator's own breathing is a few megabytes."""
+PREDICT: Final = "/v1/models/diabetes/predict"
+ROW: Final = [59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]
+
+
+def bodies(generator: random.Random) -> Iterator[bytes]:
+    """Requests without end, most of them good."""
+    while True:
+        rows = [ROW] * generator.choice([1, 1, 1, 3, 20])
+        asked = {
+            "inputs": rows,
+            "n_samples": generator.choice([2, 16, 30, 64]),
+            "seed": generator.choice([0, 1, generator.getrandbits(62)]),
+            "outputs": generator.choice([["mean"], ["mean", "std"], ["samples"]]),
+        }
+        kind = generator.random()
+        if kind < 0.05:
+            asked["inputs"] = [[1, 2, 3]]
+        elif kind < 0.1:
+            asked["quantiles"] = [0.05, 0.95]
+        elif kind < 0.13:
+            yield b'{"inputs": [[' + b"1," * generator.randrange(40_000) + b"1]]}"
+            continue
+        yield json.dumps(asked).encode()
+
+
+def soak(process: Process, requests: int, console: Console) -> bool:
+    """Whether nothing grew."""
+    stream = (post_request(PREDICT, body) for body in bodies(random.Random(0)))  # noqa: S311  reproducible, not secret
+    table = Table("requests", "answers by status", "resident MB", "open files", box=MARKDOWN)
+    statuses: Counter[int] = Counter()
+    memory, files = [], []
+    for look in range(1 + LOOKS):
+        seen = in_turns(
+            process.port,
+            stream,
+            connections=CONNECTIONS,
+            count=requests // (1 + LOOKS),
+            seconds=PIECE_S,
+            cut=0.01,
+        )
+        statuses += seen.statuses
+        memory.append(process.megabytes)
+        files.append(process.open_files)
+        table.add_row(str(statuses.total()), _in_words(statuses), f"{memory[look]:.1f}", str(files[look]))
+    console.print(table)
+    grown = sum(memory[-3:]) / 3 - sum(memory[4:7]) / 3
+    steady = max(files[-3:]) <= max(files[4:7])
+    well = statuses[200] > 0.8 * statuses.total() and not statuses[500]
+    console.print(
+        f"memory {grown:+.1f} MB between the looks in the middle and the last (at most "
+        f"{MOST_GROWTH_MB:.0f}), open files {'steady' if steady else 'growing'}"
+    )
+    return grown < MOST_GROWTH_MB and steady and well
+
+
+def _in_words(statuses: Counter[int]) -> str:
+    names = {0: "cut"}
+    return ", ".join(f"{names.get(status, status)}: {n}" for status, n in sorted(statuses.items()))
+
+
+def main() -> None:
+    """Start the service on the shipped models, and soak it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--requests", type=int, default=100_000)
+    arguments = parser.parse_args()
+    console = Console(width=120)
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("mcdrop")), "serve", str(ROOT / "models")]
+    options = ["--port", str(port), "--models", "diabetes", "--log-level", "warning"]
+    cores = sorted(os.sched_getaffinity(0))
+    with running([*command, *options], port, {}, cores=cores) as process:
+        while not in_turns(
+            port,
+            post_request(PREDICT, json.dumps({"inputs": [ROW]}).encode()),
+            connections=1,
+            count=1,
+            seconds=60,
+        ).statuses[200]:
+            pass
+        well = soak(process, arguments.requests, console)
+    sys.exit(0 if well else 1)
+
+
+if __name__ == "__main__":
+    main()
