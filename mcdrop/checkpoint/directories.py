@@ -17,7 +17,7 @@ from mcdrop.checkpoint.libraries import check_configuration, huggingface_class, 
 from mcdrop.checkpoint.manifest import WEIGHTS_FILE, Architecture, checked_part
 from mcdrop.checkpoint.strict_json import parse_strict_json
 from mcdrop.checkpoint.weights import load_into, parse_weights
-from mcdrop.errors import CheckpointError
+from mcdrop.errors import CheckpointError, McdropError
 
 __all__ = ["SOURCES", "huggingface_architecture", "read_model_directory"]
 
@@ -50,7 +50,13 @@ def read_model_directory(source: str, path: str | PathLike[str]) -> Model:
     if not any((directory / name).is_file() for name in (WEIGHTS_FILE, _SHARDS)):
         todo = "save it again with model.save_pretrained(path)"
         raise CheckpointError(f"{directory} has no {WEIGHTS_FILE}, and other files are not read; {todo}")
-    architecture, model = SOURCES[source](directory, config)
+    try:
+        architecture, model = SOURCES[source](directory, config)
+    except McdropError:
+        raise
+    except Exception as error:  # whatever the library makes of the files, the directory is at fault
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{directory} cannot be read as a model of {source}; {reason}") from error
     return architecture, model.eval()
 
 

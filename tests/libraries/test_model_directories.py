@@ -122,6 +122,19 @@ def test_code_in_a_directory_is_refused_and_never_run(
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize("source", ["huggingface", "timm"])
+def test_damaged_weights_are_told_and_nothing_is_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, source: str
+) -> None:
+    make = {"huggingface": directories.bert_directory, "timm": directories.resnet_directory}[source]
+    make(tmp_path / "source")
+    weights = tmp_path / "source" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    told = pack(capsys, tmp_path / "source", tmp_path / "out", "--architecture", source, *TEXT)
+    assert "cannot be read as a model of" in told or "is not a valid safetensors file" in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_directory_that_is_not_whole_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     source = directories.bert_directory(tmp_path / "source")
     target = tmp_path / "out"
