@@ -71,6 +71,7 @@ class BlockDraws:
         self._rng = rng
         self._cache = cache
         self._drawn: dict[Any, Tensor] = {}
+        self._shared = not any(key.row for block in keys for key in block)
 
     @property
     def device(self) -> torch.device:
@@ -108,8 +109,8 @@ class BlockDraws:
         return site
 
     def draw(self, law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
-        """One block of masks; those that rows share, whose row id is 0, are kept for the next call."""
-        draw = draw_block if key.row else self._cache.draw
+        """One block of masks; kept for the next call, on the device, unless rows have their own."""
+        draw = self._cache.draw if self._shared else draw_block
         return draw(law, shape, key, rng)
 
 

@@ -34,7 +34,7 @@ def testimony_of(pred: Prediction, y: TensorLike, wanted: Wanted) -> Testimony:
     """
     if pred.task not in _TASKS:
         raise OptionError(f"a prediction must be of task {', '.join(_TASKS)} to be scored, got {pred.task!r}")
-    return _TASKS[pred.task](pred, float64("y", y), wanted)
+    return _TASKS[pred.task](pred, float64("y", y).to(pred.mean.device), wanted)
 
 
 def elsewhere_measures(pred: Prediction) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+import mcdrop
 from mcdrop import MCDropout
 from tests.support.networks import classifier, features
 from tests.support.tolerances import EXACT, Tolerance
@@ -76,3 +77,28 @@ def test_where_the_device_runs_out_of_memory_tiles_are_halved_and_the_answer_is_
     found = wide.predict(x.to(device), keep_samples=False)
     expected = MCDropout(classifier(width=4096), task="classification", n_samples=32).predict(x[:16])
     torch.testing.assert_close(found.mean[:16].cpu(), expected.mean, **KERNELS)
+
+
+def test_masks_of_the_rows_own_are_those_of_the_cpu(device: torch.device) -> None:
+    got, wanted = (
+        MCDropout(classifier().to(place), masks="independent", n_samples=32).sample(X.to(place))
+        for place in (device, torch.device("cpu"))
+    )
+    torch.testing.assert_close(got.cpu(), wanted, **KERNELS)
+
+
+def test_outcomes_on_the_cpu_are_scored_beside_a_prediction_on_the_device(device: torch.device) -> None:
+    pred, y = of_device(device).predict(X.to(device)), torch.arange(len(X)) % 3
+    here, there = (mcdrop.evaluate(pred, labels).to_dict() for labels in (y, y.to(device)))
+    assert here == there
+
+
+def test_a_model_without_parameters_runs_where_its_inputs_are(device: torch.device) -> None:
+    assert MCDropout(torch.nn.Dropout(0.3)).sample(X.to(device), n_samples=16).device.type == "cuda"
+
+
+def test_another_default_device_changes_nothing(device: torch.device) -> None:
+    expected = of_device("cpu").predict(X, n_samples="auto", tolerance=0.02)
+    with device:
+        found = of_device("cpu").predict(X, n_samples="auto", tolerance=0.02)
+    torch.testing.assert_close(found.mean, expected.mean, **EXACT)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 import mcdrop
 from mcdrop.engine.maskcache import MaskCache
-from mcdrop.engine.masks import draw_block
+from mcdrop.engine.masks import BlockKey, draw_block
 from mcdrop.engine.philox import StreamKey
-from mcdrop.engine.sites import Law
+from mcdrop.engine.replay import BlockDraws
+from mcdrop.engine.sites import Law, Site, SiteKey
 from tests.support.tolerances import EXACT
 
 LAW = Law("noise", 0.3, torch.float32)
@@ -64,3 +65,13 @@ def test_threads_with_seeds_of_their_own_get_the_answers_that_each_gets_alone() 
         together = list(threads.map(lambda seed: mc.sample(x, seed=seed % 8, exact=seed >= 8), range(16)))
     for seed, samples in enumerate(together):
         torch.testing.assert_close(samples, alone[seed % 8], rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_which_one_has_the_id_that_is_shared_elsewhere_are_joined_on_one_device() -> None:
+    elsewhere = torch.device("meta")  # which mixes with the CPU as little as CUDA does
+    site = Site(SiteKey("drop", 0), "dropout", 0.3, LAW, (2, 8))
+    for ids in ([0, 1, 2], [1, 0], [0, 0]):
+        keys = [BlockKey(0, row, 0) for row in ids]
+        draws = BlockDraws({site.key: site}, [keys], "philox-1", MaskCache(elsewhere))
+        drawn = draws.get(site.key, site.kind, LAW, (len(ids), 8))
+        assert (drawn.device, drawn.shape) == (elsewhere, (16, len(ids), 8))
