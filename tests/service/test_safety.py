@@ -67,6 +67,19 @@ def test_keys_are_compared_in_constant_time() -> None:
     assert not {"came", "known", "key"} & set(sides)
 
 
+def test_no_decision_hangs_on_the_wall_clock() -> None:
+    """A clock that is set while the service runs moves no deadline; one date that is told comes from it."""
+    readers = [source.name for source in SOURCES if {"time.time", "datetime.now"} & set(dotted(source))]
+    assert readers == ["statistics.py"]
+    assert not any("from time import" in source.read_text() for source in SOURCES)
+
+
+def dotted(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
 def test_no_room_of_the_service_imports_the_client() -> None:
     outside = [source for source in SOURCES if source.parent.name != "client"]
     assert [source for source in outside if "mcdrop_service.client" in source.read_text()] == []
