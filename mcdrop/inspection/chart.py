@@ -38,7 +38,7 @@ def save_chart(found: Inspection, path: str | Path, *, kind: str | None = None) 
     axes.invert_yaxis()  # in the order of the data, the first on top
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("share of the variance, % (bars: one Monte Carlo standard error)")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, ncols=len(series), loc="outside upper right")  # where it hides no bar
     figure.savefig(path, format=kind)
 
 
