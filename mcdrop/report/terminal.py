@@ -9,7 +9,6 @@ from rich.text import Text
 
 from mcdrop.comparison import Comparison
 from mcdrop.report.wording import (
-    PART_TITLES,
     TITLES,
     arrow,
     ends,
@@ -124,12 +123,12 @@ def _elsewhere(report: Report) -> list[RenderableType]:
     if not report.elsewhere:
         return []
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    table.add_column("rows from elsewhere, told by")
+    table.add_column("rows from elsewhere")
     for head in ("AUROC ↑", f"{report.level:.0%} interval", "FPR95 ↓", f"{report.level:.0%} interval"):
         table.add_column(head, justify="right")
     for each in report.elsewhere:
         cells = number(each.auroc), ends(each.interval), percent(each.fpr95), percents(each.fpr95_interval)
-        table.add_row(PART_TITLES[each.measure], *cells)
+        table.add_row(each.measure.replace("_", " "), *cells)
     return [Text(), table]
 
 

@@ -61,7 +61,7 @@ def test_rows_from_elsewhere_have_a_table_of_their_own() -> None:
     foreign = FakeClassPrediction((0.1 * normal(80, 3)).softmax(-1), deterministic=PROBS[:80])
     report = evaluate(FakeClassPrediction(PROBS), permutation(150) % 3, elsewhere=foreign)
     shown = text(report)
-    assert "rows from elsewhere, told by" in shown
+    assert "rows from elsewhere" in shown
     for each in report.elsewhere:
         assert f"{each.auroc:.4g}" in shown
         assert f"{each.fpr95:.1%}" in shown
