@@ -19,4 +19,4 @@ def own_layer(site: Site, model: nn.Module) -> nn.Module | None:
 def rate(site: Site, layer: nn.Module | None) -> float | None:
     """The rate of a call; where it has none, that of the layer of `mcdrop.nn` around it."""
     known = getattr(layer, "p", None) if site.p is None else site.p
-    return known if isinstance(known, float) else None
+    return float(known) if isinstance(known, int | float) else None

@@ -138,6 +138,12 @@ def test_layers_of_mcdrop_are_named_with_their_rates_also_where_the_call_has_non
     assert wanted[0][0] in str(found)
 
 
+def test_a_rate_that_is_a_whole_number_is_a_rate() -> None:
+    model = nn.Sequential(nn.Linear(6, 2), nn.Dropout(0.1), nn.Linear(2, 2), nn.Dropout(1), nn.Linear(2, 2))
+    sites = mcdrop.inspect(model.eval(), features(3, 6), n_samples=32).sites
+    assert [site.p for site in sites] == [0.1, 1.0]
+
+
 def test_dropout_between_layers_whose_weights_are_dropped_is_neither_at_the_input_nor_on_the_output() -> None:
     first, last = dropout.DropConnect(nn.Linear(6, 8), 0.3), dropout.DropConnect(nn.Linear(8, 2), 0.3)
     found = mcdrop.inspect(nn.Sequential(first, nn.ReLU(), nn.Dropout(0.5), last).eval(), features(6, 6))
