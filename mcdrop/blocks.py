@@ -10,13 +10,14 @@ Alphabet: R cells of a computation, N rows, S samples.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
 import torch
 from torch import Tensor
 
+from mcdrop.engine.exact import smaller_sizes
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
@@ -86,11 +87,17 @@ class ExactBlocks:
         plan: The exact plan, with its R.
         rng: Name of the generator.
         task: What the outputs mean; None for a network that returns one tensor.
+        sizes: Numbers of rows below R, ascending, whose blocks are known to give the same bits.
     """
 
     plan: Plan
     rng: str
     task: Task | None = None
+    sizes: tuple[int, ...] = ()
+
+    def with_small_blocks(self, example: Call) -> "ExactBlocks":
+        """The same, that runs few cells in a block of fewer rows where a probe finds the bits to be equal."""
+        return replace(self, sizes=smaller_sizes(self.plan, example))
 
     @property
     def rows(self) -> int:
@@ -116,10 +123,12 @@ class ExactBlocks:
             raise ShapeError(
                 f"wanted 1 to {self.rows} cells{' of one key' * self.shares_masks}, got {len(cells)}"
             )
-        block = Call.join([cell.row for cell in cells]).pad(self.rows)
-        padded = keys[:1] if len(set(keys)) == 1 else keys + [keys[-1]] * (self.rows - len(keys))
-        outputs = picked(self.task, self.plan.network, block_outputs(self.plan, block, [padded], self.rng))
-        computation = Computation(outputs)
+        size = next((size for size in self.sizes if size >= len(cells)), self.rows)
+        block = Call.join([cell.row for cell in cells]).pad(size)
+        padded = keys[:1] if len(set(keys)) == 1 else keys + [keys[-1]] * (size - len(keys))
+        plan = self.plan if size == self.rows else replace(self.plan, rows=size)
+        outputs = picked(self.task, plan.network, block_outputs(plan, block, [padded], self.rng))
+        computation = Computation(_widened(outputs, self.rows))
         return [CellResult(computation, column) for column in range(len(cells))]
 
     def deterministic(self, call: Call) -> Tensor:
@@ -199,6 +208,14 @@ def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int) -
         ]
         total = total.followed_by(Reduction.joined(parts))
     return total
+
+
+def _widened(outputs: Tensor, rows: int) -> Tensor:
+    """(16, R, ...), the last column again and again: what comes later sees one shape, whatever block ran."""
+    missing = rows - outputs.shape[1]
+    if not missing:
+        return outputs
+    return torch.cat([outputs, outputs[:, -1:].expand(-1, missing, *outputs.shape[2:])], 1)
 
 
 def _unknown(results: Sequence[CellResult]) -> Tensor:

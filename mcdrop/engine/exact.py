@@ -18,7 +18,7 @@ from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.philox import StreamKey, words
 from mcdrop.engine.sampling import Plan, block_outputs
 
-__all__ = ["CANDIDATES", "confirmed_rows", "probe_inputs"]
+__all__ = ["CANDIDATES", "confirmed_rows", "probe_inputs", "smaller_sizes"]
 
 CANDIDATES: Final = (16, 8, 4, 2, 1)
 _TRIALS: Final = 2
@@ -41,6 +41,33 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
         if rows == 1 or all(_confirmed(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)):
             return rows
     return 1
+
+
+def smaller_sizes(plan: Plan, example: Call) -> tuple[int, ...]:
+    """Numbers of rows below R whose blocks give the bits of a block of R rows, as a probe finds; ascending.
+
+    A server can then run a few rows in a small block: the answer is the same, and comes sooner.
+
+    Args:
+        plan: An exact plan, with its R.
+        example: A call of the right signature.
+    """
+    few = (rows for rows in sorted(CANDIDATES) if 1 < rows < plan.rows)
+    return tuple(
+        rows for rows in few if all(_same_in_parts(plan, rows, example, trial) for trial in range(_TRIALS))
+    )
+
+
+def _same_in_parts(plan: Plan, rows: int, example: Call, trial: int) -> bool:
+    """Whether a block cut into smaller ones keeps its bits, and their rows theirs in every position."""
+    part, block = replace(plan, rows=rows), probe_inputs(example, plan.rows, trial)
+    try:
+        full = _run(plan, block)
+        pieces = [_run(part, block.take(slice(at, at + rows))) for at in range(0, plan.rows, rows)]
+    except (RuntimeError, ValueError):
+        return False
+    joined = [torch.cat(tensors, 1) for tensors in zip(*pieces, strict=True)]
+    return _equal(joined, full, torch.arange(plan.rows)) and _confirmed(part, example, trial)
 
 
 def probe_inputs(example: Call, rows: int, trial: int) -> Call:

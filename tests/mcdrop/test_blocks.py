@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 import mcdrop
 from mcdrop.blocks import Cell, CellResult, ExactBlocks
 from mcdrop.calibrating import METHODS
+from mcdrop.engine import exact
+from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import DomainError, ShapeError
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
@@ -146,6 +150,44 @@ def test_a_row_with_impossible_probabilities_does_not_harm_its_neighbours() -> N
     assert torch.equal(found.mean, mc.predict(good, n_samples=16, seed=0, exact=True).mean)
     with pytest.raises(DomainError, match="must sum to 1"):
         blocks.assemble([[CellResult(computation, 1)]], wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_few_cells_run_in_a_small_block_with_the_bits_of_predict(task: str, count: int) -> None:
+    mc = network(task)
+    blocks = mc.exact_blocks(ROWS).with_small_blocks(mc.as_call(ROWS))
+    cells = [Cell(mc.as_call(ROWS[i : i + 1]), BlockKey(7 + i % 2, 0, 0)) for i in range(count)]
+    together = blocks.assemble([blocks.run(cells)], mc.wanted(16, seed=7))
+    for row in range(count):
+        alone = mc.predict(ROWS[row : row + 1], n_samples=16, seed=7 + row % 2, exact=True)
+        for name in set(alone.available_outputs()) - {"deterministic"}:
+            assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
+
+
+def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    mc = network("regression")
+    blocks, call = mc.exact_blocks(ROWS), mc.as_call(ROWS)
+    assert blocks.sizes == ()
+    honest = block_outputs
+
+    def differing(plan: Plan, tile: Call, *rest: Any) -> list[Tensor]:
+        return [out + (1e-6 if plan.rows == 4 else 0) for out in honest(plan, tile, *rest)]
+
+    monkeypatch.setattr(exact, "block_outputs", differing)
+    sizes = blocks.with_small_blocks(call).sizes
+    assert 4 not in sizes
+    assert 8 in sizes
+    ran: list[int] = []
+
+    def noting(plan: Plan, tile: Call, *rest: Any) -> list[Tensor]:
+        ran.append(tile.rows)
+        return honest(plan, tile, *rest)
+
+    monkeypatch.setattr("mcdrop.blocks.block_outputs", noting)
+    replace(blocks, sizes=(8,)).run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 5)
+    replace(blocks, sizes=(8,)).run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 9)
+    assert ran == [8, blocks.rows]
 
 
 def test_too_many_cells_or_rows_are_refused() -> None:

@@ -79,7 +79,8 @@ class Preparation:
         if key not in self._signatures:
             args, kwargs = arguments(request.inputs)
             call = self._mc.as_call(*args, **kwargs)
-            self._signatures[key] = call.take(slice(0, 1)), self._mc.exact_blocks(*args, **kwargs)
+            blocks = self._mc.exact_blocks(*args, **kwargs).with_small_blocks(call)
+            self._signatures[key] = call.take(slice(0, 1)), blocks
             if len(self._signatures) > MOST_SIGNATURES:
                 del self._signatures[next(iter(self._signatures))]
         return self._signatures[key]
