@@ -8,12 +8,44 @@ from typing import Final
 from torch import Tensor
 from torch._C import _functorch
 
-__all__ = ["has_sample_axis", "inside_vmap", "without_fallback_warnings"]
+__all__ = ["has_sample_axis", "inside_vmap", "lifted", "lowered", "without_fallback_warnings"]
 
 
 def has_sample_axis(tensor: Tensor) -> bool:
     """Whether a tensor seen inside of vmap differs between its samples."""
     return bool(_functorch.is_batchedtensor(tensor))
+
+
+def lifted(tensor: Tensor, rank: int) -> Tensor:
+    """All samples of a tensor seen inside of vmap: what is computed from it is one call for all of them.
+
+    Args:
+        tensor: (...) of one sample; outside of vmap it is returned as it is.
+        rank: Of the largest tensor of the calculation; at least its own.
+
+    Returns:
+        (S, ...) with `rank` axes behind the first, so that it broadcasts; itself if all samples share it.
+    """
+    level = _functorch.maybe_current_level()
+    if level is None or not has_sample_axis(tensor) or _functorch.maybe_get_level(tensor) != level:
+        return tensor
+    value, axis = _functorch._unwrap_batched(tensor, level)  # noqa: SLF001
+    value = value.movedim(axis, 0) if axis else value
+    missing = rank + 1 - value.dim()
+    return value.reshape(len(value), *[1] * missing, *value.shape[1:]) if missing else value
+
+
+def lowered(value: Tensor, rank: int) -> Tensor:
+    """What vmap goes on with: one sample of what was computed from lifted tensors.
+
+    Args:
+        value: (S, ...), or (...) if nothing that it comes from was lifted.
+        rank: How many axes it has in one sample.
+    """
+    if value.dim() == rank:
+        return value
+    level = _functorch.maybe_current_level()
+    return _functorch._add_batch_dim(value, 0, level)  # type: ignore[arg-type]  # noqa: SLF001
 
 
 def inside_vmap() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from mcdrop.errors import InputError, ShapeError
 __all__ = ["BatchAxis", "Call", "as_call", "device_of", "rows_lead"]
 
 BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
+
+_ONE: Final = pytree.tree_structure(((0,), {}))
+"""One positional tensor: the usual case, known without a walk over the arguments."""
+_ONE_NAME: Final = str(_ONE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Call:
     def signature(self) -> tuple[Any, ...]:
         """All but the rows: dtypes, further dimensions, and arguments that are not tensors."""
         return (
-            str(self.spec),
+            _ONE_NAME if self.spec is _ONE else str(self.spec),
             *(_leaf_signature(*pair) for pair in zip(self.leaves, self.axes, strict=True)),
         )
 
@@ -63,16 +67,23 @@ class Call:
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """`args` and `kwargs` for the model."""
+        if self.spec is _ONE:
+            return self.leaves, {}
         args, kwargs = pytree.tree_unflatten(list(self.leaves), self.spec)
         return args, kwargs
 
     def take(self, rows: Tensor | slice) -> "Call":
         """The same call with some of the rows; a whole call stays as it is."""
-        if self.whole:
+        if self.whole or (isinstance(rows, slice) and rows == slice(0, self.rows)):
             return self
         taken = tuple(_take(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
         count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
         return replace(self, leaves=taken, rows=count)
+
+    def repeat(self, times: int) -> "Call":
+        """The same call with all rows so many times, one copy of them behind the other."""
+        pairs = zip(self.leaves, self.axes, strict=True)
+        return replace(self, leaves=tuple(_repeat(*pair, times) for pair in pairs), rows=self.rows * times)
 
     def pad(self, rows: int) -> "Call":
         """The same call with rows of zeros behind its own, `rows` in all."""
@@ -116,13 +127,14 @@ def as_call(
         ShapeError: If the inputs have no rows and none is said to be whole, or not the same number of rows.
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
-    given, spec = pytree.tree_flatten((args, kwargs))
+    given, spec = _flattened(args, kwargs)
     device = device_of(model, given)
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    arrays = any(isinstance(leaf, np.ndarray) for leaf in given)
+    dtype = _dtype_of(model) if arrays else torch.get_default_dtype()
     placed = any(isinstance(leaf, Tensor) and leaf.device == device for leaf in given)
     leaves = [_as_tensor(leaf, device, dtype, placed=placed) for leaf in given]
     declared = _declared(args, kwargs, batch_axis)
-    axes = tuple(_row_axis(leaf, axis) for value, axis in declared for leaf in pytree.tree_leaves(value))
+    axes = tuple(_row_axis(leaf, axis) for value, axis in declared for leaf in _leaves(value))
     if all(axis is None for axis in axes) and all(axis is not None for _, axis in declared):
         raise _no_rows(leaves, batch_axis)
     return Call(tuple(leaves), spec, axes, _row_count(leaves, axes))
@@ -133,6 +145,16 @@ def rows_lead(batch_axis: BatchAxis) -> bool:
     if isinstance(batch_axis, Mapping):
         return set(batch_axis.values()) <= {0}
     return batch_axis == 0 if batch_axis is None or isinstance(batch_axis, int) else set(batch_axis) <= {0}
+
+
+def _flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+    if len(args) == 1 and not kwargs and isinstance(args[0], Tensor | np.ndarray):
+        return [args[0]], _ONE
+    return pytree.tree_flatten((args, kwargs))
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [value] if isinstance(value, Tensor) else pytree.tree_leaves(value)
 
 
 def _unpacked(
@@ -161,6 +183,11 @@ def device_of(model: nn.Module, leaves: Iterable[Any]) -> torch.device:
     """Where a model is; one without parameters and buffers is where its inputs are."""
     tensors = (leaf for leaf in leaves if isinstance(leaf, Tensor))
     return next((t.device for t in chain(model.parameters(), model.buffers(), tensors)), torch.device("cpu"))
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """To which arrays of floating numbers are cast."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def _as_tensor(leaf: Any, device: torch.device, dtype: torch.dtype, *, placed: bool) -> Any:
@@ -247,6 +274,10 @@ def _take(leaf: Any, axis: int | None, rows: Tensor | slice) -> Any:
         start, stop, _ = rows.indices(leaf.shape[axis])
         return leaf.narrow(axis, start, stop - start)
     return leaf.index_select(axis, rows.to(leaf.device))
+
+
+def _repeat(leaf: Any, axis: int | None, times: int) -> Any:
+    return leaf if axis is None else leaf.repeat([times if i == axis else 1 for i in range(leaf.dim())])
 
 
 def _pad(leaf: Any, axis: int | None, rows: int) -> Any:

@@ -45,7 +45,7 @@ class Outputs:
         Raises:
             UnsupportedModelError: If the model returned another structure than when it was traced.
         """
-        leaves = pytree.tree_leaves(output)
+        leaves = [output] if isinstance(output, Tensor) else pytree.tree_leaves(output)
         if len(leaves) != len(self.axes):
             raise UnsupportedModelError(
                 f"the model returned {len(leaves)} values, and {len(self.axes)} when it was traced"
@@ -103,7 +103,10 @@ def _rows_first(leaf: Tensor, axis: int, rank: int) -> Tensor:
             "traced; how many there are must not depend on the number of rows (squeeze() without an axis is "
             "a usual cause)"
         )
-    return leaf.detach().movedim(axis, 0) if rank else leaf.detach().unsqueeze(0)
+    own = leaf.detach()
+    if axis or not rank:
+        return own.movedim(axis, 0) if rank else own.unsqueeze(0)
+    return own
 
 
 def output_structure(output: Any) -> tuple[str, list[Any]]:

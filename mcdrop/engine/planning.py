@@ -31,7 +31,7 @@ _TILE_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
 """Size of the largest tensor after the first site, over a tile: on a CPU what stays in its cache."""
 _PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
 """The same before it."""
-_LEAST_ROWS: Final = 4
+_LEAST_ROWS: Final = 2
 _MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
 _MOST_BLOCKS: Final = 8
 _MOST_PLANS: Final = 256
@@ -197,8 +197,8 @@ def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tu
     cells = max(_TILE_BYTES[kind] // block_bytes, 1)
     most = min(_MOST_ROWS[kind], max(_PREFIX_BYTES[kind] // size.prefix, 1))
     tile = min(rows, max(cells, _LEAST_ROWS), most)
-    # a few rows make small products, which gain more from being joined than from the cache
-    room = _TILE_BYTES[kind] * 2 if tile <= _FEW_ROWS else _TILE_BYTES[kind] // 4
+    # a few rows make small products, which gain from being joined as long as they stay in the cache
+    room = _TILE_BYTES[kind] if tile <= _FEW_ROWS else _TILE_BYTES[kind] // 4
     return tile, min(max(room // (block_bytes * tile), 1), _MOST_BLOCKS)
 
 
@@ -271,14 +271,22 @@ def _first_strategy(network: Network) -> str:
 
 def _parts_and_rates(model: nn.Module) -> tuple[list[Any], list[float]]:
     """Modules, parameters and buffers, and the numbers that modules hold: every call looks."""
+    modules, seen = [model], {id(model)}
     parts: list[Any] = []
     rates: list[float] = []
-    for module in model.modules():
+    for module in modules:  # which grows meanwhile
         held = vars(module)
         parts.append(module)
         parts += held.get("_parameters", {}).values()
         parts += held.get("_buffers", {}).values()
         rates += [value for value in held.values() if type(value) is float]
+        children = [
+            child
+            for child in held.get("_modules", {}).values()
+            if child is not None and id(child) not in seen
+        ]
+        modules += children
+        seen.update(map(id, children))
     return parts, rates
 
 

@@ -179,7 +179,8 @@ def block_outputs(
 def sample_call(plan: Plan, call: Call, draw: Draw) -> list[Tensor]:
     """All samples of all rows: tensors (S, N, ...), one for each output of the network."""
     parts = in_tiles(plan, call, partial(_sample_tile, call=call, draw=draw), Progress())
-    return [torch.cat(tensors, 1) for tensors in zip(*(found for _, found in parts), strict=True)]
+    joined = zip(*(found for _, found in parts), strict=True)
+    return [tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for tensors in joined]
 
 
 def sample_tile(plan: Plan, call: Call, draw: Draw, rows: slice) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Attention: `F.scaled_dot_product_attention` and `F.multi_head_attention_forward`.
+"""Attention: `F.scaled_dot_product_attention`.
 
 With dropout, attention is written out (softmax, mask, product), since no fused kernel takes a mask that was
 drawn outside it. Without dropout it stays fused, behind a custom operator whose vmap rule folds the samples
@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcdrop.engine.interception.descent import descending
+from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
 from mcdrop.engine.interception.mode import Handler, Interception
 from mcdrop.engine.sites import Law
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "masked_softmax", "times_noise"]
 
 
 def _attend(
@@ -40,34 +40,52 @@ def _attend(
         )
     if dropout_p == 0:
         return _fused(query, key, value, attn_mask, is_causal, scale, enable_gqa)  # type: ignore[no-any-return]
-    weights = _weights(query, key, attn_mask, is_causal, scale, enable_gqa)
+    rank = max(query.dim(), key.dim(), value.dim())
+    q, k, v = (lifted(t, rank) for t in (query, key, value))
+    mask = None if attn_mask is None else lifted(attn_mask, rank)
+    weights = _probabilities(q, _repeat_heads(k, q, enable_gqa), mask, is_causal, scale)
     noise = mode.draw(
-        "attention", Law("noise", dropout_p, weights.dtype), weights.shape, like=weights, p=dropout_p
+        "attention", Law("noise", dropout_p, weights.dtype), weights.shape[-rank:], like=weights, p=dropout_p
     )
-    return (weights * noise) @ _repeat_heads(value, query, enable_gqa)
+    dropped = times_noise(weights, lifted(noise, rank))
+    return lowered(dropped @ _repeat_heads(v, q, enable_gqa), rank)
 
 
-def _weights(
-    query: Tensor,
-    key: Tensor,
-    attn_mask: Tensor | None,
-    is_causal: bool,
-    scale: float | None,
-    enable_gqa: bool,
+def _probabilities(
+    query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
 ) -> Tensor:
-    """Probabilities (..., L, S); a query that may attend to nothing gets zeros, as in the fused kernel."""
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = query @ _repeat_heads(key, query, enable_gqa).transpose(-2, -1) * factor
+    """(..., L, S); a query that may attend to nothing gets zeros, as in the fused kernel."""
+    scores = query @ key.contiguous().transpose(-2, -1)  # which matmul would copy transposed, and slowly
+    scores.mul_(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
         allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~allowed, -math.inf)
-    if attn_mask is not None:
-        masked = attn_mask.dtype == torch.bool
-        scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
-    if attn_mask is None:  # every query may attend to something, and no check is needed
-        return scores.softmax(-1)
-    probabilities: Tensor = torch._safe_softmax(scores, -1)  # noqa: SLF001 - no public softmax gives 0 where all is masked
-    return probabilities
+        scores.masked_fill_(~allowed, -math.inf)
+    return scores.softmax(-1) if mask is None else masked_softmax(scores, mask)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Zeros where a query may attend to nothing; scores are ours, and are written in place."""
+    boolean, whole = mask.dtype == torch.bool, _fits(mask, scores)
+    if boolean:
+        scores = (scores.masked_fill_ if whole else scores.masked_fill)(~mask, -math.inf)
+    else:
+        scores = scores.add_(mask) if whole and mask.dtype == scores.dtype else scores + mask
+    weights = scores.softmax(-1)
+    idle = ~mask.any(-1, keepdim=True) if boolean else (mask == -math.inf).all(-1, keepdim=True)
+    return weights.masked_fill(idle, 0) if has_sample_axis(idle) or idle.any() else weights
+
+
+def times_noise(weights: Tensor, noise: Tensor) -> Tensor:
+    """Weights times noise; the weights are ours."""
+    return weights.mul_(noise) if _fits(noise, weights) else weights * noise
+
+
+def _fits(other: Tensor, into: Tensor) -> bool:
+    """Whether `into`, which is ours, can take the result of both: no larger, and wanted for no gradient."""
+    if torch.is_grad_enabled() or has_sample_axis(other) or other.dim() > into.dim():
+        return False
+    sizes = zip(reversed(other.shape), reversed(into.shape), strict=False)
+    return all(size in (1, whole) for size, whole in sizes)
 
 
 def _repeat_heads(heads: Tensor, query: Tensor, enable_gqa: bool) -> Tensor:
@@ -134,5 +152,4 @@ torch.library.register_vmap(_fused, _fused_vmap)
 
 HANDLERS: Final[dict[Any, Handler]] = {
     F.scaled_dot_product_attention: _attend,
-    F.multi_head_attention_forward: descending(F.multi_head_attention_forward),
 }

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from mcdrop.engine.interception import attention, draws, dropout, recurrent
+from mcdrop.engine.interception import attention, draws, dropout, multihead, recurrent, whole
 from mcdrop.engine.interception.mode import Handler
 from mcdrop.engine.interception.operators import by_full_name
 
@@ -11,8 +11,10 @@ __all__ = ["HANDLERS"]
 _FUNCTIONS: Final[dict[Any, Handler]] = {
     **dropout.HANDLERS,
     **attention.HANDLERS,
+    **multihead.HANDLERS,
     **recurrent.HANDLERS,
     **draws.HANDLERS,
+    **whole.HANDLERS,
 }
 
 HANDLERS: Final[dict[Any, Handler]] = {**_FUNCTIONS, **by_full_name(_FUNCTIONS)}

@@ -4,7 +4,6 @@ Calls cost less than under `vmap`, and in-place writes need no care; but what co
 once for each sample too. It needs rows that do not depend on their order, and sites with a row axis.
 """
 
-import torch
 from torch import Tensor
 
 from mcdrop.engine.inputs import Call
@@ -28,8 +27,7 @@ def fold(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[
         raise UnsupportedModelError(
             "the sites that fire differ from pass to pass, so one pass cannot hold all samples"
         )
-    copies = call.take(torch.arange(call.rows, device="cpu").repeat(samples))
-    outputs = network.outputs_for(copies, _FoldedDraws(network, draws, samples))
+    outputs = network.outputs_for(call.repeat(samples), _FoldedDraws(network, draws, samples))
     return [out.unflatten(0, (samples, call.rows)) for out in outputs]
 
 
@@ -43,9 +41,10 @@ class _FoldedDraws:
     def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """The draw of the site that is firing."""
         key = self._addresses.next()
-        if key not in self._sites:
+        site = self._sites.get(key)
+        if site is None:
             return self._block.get(key, kind, law, shape)  # which says what is wrong
-        axis = self._sites[key].row_axis
+        axis = site.row_axis
         if axis is None:
             raise UnsupportedModelError(
                 f"the rows share the draw of {key}, so copies of a row cannot have their own"
@@ -55,5 +54,6 @@ class _FoldedDraws:
             raise UnsupportedModelError(f"the mask of {key} has shape {shape}, which no row axis explains")
         of_one = (*shape[:axis], rows, *shape[axis + 1 :])
         drawn = self._block.get(key, kind, law, of_one)[: self._samples]
-        each = drawn.expand(*drawn.shape[: axis + 1], rows, *drawn.shape[axis + 2 :])
-        return each.movedim(0, axis).flatten(axis, axis + 1)
+        if drawn.shape[axis + 1] != rows:
+            drawn = drawn.expand(*drawn.shape[: axis + 1], rows, *drawn.shape[axis + 2 :])
+        return (drawn.movedim(0, axis) if axis else drawn).flatten(axis, axis + 1)

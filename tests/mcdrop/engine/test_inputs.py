@@ -1,5 +1,6 @@
 """Inputs of a call: what is unpacked, what is cast, where the rows are, and how they are taken."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, device_of
 from mcdrop.errors import InputError, ShapeError
@@ -49,6 +51,28 @@ def test_arguments_come_back_as_they_were_given() -> None:
     torch.testing.assert_close(args[0], x, **EXACT)
     torch.testing.assert_close(kwargs["mask"], mask, **EXACT)
     assert (kwargs["scale"], kwargs["flag"]) == (2, None)
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_one_tensor_is_known_by_the_signature_of_the_general_way(array: bool) -> None:
+    x = torch.rand(3, 2)
+    one = call(x.numpy() if array else x)
+    general = replace(
+        one, spec=pytree.tree_structure(one.arguments())
+    )  # equal, but not the one that is known
+    assert general.spec is not one.spec
+    assert (general.signature, general.kind) == (one.signature, one.kind)
+    assert general.arguments()[1] == one.arguments()[1] == {}
+    torch.testing.assert_close(general.arguments()[0], one.arguments()[0], **EXACT)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_are_repeated_one_copy_of_all_behind_the_other(axis: int) -> None:
+    x = torch.arange(6.0).reshape(3, 2)
+    repeated = call(x if axis == 0 else x.T, 7, batch_axis=axis).repeat(2)
+    (leaf, number), _ = repeated.arguments()
+    torch.testing.assert_close(leaf.movedim(axis, 0), torch.cat([x, x]), **EXACT)
+    assert (number, repeated.rows) == (7, 6)
 
 
 @pytest.mark.parametrize("model", [Named(), Open()])

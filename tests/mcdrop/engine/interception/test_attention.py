@@ -80,6 +80,69 @@ def test_fused_attention_under_vmap_is_that_of_each_sample(rank: int, batched: t
         torch.testing.assert_close(got[s], wanted, **FLOAT32)
 
 
+class Given:
+    """A source of one mask."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+
+    def draw(self, _kind: str, _p: float | None, _law: Law, shape: tuple[int, ...]) -> Tensor:
+        assert shape == (2, 4, 5, 5)
+        return self.mask
+
+
+@pytest.mark.parametrize("batched", list(itertools.product((False, True), repeat=4)), ids=str)
+@pytest.mark.parametrize("masking", ["none", "causal", "allowed", "added"])
+def test_attention_with_dropout_under_vmap_is_that_of_each_sample(
+    batched: tuple[bool, ...], masking: str
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shapes = ((2, 4, 5, 4), (2, 2, 5, 4), (2, 2, 5, 4), (5, 5))
+    *tensors, mask = (
+        torch.randn(*((6,) if b else ()), *shape, generator=generator)
+        for b, shape in zip(batched, shapes, strict=True)
+    )
+    mask = _mask_like(masking, mask)
+    noise = torch.rand(6, 1, 4, 5, 5, generator=generator)
+    axes = (*(0 if b else None for b in batched), 0)
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+        with Interception(Given(noise), HANDLERS, lambda: ""):
+            given = None if masking in ("none", "causal") else mask
+            return F.scaled_dot_product_attention(
+                query, key, value, given, 0.5, masking == "causal", scale=0.7, enable_gqa=True
+            )
+
+    inputs = [*tensors, mask, noise]
+    before = [t.clone() for t in inputs]
+    got = torch.func.vmap(attend, in_dims=axes)(*inputs)
+    for s in range(6):
+        one = [_sample(t, axis, s) for t, axis in zip(inputs, axes, strict=True)]
+        torch.testing.assert_close(got[s], _written_out(one, masking), **FLOAT32)
+    for tensor, its_copy in zip(inputs, before, strict=True):
+        assert torch.equal(tensor, its_copy)  # nothing of the network's own was written to
+
+
+def _mask_like(masking: str, mask: Tensor) -> Tensor:
+    """With a query that may attend to nothing."""
+    allowed = mask > -1
+    allowed[..., 2, :] = False
+    return allowed if masking == "allowed" else mask.masked_fill(~allowed, -torch.inf)
+
+
+def _written_out(inputs: list[Tensor], masking: str) -> Tensor:
+    query, key, value, mask, noise = inputs
+    key, value = key.repeat_interleave(2, 1), value.repeat_interleave(2, 1)
+    scores = query @ key.transpose(-2, -1) * 0.7
+    if masking == "causal":
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1) == 1, -torch.inf)
+    elif masking == "allowed":
+        scores = scores.masked_fill(~mask, -torch.inf)
+    elif masking == "added":
+        scores = scores + mask
+    return (scores.softmax(-1).nan_to_num(0) * noise) @ value
+
+
 def _sample(tensor: Tensor, axis: int | None, sample: int) -> Tensor:
     return tensor if axis is None else tensor.select(axis, sample)
 

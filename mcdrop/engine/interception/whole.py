@@ -1,0 +1,27 @@
+"""Calls that draw nothing, but that vmap would take apart: made once, for all samples.
+
+vmap adds the bias of a linear layer in a pass over memory of its own; the native function does it on the way.
+"""
+
+from typing import Any, Final
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
+from mcdrop.engine.interception.mode import Handler, Interception
+
+__all__ = ["HANDLERS"]
+
+
+def _linear(_mode: Interception, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    rank = input.dim()
+    differ = has_sample_axis(weight) or (bias is not None and has_sample_axis(bias))
+    x = input if rank < 2 or differ else lifted(input, rank)
+    if x is input:
+        return F.linear(input, weight, bias)
+    rows = F.linear(x.flatten(0, -2), weight, bias)
+    return lowered(rows.view(*x.shape[:-1], *weight.shape[:-1]), rank + weight.dim() - 2)
+
+
+HANDLERS: Final[dict[Any, Handler]] = {F.linear: _linear}
