@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mcdrop.assessment.readings import Readings
 from mcdrop.assessment.sections import CurvePoint, Difference
-from mcdrop.assessment.verdict import Evidence, verdict
+from mcdrop.assessment.verdict import VOID, Evidence, verdict
 from mcdrop.errors import OptionError
 from mcdrop.intervals import Interval, normal_quantile, wilson_interval
 from mcdrop.metrics.regression_calibration import LEVELS
@@ -32,7 +32,10 @@ from mcdrop.testimony import Prediction, Wanted, testimony_of
 
 __all__ = ["Accumulation", "Sums", "accumulated"]
 
-_LEFT_OUT: Final = "summed batch by batch: ranking, thresholds, rows and scores against samples are left out"
+_LEFT_OUT: Final = (
+    "summed batch by batch: what needs all rows at once is left out (ranking, thresholds, over-confidence, "
+    "smooth ECE, the parts of the Brier score, ENCE, rows that stand out, scores against samples)"
+)
 _REDRAWN: Final = 1000
 
 Key = tuple[str, int | None]
@@ -85,6 +88,7 @@ class Accumulation:
         sums: Of the Monte Carlo prediction.
         single: Of the deterministic pass.
         gaps: Monte Carlo minus deterministic.
+        notes: Of the predictions, each once.
     """
 
     options: ScoreOptions
@@ -94,6 +98,7 @@ class Accumulation:
     sums: Sums = Sums()
     single: Sums = Sums()
     gaps: Sums = Sums()
+    notes: tuple[str, ...] = ()
 
     def update(self, pred: Prediction, y: TensorLike) -> Self:
         """With a batch.
@@ -111,7 +116,11 @@ class Accumulation:
         said = testimony_of(pred, y, Wanted(self.coverage_level, self.options.joint, None))
         bins = self.options.bins
         changed = replace(
-            self, pred=pred, n_rows=self.n_rows + said.n_rows, sums=self.sums.update(said.readings, bins=bins)
+            self,
+            pred=pred,
+            n_rows=self.n_rows + said.n_rows,
+            sums=self.sums.update(said.readings, bins=bins),
+            notes=tuple(dict.fromkeys((*self.notes, *getattr(pred, "notes", ())))),
         )
         if said.single is None:
             return changed
@@ -131,7 +140,15 @@ class Accumulation:
         scores = _scores(self.sums, self.options, self.n_rows)
         gaps = tuple(_differences(self.gaps, self.sums, self.single, self.options.level))
         found = Evidence(
-            self.n_rows, self.pred.n_samples, self.options.level, self.coverage_level, scores, None, gaps, ()
+            self.n_rows,
+            self.pred.n_samples,
+            self.options.level,
+            self.coverage_level,
+            scores,
+            None,
+            gaps,
+            (),
+            void=tuple(note for note in self.notes if note.startswith(VOID)),
         )
         return Report(
             task=self.pred.task,
@@ -145,7 +162,7 @@ class Accumulation:
             deterministic=_scores(self.single, self.options, self.n_rows),
             curve=_curve(self.sums, self.options, self.n_rows),
             calibration_p_value=None,
-            notes=(_LEFT_OUT,),
+            notes=(*self.notes, _LEFT_OUT),
             verdict=verdict(found),
             against_deterministic=gaps,
         )

@@ -31,7 +31,7 @@ from mcdrop.assessment.rankings import ranking_scores, risk_points, threshold_ch
 from mcdrop.assessment.readings import Readings, further_of, scores_of
 from mcdrop.assessment.sections import RowValues
 from mcdrop.assessment.splits import standing_out, uncertainty_parts
-from mcdrop.assessment.verdict import Evidence, verdict
+from mcdrop.assessment.verdict import VOID, Evidence, verdict
 from mcdrop.calibration.fitted import data_digest
 from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
 from mcdrop.metrics.calibration_tests import consistency_test, uniformity_test
@@ -55,7 +55,6 @@ _FEW_ERRORS: Final = 10
 _FEW_IN_BIN: Final = 10
 _KEPT_ROWS: Final = 50_000
 _ASKED_OF_PREDICTIONS: Final = ("task", "n_samples", "seed", "mean", "deterministic")
-_VOID: Final = "calibration is void"  # so begins the note of a prediction whose calibrators promise nothing
 
 
 def evaluate(
@@ -289,14 +288,15 @@ def _evidence(said: Testimony, asked: _Asked, parts: Mapping[str, Any]) -> Evide
         p_value=parts["calibration_p_value"],
         differences=parts["against_deterministic"],
         samples=parts["samples"],
-        void=tuple(note for note in getattr(said.pred, "notes", ()) if note.startswith(_VOID)),
+        void=tuple(note for note in getattr(said.pred, "notes", ()) if note.startswith(VOID)),
         noise_known=said.noise_known,
     )
 
 
 def _general_notes(said: Testimony) -> Iterable[str]:
     if said.n_rows < _FEW_ROWS:
-        yield f"only {said.n_rows} rows: read the intervals, not the numbers"
+        rows = "1 row" if said.n_rows == 1 else f"{said.n_rows} rows"
+        yield f"only {rows}: read the intervals, not the numbers"
     yield from getattr(said.pred, "notes", ())
 
 

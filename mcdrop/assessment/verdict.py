@@ -12,7 +12,10 @@ from mcdrop.assessment.sections import Difference, Finding, SamplesPoint
 from mcdrop.intervals import Interval
 from mcdrop.scoring import Score
 
-__all__ = ["Evidence", "verdict"]
+__all__ = ["VOID", "Evidence", "verdict"]
+
+VOID: Final = "calibration is void"
+"""So begins the note of a prediction whose calibrators promise nothing."""
 
 _TITLES: Final = {"nll": "NLL", "crps": "CRPS", "brier": "the Brier score", "rmse": "RMSE"}
 _COMPARED: Final = ("nll", "crps", "brier", "rmse")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,6 +79,16 @@ def test_differences_are_paired_in_the_batches() -> None:
     assert {(each.name, each.output) for each in found} == set(known)
     for each in found:
         assert each.value == pytest.approx(known[each.name, each.output])
+
+
+def test_a_void_promise_in_any_batch_is_said_once_and_in_the_verdict() -> None:
+    void = "calibration is void: seed is 1, fitted with 0"
+    batches = [(replace(pred, notes=(void,)), y) for pred, y in class_batches()]  # type: ignore[type-var]
+    report = evaluate(batches)
+    assert report.notes[0] == void
+    assert report.notes.count(void) == 1
+    assert report.verdict[0].status == "bad"
+    assert "void" in report.verdict[0].text
 
 
 def test_the_report_says_what_is_left_out() -> None:

@@ -171,7 +171,7 @@ def test_one_row_is_scored_without_most_intervals() -> None:
     report = evaluate(FakeClassPrediction(PROBS[:1]), LABELS[:1])
     assert report.score("brier").interval is None
     assert report.score("ece").interval is None
-    assert "only 1 rows" in report.notes[0]
+    assert "only 1 row:" in report.notes[0]
     regression_report = evaluate(FakeRegression(SAMPLES[:, :1], tau=1.0), Y[:1])
     assert regression_report.score("qce").interval is None
     assert regression_report.score("rmse").interval is None
