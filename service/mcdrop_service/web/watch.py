@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
+from itertools import count
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,9 @@ CLIENT_GONE: Final = 499
 TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """Version, trace, parent and flags; later versions may add more. https://www.w3.org/TR/trace-context/"""
 NO_TRACE: Final = b"0" * 32
+PROCESS: Final = secrets.token_hex(8)
+NUMBERS: Final = count(1)
+"""Of requests. With the random half in front an id is unique, and costs no system call."""
 PREDICTIONS: Final = ("/predict", "/infer")
 
 
@@ -86,7 +90,7 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
             found = TRACEPARENT.fullmatch(value.strip())
             if found and found[1] != NO_TRACE:
                 return found[1].decode()
-    return secrets.token_hex(16)
+    return f"{PROCESS}{next(NUMBERS):016x}"
 
 
 def _fields(scope: Scope, notes: Notes, status: int, seconds: float) -> dict[str, object]:
