@@ -143,6 +143,7 @@ class _Supervisor:
             if not ready:
                 logger.error("workers did not stop within %.0f s and are killed", patience_s)
                 self._kill(FAILED)
+                give_up_s = time.monotonic() + patience_s
             for key, _ in ready:
                 self._see(key.fd)
         return self._code
