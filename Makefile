@@ -167,6 +167,10 @@ audit: .venv-audit/.ready ## List what is pinned (build/sbom.json), and look for
 test-libraries: .venv-zoo/.installed ## Run the tests that need transformers and timm, in an environment of their own
 	.venv-zoo/bin/python -m pytest tests/libraries
 
+.PHONY: test-second-device
+test-second-device: $(VENV)/.dev ## Run all on a device of host memory that does not mix with the CPU (needs g++ and ninja)
+	$(BIN)/python -m tests.second_device
+
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev ## Run the tests that need a CUDA device (with a torch that was built for it)
 	$(BIN)/pytest -rs tests/gpu

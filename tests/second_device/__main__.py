@@ -1,0 +1,170 @@
+"""Run every kind of randomness, and everything that is done with predictions, on the second device.
+
+    make test-second-device
+
+With words that the names of some runs hold, only those. The exit code is 1 if one fails.
+"""
+
+import copy
+import os
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.cpp_extension import load
+
+import mcdrop
+from mcdrop import MCDropout
+from mcdrop.engine.oracle import largest_difference
+from tests.support.models import CASES, Case
+from tests.support.networks import classifier, features, regressor
+
+_NAME: Final = "second"
+_CLOSE: Final = 1e-4
+_NATIVE: Final = ("gradients in forward", "normal")
+"""What torch itself cannot run here: a backward pass wants streams, `torch.normal` has no default device."""
+
+
+def main(words: list[str]) -> int:
+    """Run what is named, or all; the exit code."""
+    device = second_device()
+    runs = {**dict(_kinds(device)), **_predictions(device)}
+    chosen = {name: run for name, run in runs.items() if not words or any(word in name for word in words)}
+    failed = [name for name, run in chosen.items() if not _passes(name, run)]
+    sys.stdout.write(
+        f"{len(chosen) - len(failed)} of {len(chosen)} ran on {device}; bad: {failed or 'none'}\n"
+    )
+    return bool(failed)
+
+
+def second_device() -> torch.device:
+    """The device, compiled if it was not before."""
+    load("mcdrop_second_device", [str(Path(__file__).with_name("device.cpp"))], extra_cflags=["-O0"])
+    torch._C._rename_privateuse1_backend(_NAME)
+    module = types.ModuleType(f"torch.{_NAME}")
+    facts: dict[str, Callable[..., Any]] = {
+        "is_available": lambda: True,
+        "current_device": lambda: 0,
+        "device_count": lambda: 1,
+        "_is_in_bad_fork": lambda: False,
+        "manual_seed_all": lambda _seed: None,
+    }
+    vars(module).update(facts)
+    torch._register_device_module(_NAME, module)
+    _fuse_cells()
+    return torch.device(_NAME, 0)
+
+
+def _fuse_cells() -> None:
+    """The fused cells of recurrent layers, which the CPU has not and every other device calls."""
+    library = torch.library.Library("aten", "IMPL")
+    vars(sys.modules[__name__])["_library"] = library
+    library.impl("_thnn_fused_lstm_cell", _lstm_cell, "PrivateUse1")
+    library.impl("_thnn_fused_gru_cell", _gru_cell, "PrivateUse1")
+
+
+def _lstm_cell(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, b_in: Tensor | None = None, b_hidden: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    gates = inputs + hidden if b_in is None or b_hidden is None else inputs + hidden + b_in + b_hidden
+    enter, forget, candidate, leave = gates.chunk(4, 1)
+    after = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * after.tanh(), after, gates
+
+
+def _gru_cell(
+    inputs: Tensor, hidden: Tensor, state: Tensor, b_in: Tensor | None = None, b_hidden: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    if b_in is not None and b_hidden is not None:
+        inputs, hidden = inputs + b_in, hidden + b_hidden
+    (reset, update, new), (reset_h, update_h, new_h) = inputs.chunk(3, 1), hidden.chunk(3, 1)
+    candidate = (new + (reset + reset_h).sigmoid() * new_h).tanh()
+    return (state - candidate) * (update + update_h).sigmoid() + candidate, inputs
+
+
+def _passes(name: str, run: Callable[[], object]) -> bool:
+    try:
+        run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        sys.stdout.write(f"BAD {name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}\n")
+        return False
+    return True
+
+
+# --- every kind --------------------------------------------------------------------------------------
+
+
+def _kinds(device: torch.device) -> Iterator[tuple[str, Callable[[], object]]]:
+    for case in CASES:
+        if case.name not in _NATIVE:
+            yield case.name, lambda case=case: _as_on_the_cpu(case, device)  # type: ignore[misc]
+
+
+def _as_on_the_cpu(case: Case, device: torch.device) -> None:
+    """Samples and predictions; tensors that a model makes by itself are on the default device."""
+    model, inputs = case.make()
+    there = copy.deepcopy(model).to(device)
+    moved = tuple(x if _are_lengths(x) else x.to(device) for x in inputs)
+    wanted = MCDropout(model, n_samples=20, batch_axis=case.batch_axis).sample(*inputs)
+    mc = MCDropout(there, n_samples=20, batch_axis=case.batch_axis, task="raw")
+    with device if not any(map(_are_lengths, inputs)) else torch.device("cpu"):
+        got = mc.sample(*moved)
+        if isinstance(got, Tensor):
+            mc.predict(*moved, exact=True, quantiles=[0.1])
+            mc.predict(*moved, n_samples="auto", tolerance=0.2, max_samples=48)
+    leaves = torch.utils._pytree.tree_leaves
+    assert all(tensor.device == device for tensor in leaves(got))
+    difference = largest_difference(leaves(wanted), [tensor.cpu() for tensor in leaves(got)])
+    assert difference <= _CLOSE, f"differs by {difference:.2g} from the CPU"
+
+
+def _are_lengths(x: Tensor) -> bool:
+    return x.dim() == 1 and x.dtype == torch.long
+
+
+# --- everything that is done with predictions ----------------------------------------------------------
+
+
+def _predictions(device: torch.device) -> dict[str, Callable[[], object]]:
+    here, labels = features(60), torch.arange(60) % 3
+    x, y = here.to(device), labels.to(device)
+    classes = MCDropout(classifier().to(device), task="classification", n_samples=40)
+    numbers = MCDropout(regressor().to(device), task="regression", tau=2.0, n_samples=40)
+    own = MCDropout(classifier().to(device), task="classification", n_samples=40, masks="independent")
+    whole = MCDropout(classifier().to(device), task="raw", batch_axis=None)
+    bare = MCDropout(nn.Dropout(0.3), n_samples=16)
+    return {
+        "inputs on the CPU": lambda: classes.predict(here),
+        "an array": lambda: classes.predict(here.numpy()),
+        "a loader": lambda: classes.predict(iter([x[:3], x[3:]])),
+        "auto and exact": lambda: classes.predict(x, n_samples="auto", tolerance=0.02, exact=True),
+        "masks of the rows' own": lambda: own.predict(x, row_ids=torch.arange(60, device=device)),
+        "a whole": lambda: whole.predict(x, n_samples="auto", tolerance=0.1),
+        "a model without parameters": lambda: bare.sample(x).cpu() - bare.sample(here),
+        "rows": lambda: classes.predict(x)[torch.tensor([1, 2], device=device)],
+        "a file": lambda: classes.predict(x).save(f"{tempfile.mkdtemp()}/predictions.npz"),
+        "quantiles": lambda: numbers.predict(x).interval(0.9),
+        "sensitivity": lambda: classes.sensitivity(x),
+        "the doctor": lambda: mcdrop.inspect(classes, x, y=y),
+        "rates": lambda: mcdrop.tune_rates(classes, x, y=y),
+        "scores": lambda: mcdrop.evaluate(classes.predict(x), y),
+        "scores, outcomes on the CPU": lambda: mcdrop.evaluate(classes.predict(x), labels),
+        "scores of numbers": lambda: mcdrop.evaluate(numbers.predict(x), here[:, :1].numpy()),
+        "scores of a stream": lambda: mcdrop.evaluate(
+            (classes.predict(part), labels[:30]) for part in x.split(30)
+        ),
+        "a calibrator": lambda: mcdrop.calibrate(classes.predict(x), labels, "temperature"),
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # of layers, about other devices than these
+    sys.exit(main(sys.argv[1:]))
