@@ -224,7 +224,7 @@ def test_an_output_without_tensors_is_refused() -> None:
             super().forward(input)
             return "a name"
 
-    with pytest.raises(UnsupportedModelError, match="returned 0 tensors"):
+    with pytest.raises(UnsupportedModelError, match="returned str, in which no tensor is found"):
         traced(Names(0.5))
 
 
