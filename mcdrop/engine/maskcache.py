@@ -15,7 +15,7 @@ from mcdrop.engine.sites import Law
 __all__ = ["MaskCache"]
 
 _BYTES: Final = 2**26
-_SMALL: Final = 2**20
+_SMALL: Final = 2**18
 """Bytes of joined blocks that are worth keeping a second time: below it, joining them costs more."""
 
 
