@@ -52,8 +52,8 @@ def test_the_oldest_go_first_when_the_bound_is_reached() -> None:
 
 def test_joined_blocks_that_are_large_are_not_kept_twice() -> None:
     cache = MaskCache(CPU)
-    first = cache.joined("large", lambda: torch.zeros(2**18 + 1))
-    assert cache.joined("large", lambda: torch.zeros(2**18 + 1)) is not first
+    first = cache.joined("large", lambda: torch.zeros(2**16 + 1))
+    assert cache.joined("large", lambda: torch.zeros(2**16 + 1)) is not first
 
 
 def test_threads_with_seeds_of_their_own_get_the_answers_that_each_gets_alone() -> None:
