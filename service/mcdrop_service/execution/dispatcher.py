@@ -67,6 +67,7 @@ class Dispatcher:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._answers: dict[int, Any] = {}
         self._stopping = False
+        self._called = False
         self._began_s = 0.0
         self._died = False
         # a daemon: a second signal must end the process in the middle of a forward pass
@@ -115,10 +116,10 @@ class Dispatcher:
             self._thread.join(PATIENCE_S)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function in the thread, before the next batch.
+        """Call a function in the thread; calls and batches take turns, so that neither holds up the other.
 
         Args:
-            function: What to call.
+            function: What to call; not called any more if this is cancelled before its turn.
             *args: Its arguments.
 
         Returns:
@@ -131,7 +132,7 @@ class Dispatcher:
         return await future
 
     def later(self, function: Callable[[], None]) -> None:
-        """Call a function in the thread before the next batch, and do not wait for it.
+        """Call a function in the thread as `call` does, and do not wait for it.
 
         Args:
             function: Must not raise.
@@ -154,7 +155,7 @@ class Dispatcher:
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
         ticket = self._submit(job, future)
-        timer = self._loop.call_later(job.deadline_s - time.monotonic(), self._expire)
+        timer = self._loop.call_later(job.deadline_s - time.monotonic(), self._expire, job.deadline_s)
         try:
             return await future
         except asyncio.CancelledError:
@@ -173,9 +174,10 @@ class Dispatcher:
                 self._deliver()
         return ticket
 
-    def _expire(self) -> None:
+    def _expire(self, due_s: float) -> None:
+        """A deadline has come, whatever the clock says: a timer of uvloop can ring a millisecond early."""
         with self._condition:
-            self._scheduler.expire(time.monotonic())
+            self._scheduler.expire(max(due_s, time.monotonic()))
             self._deliver()
 
     def _settle(self, answers: Mapping[int, Any], outcome: Outcome) -> None:
@@ -222,15 +224,18 @@ class Dispatcher:
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
         with self._condition:
-            while not self._calls:
+            while True:
+                self._called = bool(self._calls) and not self._called
+                if self._called:
+                    return self._calls.popleft()
                 batch = self._scheduler.next_batch(time.monotonic())
                 self._deliver()
                 if batch is not None:
                     return partial(self._run, batch)
-                if self._stopping:
+                if self._stopping and not self._calls:
                     return None
-                self._condition.wait()
-            return self._calls.popleft()
+                if not self._calls:
+                    self._condition.wait()
 
     def _run(self, batch: Batch) -> None:
         try:
@@ -281,6 +286,8 @@ class Dispatcher:
             self._settle({ticket: error}, Outcome.FAILED)
 
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
+        if future.cancelled():
+            return
         try:
             outcome = partial(_set_result, future, function())
         except BaseException as error:  # noqa: BLE001  whoever called gets it; the thread must live

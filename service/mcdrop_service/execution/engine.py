@@ -1,11 +1,13 @@
 """Answers requests: what is known about each model, and the way from a request to its answer."""
 
+import asyncio
 import gc
 import logging
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import time
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from mcdrop.stopping import LEAST_SAMPLES
 from mcdrop_service.errors import (
@@ -33,6 +35,8 @@ __all__ = ["Engine"]
 logger = logging.getLogger("mcdrop_service")
 
 T = TypeVar("T")
+
+LATE: Final = "the answer was not ready before its deadline"
 
 BLOCK = 16
 FIRST_BLOCKS = LEAST_SAMPLES // BLOCK
@@ -256,7 +260,9 @@ class Engine:
 
     async def _job(self, served: Served, request: PredictionRequest, deadline_s: float, notes: Notes) -> Job:
         signature = tuple((array.dtype.str, array.shape[1:]) for array in request.inputs.values())
-        lane = served.lanes.get(signature) or await self._new_lane(signature, served, request)
+        lane = served.lanes.get(signature)
+        if lane is None:
+            lane = await _before(deadline_s, self._new_lane(signature, served, request))
         return Job(
             key=(served.serial, signature),
             rows=request.rows,
@@ -279,6 +285,19 @@ class Engine:
             raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error
         served.remember(signature, lane)
         return lane
+
+
+async def _before(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
+    """What some work gives, if it does so in time: jobs have deadlines, calls to the worker have none.
+
+    Raises:
+        DeadlineError: If it does not.
+    """
+    try:
+        async with asyncio.timeout(deadline_s - time.monotonic()):
+            return await work
+    except TimeoutError:
+        raise DeadlineError(LATE) from None
 
 
 def _forget_the_heap() -> None:
@@ -305,5 +324,5 @@ def _queue_full(error: RefusedError) -> QueueFullError:
 
 def _refusal(outcome: Outcome, facts: ModelFacts) -> ServiceError:
     if outcome is Outcome.EXPIRED:
-        return DeadlineError("the answer was not ready before its deadline")
+        return DeadlineError(LATE)
     return ModelFaultError(f"the model {facts.name} failed on this request")

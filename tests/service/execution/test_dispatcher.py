@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 import pytest
+import uvloop
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.scheduler import Job, More, Outcome, QueueLimits, RefusedError, Ripe, Unit
 
@@ -21,9 +22,11 @@ class FakeRunner:
         self.threads: set[str] = set()
         self.begun = threading.Event()
         self.release = threading.Event()
+        self.order: list[str] = []
 
     def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
         assert key == "model"
+        self.order.append("batch")
         self.threads.add(threading.current_thread().name)
         if any(unit.payload == "hold" for unit in units):
             self.begun.set()
@@ -133,6 +136,44 @@ def test_a_deadline_is_kept_while_the_worker_is_stuck() -> None:
         assert (await dispatcher.run(job("late", patience_s=0.05)))[0] is Outcome.EXPIRED
         runner.release.set()
         await held
+
+    dispatched(test)
+
+
+def test_a_deadline_is_kept_by_a_loop_whose_timers_ring_early() -> None:
+    """uvloop rounds 20.4 ms to 20, from a clock that is rounded too."""
+
+    async def test() -> None:
+        runner = FakeRunner()
+        dispatcher = Dispatcher(runner, LIMITS)
+        dispatcher.start()
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        for _ in range(10):
+            late = dispatcher.run(job("late", patience_s=0.0204))
+            assert (await asyncio.wait_for(late, 5))[0] is Outcome.EXPIRED
+        runner.release.set()
+        await held
+        dispatcher.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(test())
+
+
+def test_calls_and_batches_take_turns_and_a_call_that_nobody_waits_for_is_not_made() -> None:
+    order: list[str] = []
+
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        job_done = asyncio.create_task(dispatcher.run(job("a", blocks=8)))
+        calls = [asyncio.create_task(dispatcher.call(order.append, str(number))) for number in range(4)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        runner.order = order
+        runner.release.set()
+        await asyncio.gather(held, job_done, *calls[1:])
+        assert order == ["batch", "1", "batch", "2", "3"]
 
     dispatched(test)
 

@@ -1,0 +1,48 @@
+"""The way from a request to its answer, around a model that hangs."""
+
+import asyncio
+import threading
+import time
+from typing import cast
+
+import numpy as np
+import pytest
+from mcdrop_service.errors import DeadlineError
+from mcdrop_service.execution import Engine, Lane, Servable
+from mcdrop_service.facts import ModelFacts, PredictionRequest
+from mcdrop_service.scheduler import QueueLimits
+from mcdrop_service.telemetry import Notes
+
+from tests.service.models import facts
+
+
+class SlowToPlan:
+    """Needs long to find out how requests of a signature share batches."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def warm_up(self) -> ModelFacts:
+        return facts()
+
+    def probe(self) -> None:
+        """Nothing is wrong with it."""
+
+    def lane(self, _request: PredictionRequest) -> Lane:
+        self.release.wait()
+        return Lane(1, mixes=True)
+
+
+def test_a_request_whose_input_was_never_seen_is_given_up_at_its_deadline_too() -> None:
+    async def main() -> None:
+        model = SlowToPlan()
+        models = {"toy": [cast("Servable", model)]}
+        engine = Engine(models, QueueLimits(100, 2**20), lambda *_: None)
+        await engine.start()
+        request = PredictionRequest({"x": np.zeros((1, 3), np.float32)}, 1, 32, 0, ("mean",))
+        with pytest.raises(DeadlineError, match="not ready before its deadline"):
+            await engine.predict(engine.find("toy"), request, time.monotonic() + 0.02, Notes())
+        model.release.set()
+        engine.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
