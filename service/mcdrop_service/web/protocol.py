@@ -8,6 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mcdrop_service.encoding import encode_error
@@ -17,9 +18,10 @@ from mcdrop_service.web.disconnect import WHEN_GONE
 __all__ = ["GuardedProtocol", "guarded_protocol"]
 
 MAX_HEAD_BYTES: Final = 65536
-"""Of request line and headers; the parser itself takes any number."""
+"""Of request line and headers, and of what else is no body: the parser itself takes any number."""
 
 NOT_HTTP = "the request must be HTTP/1.1, got something else"
+TOO_LONG = f"the head of a request may be at most {MAX_HEAD_BYTES} bytes long, got more"
 TOO_SLOW = "the head of the request must arrive within {} ms, and did not"
 TOO_MANY = "at most {} connections may be open at once"
 
@@ -48,8 +50,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._settings = settings
         self._when_gone: set[Callable[[], object]] = set()
+        self._running: RequestResponseCycle | None = None
         self._in_head = False
-        self._head_bytes = 0
+        self._bytes_of_no_body = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -64,25 +67,80 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the timer runs while they are the beginning of a head, or belong to no request."""
-        super().data_received(data)
-        self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(400, NOT_HTTP)
+        self._unset_keepalive_if_required()
+        self._bytes_of_no_body += len(data)
+        self._parse(data)
+        if self._bytes_of_no_body > MAX_HEAD_BYTES:
+            self._refuse(400, TOO_LONG)
         elif not self._idle:
             self._stop_timer()
         elif self._head_timer is None:
             self._start_timer()
 
+    def _parse(self, data: bytes) -> None:
+        """Let the parser see bytes; no connection becomes one of another protocol."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._begin_without_upgrade()
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            else:
+                return
+
+    def _begin_without_upgrade(self) -> None:
+        """Give the head to a new parser without the wish for another protocol.
+
+        The parser takes a body behind such a head for the other protocol, and uvicorn for the next request.
+        Java's client and `curl --http2` have that wish, and a body.
+        """
+        line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"".join([line, *fields, b"\r\n"]))
+
     def on_message_begin(self) -> None:
         """A head begins (the parser calls this)."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._bytes_of_no_body = True, 0
         super().on_message_begin()
         cast("dict[str, Any]", self.scope)["extensions"] = {WHEN_GONE: self._when_gone}
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field has come; those behind a body are dropped, else they would be taken for the head's."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """A head has ended (the parser calls this)."""
-        self._in_head, self._head_bytes = False, 0
-        super().on_headers_complete()
+        self._in_head, self._bytes_of_no_body = False, 0
+        if self.parser.get_method() == b"CONNECT":
+            raise httptools.HttpParserError
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body has come (the parser calls this)."""
+        self._bytes_of_no_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has ended (the parser calls this)."""
+        self._bytes_of_no_body = 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """An answer was sent; the head behind it may have begun already."""
@@ -93,6 +151,7 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def _idle(self) -> bool:
         """Whether no request is under way."""
+        # uvicorn types the cycle as always there, but there is none before the first request
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is None or (cycle.response_complete and not self.pipeline)
 
@@ -101,6 +160,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
+        if self._running is not None:  # uvicorn tells only the last request of a connection
+            self._running.disconnected = True
+            self._running.message_event.set()
         for act in tuple(self._when_gone):
             act()
 
@@ -144,8 +206,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         self._stop_timer()
-        # uvicorn types the cycle as always there, but there is none before the first request
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self._running
         answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not answering and not self.transport.is_closing():
             self.transport.write(_raw_response(status, message))

@@ -15,6 +15,8 @@ PREDICT = "/v1/models/toy/predict"
 LIMIT = 2000
 HEAD = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BODY = b'{"inputs": [[1, 2, 3]]}'
+CHUNKED = f"{HEAD}transfer-encoding: chunked\r\n\r\n{len(BODY):x}\r\n{BODY.decode()}\r\n".encode()
+TOO_LONG = "the head of a request may be at most 65536 bytes long, got more"
 NOT_HTTP = "the request must be HTTP/1.1, got something else"
 
 
@@ -104,7 +106,61 @@ def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
     raw = b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x: " + b"y" * 200_000
     with connected(server) as connection:
         connection.sendall(raw)
+        answer = read_answer(connection)
+        assert (answer.status, answer.error) == (400, TOO_LONG)
+
+
+def test_fields_behind_a_body_change_no_head(server: Server) -> None:
+    fields = b"content-type: text/plain\r\nx-api-key: stolen\r\n"
+    assert exchange(server, CHUNKED + b"0\r\n" + fields + b"\r\n").status == 200
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nx: ", b"0\r\n", b"1;x="], ids=["value", "fields", "extension"])
+def test_what_is_behind_a_body_has_a_limit_too(server: Server, endless: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(CHUNKED)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(endless)
+            for _ in range(8):
+                connection.sendall(b"a: b\r\n" * 10_000 if endless == b"0\r\n" else b"y" * 60_000)
+        answer = read_answer(connection)
+        assert (answer.status, answer.error) == (400, TOO_LONG)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.2"])
+def test_a_client_that_wishes_for_another_protocol_is_answered_in_this_one(
+    server: Server, protocol: str
+) -> None:
+    wish = f"connection: upgrade\r\nupgrade: {protocol}\r\ncontent-length: {len(BODY)}\r\n\r\n"
+    last = request(BODY).replace(b"host: x", b"host: x\r\nconnection: close")
+    with connected(server) as connection:
+        connection.sendall(2 * (f"{HEAD}{wish}".encode() + BODY) + last)
+        received = b"".join(iter(lambda: connection.recv(100_000), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200"] * 3
+
+
+def test_the_body_of_such_a_client_is_no_other_request(server: Server) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    wish = f"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: {len(hidden)}\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(f"{HEAD}{wish}".encode())
+        connection.sendall(hidden)
         assert read_answer(connection).status == 400
+        connection.sendall(request(BODY))
+        assert read_answer(connection).status == 200
+
+
+def test_a_tunnel_is_refused(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n" + request(BODY))
+        assert read_answer(connection).status == 400
+        assert connection.recv(1) == b""
+
+
+def test_a_head_that_follows_a_long_body_at_once_is_not_measured_with_it(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(request(b" " * 100_000) + HEAD[:30].encode())
+        assert read_answer(connection).status == 413
 
 
 @pytest.mark.parametrize(
