@@ -91,7 +91,7 @@ def verify(
         start = time.perf_counter()
         reference = _by_row(network, rows)
         enough = 0.0 if thorough else _NOT_SLOW * (time.perf_counter() - start)
-    oracle = _checked_oracle(network, rows.take(slice(0, 1)))
+    oracle = _checked_oracle(network, rows.take(slice(0, 1)), reference)
     with network.inference():
         if once is None or not _equal([t[1, slice(rows.kept(slice(0, 1)))] for t in reference], once):
             _check_repeats(network, rows, reference)
@@ -133,7 +133,7 @@ def _second_rolled(leaf: object, axis: int | None) -> object:
 # --- the native oracle -----------------------------------------------------------------------------
 
 
-def _checked_oracle(network: Network, row: Call) -> OracleResult:
+def _checked_oracle(network: Network, row: Call, reference: Sequence[Tensor]) -> OracleResult:
     result = native_oracle(network, row)
     if len(result.native_draws) != result.explained:
         raise UnsupportedModelError(
@@ -141,15 +141,29 @@ def _checked_oracle(network: Network, row: Call) -> OracleResult:
             f"({', '.join(sorted(set(result.native_draws)))}), of which mcdrop sees {result.explained}; "
             "it would sample only a part of its dropout"
         )
-    dtypes = [p.dtype for p in network.view.parameters()] or [torch.float32]
-    tolerance = _ORACLE_TOLERANCE.get(dtypes[0], _HALF_TOLERANCE)
-    if result.difference is not None and result.difference > tolerance:
+    own = next((p.dtype for p in network.view.parameters()), torch.float32)
+    dtypes = [own, *_rounding_dtypes(reference)]
+    if result.difference is not None and result.difference > _allowed(_ORACLE_TOLERANCE, dtypes):
         raise UnsupportedModelError(
             f"given its own draws, the model under mcdrop differs by {result.difference:.2g} from what it "
             "computes by itself; a layer uses its randomness in a way that is not understood, keeps state, "
-            "or draws outside of torch: draw with torch functions such as torch.rand or F.dropout"
+            "or draws outside of torch: draw with torch functions such as torch.rand or F.dropout; where "
+            "autocast is inside of forward, put it around the call"
         )
     return result
+
+
+def _rounding_dtypes(outputs: Sequence[Tensor]) -> list[torch.dtype]:
+    """Of the outputs that are rounded, and what autocast computes in."""
+    kind = outputs[0].device.type
+    cast = [torch.get_autocast_dtype(kind)] if torch.is_autocast_enabled(kind) else []
+    rounded = [t.dtype.to_real() for t in outputs if t.is_floating_point() or t.is_complex()]
+    return rounded + cast if rounded else []
+
+
+def _allowed(tolerances: Mapping[torch.dtype, float], dtypes: Sequence[torch.dtype]) -> float:
+    """The largest difference that the coarsest of these explains; 0 for whole numbers."""
+    return max((tolerances.get(dtype, _HALF_TOLERANCE) for dtype in dtypes), default=0.0)
 
 
 # --- the per-row loop --------------------------------------------------------------------------------
@@ -241,9 +255,7 @@ class _Comparison:
 
     @property
     def tolerance(self) -> float:
-        return max(
-            (_TOLERANCE.get(t.dtype, _HALF_TOLERANCE) for t in self.reference if _rounds(t)), default=0.0
-        )
+        return _allowed(_TOLERANCE, _rounding_dtypes(self.reference))
 
     def agrees(self, name: str) -> bool:
         return self.differences.get(name, math.inf) <= self.tolerance
@@ -271,10 +283,6 @@ def _compare(network: Network, rows: Call, reference: list[Tensor], enough: floa
             return comparison
     _check_rows_apart(comparison.differences["loop"], comparison.tolerance)
     return comparison
-
-
-def _rounds(output: Tensor) -> bool:
-    return output.is_floating_point() or output.is_complex()
 
 
 def _check_rows_apart(difference: float, tolerance: float) -> None:

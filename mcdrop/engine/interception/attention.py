@@ -19,7 +19,7 @@ from mcdrop.engine.interception.mode import Handler, Interception
 from mcdrop.engine.sites import Law
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["HANDLERS", "masked_softmax", "times_noise"]
+__all__ = ["HANDLERS", "masked_softmax", "mixed"]
 
 
 def _attend(
@@ -47,8 +47,7 @@ def _attend(
     noise = mode.draw(
         "attention", Law("noise", dropout_p, weights.dtype), weights.shape[-rank:], like=weights, p=dropout_p
     )
-    dropped = times_noise(weights, lifted(noise, rank))
-    return lowered(dropped @ _repeat_heads(v, q, enable_gqa), rank)
+    return lowered(mixed(weights, lifted(noise, rank), _repeat_heads(v, q, enable_gqa)), rank)
 
 
 def _probabilities(
@@ -75,9 +74,10 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return weights.masked_fill(idle, 0) if has_sample_axis(idle) or idle.any() else weights
 
 
-def times_noise(weights: Tensor, noise: Tensor) -> Tensor:
-    """Weights times noise; the weights are ours."""
-    return weights.mul_(noise) if _fits(noise, weights) else weights * noise
+def mixed(weights: Tensor, noise: Tensor, values: Tensor) -> Tensor:
+    """Values by weights times noise; the weights are ours, and finer than the values if a mask was."""
+    dropped = weights.mul_(noise) if _fits(noise, weights) else weights * noise
+    return dropped.to(values.dtype) @ values
 
 
 def _fits(other: Tensor, into: Tensor) -> bool:

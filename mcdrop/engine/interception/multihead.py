@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
-from mcdrop.engine.interception.attention import masked_softmax, times_noise
+from mcdrop.engine.interception.attention import masked_softmax, mixed
 from mcdrop.engine.interception.descent import descending
 from mcdrop.engine.interception.mode import Handler, Interception
 from mcdrop.engine.sites import Law
@@ -75,8 +75,9 @@ def _self_attention(
     weights = _probabilities(q, k, None if padding is None else lifted(padding, 2))
     law = Law("noise", p, weights.dtype)
     noise = mode.draw("attention", law, weights.shape[-4:], like=weights, p=p)
-    mixed = times_noise(weights, lifted(noise, 4)) @ v
-    out = F.linear(mixed.transpose(-3, -2).flatten(-2), *out_of).transpose(-3, -2)
+    heads_joined = mixed(weights, lifted(noise, 4), v).transpose(-3, -2).flatten(-2)
+    # of two axes, of which vmap makes one call, bias included, in the precision that autocast wants
+    out = F.linear(heads_joined.flatten(0, -2), *out_of).view_as(heads_joined).transpose(-3, -2)
     return lowered(out.contiguous() if tokens_first.is_contiguous() else out, 3)
 
 
