@@ -2,13 +2,24 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import orjson
 
-from mcdrop_service.errors import BadRequestError, shown
-from mcdrop_service.parsing.long_numbers import LONG, LongNumbers, without_long_numbers
+from mcdrop_service.errors import BadRequestError, TooLargeError, shown
+from mcdrop_service.parsing.long_numbers import LONG, LongNumbers, strangers, without_long_numbers
 
 __all__ = ["decode_object"]
+
+
+MOST_TEXT: Final = 2**20
+"""Characters of a body beside its long arrays of numbers: these are read in pieces, the rest is not."""
+
+TOO_LONG: Final = (
+    f"a body may hold {MOST_TEXT} characters of JSON beside its long arrays of numbers, got more; "
+    "values that are no numbers can be sent as binary data of the Open Inference Protocol"
+)
+STRAY: Final = "a long array of numbers stands where none is wanted"
 
 
 def decode_object(body: bytes) -> dict[str, object]:
@@ -24,13 +35,27 @@ def decode_object(body: bytes) -> dict[str, object]:
     Raises:
         BadRequestError: If it is not JSON (NaN, Infinity and 1e400 are not), not an object, nested
             too deeply, or has a key twice.
+        TooLargeError: If what is no long array of numbers is longer than `MOST_TEXT`.
     """
-    if len(body) > LONG:
-        text, taken = without_long_numbers(body)
-        if taken:
-            document = _parsed(text)
-            if _put_back(document, taken) == len(taken):
-                return document
+    return _parsed(body) if len(body) <= LONG else _parsed_around(body)
+
+
+def _parsed_around(body: bytes) -> dict[str, object]:
+    """A long body: short objects and texts would take many times their length in memory, and much time."""
+    if strangers(body) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    text, taken = without_long_numbers(body)
+    if len(text) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    fault = STRAY
+    try:
+        document = _parsed(text)
+        if _put_back(document, taken) == len(taken):
+            return document
+    except BadRequestError as error:
+        fault = f"{error.message} (null, NaN and text end an array of numbers)"
+    if len(body) > MOST_TEXT:
+        raise BadRequestError(fault)
     return _parsed(body)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import orjson
 
-__all__ = ["LongNumbers", "NotRectangularError", "without_long_numbers"]
+__all__ = ["LongNumbers", "NotRectangularError", "strangers", "without_long_numbers"]
 
 LONG: Final = 2**16
 """Characters from which an array is read in pieces, and about as many are in a piece."""
@@ -84,6 +84,15 @@ class LongNumbers:
             stop = len(self.text) if stop < 0 else stop
             yield orjson.loads(b"[%b]" % self.text[start:stop].translate(_NO_BRACKETS))
             start = stop + 1
+
+
+def strangers(body: bytes) -> int:
+    """How many characters are in no array of numbers.
+
+    Args:
+        body: Any bytes.
+    """
+    return sum(int(np.count_nonzero(~_OF_NUMBERS[piece])) for _, piece in _bytes(body))
 
 
 def without_long_numbers(body: bytes) -> tuple[bytes, Mapping[int, LongNumbers]]:

@@ -5,8 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcdrop_service.errors import BadRequestError
-from mcdrop_service.parsing.document import decode_object
+from mcdrop_service.errors import BadRequestError, TooLargeError
+from mcdrop_service.parsing.document import MOST_TEXT, decode_object
+from mcdrop_service.parsing.long_numbers import LONG
 
 KEYS = st.text(max_size=8)
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -91,3 +92,45 @@ def test_nesting_within_reason_is_read() -> None:
 def test_deep_nesting_is_refused_without_a_crash(depth: int) -> None:
     with pytest.raises(BadRequestError, match=r"deep|depth"):
         decode_object(nested(depth))
+
+
+HALF = MOST_TEXT // 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"[" + b"{}," * HALF + b"{}]",
+        b"[" + b',"a",'.join([b"[]," * 20_000 + b"[]"] * 40) + b"]",
+        b'"' + b":" * 2 * HALF + b'"',
+        b"[1]" + b" " * 2 * HALF,
+    ],
+    ids=["objects", "lists", "text", "blanks"],
+)
+def test_what_would_take_many_times_its_length_in_memory_or_long_to_read_is_too_large(value: bytes) -> None:
+    with pytest.raises(TooLargeError, match="1048576 characters of JSON beside its long arrays"):
+        decode_object(b'{"inputs": ' + value + b"}")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            b'{"inputs": [' + b"[1,2]," * HALF + b"[null,2]," + b"[1,2]," * HALF + b"[1,2]]}",
+            "null, NaN and text",
+        ),
+        (b'{"inputs": [1], "more": [["a"], [' + b"1," * MOST_TEXT + b"1]]}", "where none is wanted"),
+    ],
+    ids=["null", "stray"],
+)
+def test_a_stranger_in_a_long_array_is_named_without_reading_all_of_it(body: bytes, said: str) -> None:
+    with pytest.raises(BadRequestError, match=said):
+        decode_object(body)
+
+
+def test_a_stranger_in_an_array_that_is_not_so_long_is_kept_for_a_better_message() -> None:
+    rows = b"[1,2]," * LONG
+    document = decode_object(b'{"inputs": [' + rows + b"[null,2]," + rows + b"[1,2]]}")
+    inputs = document["inputs"]
+    assert isinstance(inputs, list)
+    assert inputs[LONG] == [None, 2]
