@@ -119,7 +119,7 @@ def test_what_would_take_many_times_its_length_in_memory_or_long_to_read_is_too_
             b'{"inputs": [' + b"[1,2]," * HALF + b"[null,2]," + b"[1,2]," * HALF + b"[1,2]]}",
             "null, NaN and text",
         ),
-        (b'{"inputs": [1], "more": [["a"], [' + b"1," * MOST_TEXT + b"1]]}", "where none is wanted"),
+        (b'{"inputs": [1], "id": "a[' + b"1," * MOST_TEXT + b'1]"}', "where none is wanted"),
     ],
     ids=["null", "stray"],
 )
