@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     """Most units that wait at once."""
 
     max_queue_bytes: int = Field(default=512 * MEBIBYTE, ge=1)
-    """Memory of all requests that wait or run."""
+    """Memory of all requests that wait or run: their inputs, and what is kept of their samples."""
 
     max_quantiles: int = Field(default=100, ge=1)
     """Most quantile levels in one request."""

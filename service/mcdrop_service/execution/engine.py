@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ from mcdrop_service.errors import (
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
+from mcdrop_service.execution.cost import BLOCK, blocks_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S
 from mcdrop_service.execution.runner import OnBatch, Runner
@@ -38,11 +40,7 @@ T = TypeVar("T")
 
 LATE: Final = "the answer was not ready before its deadline"
 
-BLOCK = 16
-FIRST_BLOCKS = LEAST_SAMPLES // BLOCK
-
-# Memory of a unit's results while its request is under way, roughly: 16 samples and the objects around them.
-UNIT_BYTES = 2048
+FIRST_BLOCKS: Final = LEAST_SAMPLES // BLOCK
 
 REFUSALS: Final[Mapping[Refusal, tuple[str, str]]] = MappingProxyType(
     {
@@ -75,6 +73,7 @@ class Engine:
     ) -> None:
         self._bitwise = bitwise
         self._stall_s = stall_s
+        self._max_bytes = limits.max_bytes
         self._first = dict(models)
         self._catalogue = Catalogue()
         self._started = False
@@ -226,6 +225,7 @@ class Engine:
             ModelFaultError: If the model failed.
             BadRequestError: If the model cannot take inputs of this shape.
             NotReadyError: If the model failed too often in a row.
+            TooLargeError: If it would take more memory than there is for all.
         """
         if not served.health.fit:
             raise NotReadyError(
@@ -266,9 +266,9 @@ class Engine:
         return Job(
             key=(served.serial, signature),
             rows=request.rows,
-            blocks=-(-request.n_samples // BLOCK),
+            blocks=blocks_of(request),
             capacity=lane.capacity,
-            size_bytes=_size_bytes(request),
+            size_bytes=size_bytes(request, lane.unit_bytes, self._max_bytes),
             deadline_s=deadline_s,
             payload=Task(served.facts, request, served.model, lane, notes, served.health),
             lot=None if lane.mixes else request.seed,
@@ -279,10 +279,11 @@ class Engine:
         """A signature that was not seen yet: the model finds out in the worker thread what it can do."""
         name = served.facts.name
         try:
-            lane = await self._dispatcher.call(served.model.lane, request)
+            found = await self._dispatcher.call(served.model.lane, request)
         except Exception as error:
             logger.exception("the model %s cannot take inputs of signature %s", name, signature)
             raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error
+        lane = replace(found, unit_bytes=unit_bytes(served.facts, request))
         served.remember(signature, lane)
         return lane
 
@@ -309,11 +310,6 @@ def _forget_the_heap() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _size_bytes(request: PredictionRequest) -> int:
-    units = request.rows * -(-request.n_samples // BLOCK)
-    return sum(array.nbytes for array in request.inputs.values()) + units * UNIT_BYTES
 
 
 def _queue_full(error: RefusedError) -> QueueFullError:

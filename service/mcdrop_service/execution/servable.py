@@ -19,10 +19,12 @@ class Lane:
     Attributes:
         capacity: Units that fit a batch.
         mixes: Whether units of different seeds and blocks may share one.
+        unit_bytes: Memory of a unit's results; written by the engine, which knows the outputs.
     """
 
     capacity: int
     mixes: bool
+    unit_bytes: int = 0
 
 
 @dataclass

@@ -1,0 +1,57 @@
+"""What a request costs, before it has run: its units of work, and the memory that is held for it."""
+
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from mcdrop_service.errors import TooLargeError
+from mcdrop_service.facts import ModelFacts, PredictionRequest
+
+__all__ = ["BLOCK", "blocks_of", "size_bytes", "unit_bytes"]
+
+BLOCK: Final = 16
+
+# Of a unit's results, the objects around its numbers, roughly.
+OBJECTS_BYTES: Final = 2048
+
+
+def blocks_of(request: PredictionRequest) -> int:
+    """Blocks of 16 samples for each row; with a tolerance the most that a row takes."""
+    return -(-request.n_samples // BLOCK)
+
+
+def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:
+    """Memory of one unit's results: 16 samples of the largest output, and the objects around them.
+
+    Args:
+        facts: Of the model. Where a length of its outputs varies, the longest of the inputs is taken.
+        request: Any with the signature.
+    """
+    longest = max((size for array in request.inputs.values() for size in array.shape[1:]), default=1)
+    sizes = (
+        prod(longest if size == -1 else size for size in each.shape) * np.dtype(each.dtype).itemsize
+        for each in facts.tensors
+    )
+    return OBJECTS_BYTES + BLOCK * max(sizes, default=0)
+
+
+def size_bytes(request: PredictionRequest, each_unit: int, most: int) -> int:
+    """Memory that is held for a request until it is answered.
+
+    Args:
+        request: Checked.
+        each_unit: What `unit_bytes` says of its signature.
+        most: What all requests together may take.
+
+    Raises:
+        TooLargeError: If it is more: asking again later would not help.
+    """
+    size = sum(array.nbytes for array in request.inputs.values())
+    size += request.rows * blocks_of(request) * each_unit
+    if size > most:
+        raise TooLargeError(
+            f"the request would take about {size} bytes of memory, and all together may take {most}; "
+            "send fewer rows or samples at a time"
+        )
+    return size

@@ -1,0 +1,37 @@
+"""The memory that is held for a request, before it has run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mcdrop_service.errors import TooLargeError
+from mcdrop_service.execution.cost import size_bytes, unit_bytes
+from mcdrop_service.facts import OutputFacts, PredictionRequest
+
+from tests.service.models import facts
+
+ROWS, PIXELS, LENGTH = 3, 64 * 64, 50
+
+
+def request(n_samples: int = 40) -> PredictionRequest:
+    return PredictionRequest({"x": np.zeros((ROWS, LENGTH), np.float32)}, ROWS, n_samples, 0, ("mean",))
+
+
+def test_a_model_whose_answers_are_pictures_costs_what_its_samples_take() -> None:
+    pictures = replace(facts(), tensors=(OutputFacts("mean", "float32", (21, 64, 64)),))
+    each = unit_bytes(pictures, request())
+    assert each - unit_bytes(replace(facts(), tensors=()), request()) == 16 * 21 * PIXELS * 4
+    assert size_bytes(request(), each, 10**12) == ROWS * LENGTH * 4 + ROWS * 3 * each
+
+
+def test_a_length_that_varies_is_that_of_the_inputs() -> None:
+    tokens = replace(facts(), tensors=(OutputFacts("mean", "float64", (-1, 7)),))
+    fixed = replace(facts(), tensors=(OutputFacts("mean", "float64", (LENGTH, 7)),))
+    assert unit_bytes(tokens, request()) == unit_bytes(fixed, request())
+
+
+def test_what_would_not_fit_if_it_were_alone_is_too_large_and_not_asked_to_come_back() -> None:
+    size = size_bytes(request(), 1000, 10**12)
+    assert size_bytes(request(), 1000, size) == size
+    with pytest.raises(TooLargeError, match=f"about {size} bytes of memory.*fewer rows or samples"):
+        size_bytes(request(), 1000, size - 1)
