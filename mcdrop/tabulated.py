@@ -124,7 +124,7 @@ def as_predictions(
         The predictions.
 
     Raises:
-        OptionError: If the arrays make no prediction, or there is no such task.
+        OptionError: If the arrays make no prediction, or more than one, or there is no such task.
         DomainError: If probabilities do not sum to 1, a std is negative, or a value is NaN.
         ShapeError: If the shapes do not fit.
     """
@@ -135,7 +135,14 @@ def as_predictions(
         "std": std,
         "deterministic": deterministic,
     }
-    return tabulated({name: value for name, value in given.items() if value is not None}, task=task)
+    arrays = {name: value for name, value in given.items() if value is not None}
+    if ("samples" in arrays or "probabilities" in arrays) and ("mean" in arrays or "std" in arrays):
+        raise OptionError(
+            f"samples, probabilities, and mean with std each say all, got {', '.join(arrays)}; give one of them "
+            "(probabilities may stand beside samples). Of members that tell their own noise, give the mean of "
+            "the mixture and its std, sqrt(means.var(0) + (stds**2).mean(0))"
+        )
+    return tabulated(arrays, task=task)
 
 
 def tabulated(
@@ -154,7 +161,7 @@ def tabulated(
         ShapeError: If the shapes do not fit.
     """
     if task is not None and task not in _TASKS:
-        raise OptionError(f"saved predictions must be of task {', '.join(_TASKS)}, got {task!r}")
+        raise OptionError(f"predictions in arrays must be of task {', '.join(_TASKS)}, got {task!r}")
     tensors = {name: float64(name, arrays[name]) for name in KNOWN_ARRAYS if name in arrays}
     kind = task or _guessed(tensors)
     return _classes(tensors, kind) if kind in _CLASSIFIERS else _numbers(tensors)

@@ -226,6 +226,8 @@ def _axis_of(batch_axis: BatchAxis, position: int, name: str | None) -> int | No
 def _row_axis(leaf: Any, axis: int | None) -> int | None:
     if axis is None or not isinstance(leaf, Tensor | np.ndarray) or leaf.ndim == 0:
         return None
+    if not isinstance(axis, int):
+        raise InputError(f"batch_axis= takes a number or None, or one of them for each input, got {axis!r}")
     if not -leaf.ndim <= axis < leaf.ndim:
         raise ShapeError(
             f"batch_axis={axis} is no axis of an input of shape {tuple(leaf.shape)}; batch_axis= names the "

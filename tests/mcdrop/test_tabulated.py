@@ -127,6 +127,12 @@ def test_what_makes_no_prediction_is_refused() -> None:
         tabulated({"std": LAWS}, task="binary")
 
 
+@pytest.mark.parametrize("first", ["samples", "probabilities"])
+def test_noise_of_members_is_not_dropped_in_silence(first: str) -> None:
+    with pytest.raises(OptionError, match=rf"got {first}, std; give one .* \(stds\*\*2\)\.mean\(0\)\)"):
+        as_predictions(std=SAMPLES, **{first: SAMPLES})  # type: ignore[arg-type]
+
+
 def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(DomainError, match=r"must sum to 1 over the classes, got 0\.5"):
         tabulated({"probabilities": LAWS / 2})

@@ -202,3 +202,8 @@ def test_a_whole_whose_shape_follows_its_draws_is_refused() -> None:
         UnsupportedModelError, match=r"\(4, 5\) and \(5, 5\) for the same rows under different"
     ):
         MCDropout(Sampled(), batch_axis=None).sample(X)
+
+
+def test_an_axis_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="batch_axis= takes a number or None, .* got 'n'"):
+        MCDropout(MC.model, batch_axis="none").sample(X, ADJACENCY)
