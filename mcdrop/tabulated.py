@@ -138,9 +138,9 @@ def as_predictions(
     arrays = {name: value for name, value in given.items() if value is not None}
     if ("samples" in arrays or "probabilities" in arrays) and ("mean" in arrays or "std" in arrays):
         raise OptionError(
-            f"samples, probabilities, and mean with std each say all, got {', '.join(arrays)}; give one of them "
-            "(probabilities may stand beside samples). Of members that tell their own noise, give the mean of "
-            "the mixture and its std, sqrt(means.var(0) + (stds**2).mean(0))"
+            f"samples, probabilities, and mean with std each say all, got {', '.join(arrays)}; give one "
+            "(probabilities may stand beside samples). Of members that tell their own noise, give the mean "
+            "of the mixture and its std, sqrt(means.var(0) + (stds**2).mean(0))"
         )
     return tabulated(arrays, task=task)
 

@@ -205,5 +205,5 @@ def test_a_whole_whose_shape_follows_its_draws_is_refused() -> None:
 
 
 def test_an_axis_that_is_no_number_is_refused() -> None:
-    with pytest.raises(InputError, match="batch_axis= takes a number or None, .* got 'n'"):
-        MCDropout(MC.model, batch_axis="none").sample(X, ADJACENCY)
+    with pytest.raises(InputError, match=r"batch_axis= takes a number or None, .* got 'n'"):
+        MCDropout(MC.model, batch_axis="none").sample(X, ADJACENCY)  # type: ignore[arg-type]
