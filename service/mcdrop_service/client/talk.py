@@ -25,13 +25,13 @@ class Talk:
     """With one service; remembers what it said of its models. Safe to share between threads.
 
     Attributes:
-        headers: Of every request.
+        headers: Of every request; they can hold a key, so no text of this shows them.
         patience: How long and how often.
         clock: Seconds, as `time.monotonic`.
         jitter: Numbers in [0, 1).
     """
 
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     patience: Patience
     clock: Callable[[], float]
     jitter: Callable[[], float]

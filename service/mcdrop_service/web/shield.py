@@ -1,11 +1,12 @@
 """The outermost middleware: no failure leaves the service as anything but `{"error": ...}`."""
 
+import asyncio
 import logging
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcdrop_service.errors import ServiceError
+from mcdrop_service.errors import NotReadyError, ServiceError
 from mcdrop_service.web.answers import refusal
 from mcdrop_service.web.watch import notes_of
 
@@ -39,6 +40,11 @@ class Shield:
             notes_of(scope).gone = True
             # nobody reads it; it only ends the exchange in the way that the server expects
             await refusal(ServiceError("the client went away"))(scope, receive, send)
+        except asyncio.CancelledError:
+            # only a stop that has waited long enough cancels what is asked
+            if started or scope["type"] != "http":
+                raise
+            await refusal(NotReadyError("the service is stopping", retry_after_s=1))(scope, receive, send)
         except Exception:
             if started or scope["type"] != "http":
                 raise

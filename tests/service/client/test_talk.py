@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mcdrop_service.client.carrying import Line
 from mcdrop_service.client.errors import (
     REFUSALS,
     BusyError,
@@ -311,3 +312,10 @@ def test_a_proxys_own_page_is_repeated_in_part() -> None:
     with pytest.raises(RefusedError, match=r"<html>x+ .status 502.") as error:
         script.drive(script.talk().models())
     assert len(str(error.value)) < 300
+
+
+def test_no_text_of_the_client_shows_a_key() -> None:
+    line = Line.to("http://127.0.0.1:8000", "s3cret", None)
+    step = next(line.talk.models())
+    assert line.talk.headers == {"Authorization": "Bearer s3cret"}
+    assert "s3cret" not in f"{line} {step}"
