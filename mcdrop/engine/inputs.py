@@ -279,7 +279,10 @@ def _take(leaf: Any, axis: int | None, rows: Tensor | slice) -> Any:
 
 
 def _repeat(leaf: Any, axis: int | None, times: int) -> Any:
-    return leaf if axis is None else leaf.repeat([times if i == axis else 1 for i in range(leaf.dim())])
+    if axis is None:
+        return leaf
+    copies = leaf.unsqueeze(axis).expand(*leaf.shape[:axis], times, *leaf.shape[axis:])
+    return copies.flatten(axis, axis + 1).contiguous()  # quicker than repeat
 
 
 def _pad(leaf: Any, axis: int | None, rows: int) -> Any:
