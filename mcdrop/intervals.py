@@ -117,7 +117,9 @@ def wilson_interval(successes: float, rows: int, *, level: float = 0.95) -> Inte
     centre = share + z**2 / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
     scale = 1 + z**2 / rows
-    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), level, "Wilson")
+    lower, upper = (centre - half) / scale, (centre + half) / scale
+    # at shares of 0 and 1 the end is the share itself, which rounding may miss
+    return Interval(max(0.0, min(share, lower)), min(1.0, max(share, upper)), level, "Wilson")
 
 
 def normal_quantile(level: float) -> float:

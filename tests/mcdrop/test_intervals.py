@@ -18,6 +18,12 @@ TRIALS = 200
 LEAST = 0.95 - monte_carlo(TRIALS, scale=math.sqrt(0.95 * 0.05))
 
 
+def test_wilsons_interval_reaches_the_shares_0_and_1_exactly() -> None:
+    for rows in range(1, 300):
+        assert intervals.wilson_interval(rows, rows).upper == 1
+        assert intervals.wilson_interval(0, rows).lower == 0
+
+
 def test_scipy_agrees_on_wilsons_interval() -> None:
     for successes, rows in ((0, 10), (3, 10), (99, 100), (100, 100)):
         ours = intervals.wilson_interval(successes, rows)
