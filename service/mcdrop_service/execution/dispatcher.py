@@ -245,7 +245,10 @@ class Dispatcher:
             self._fault(batch)
             return
         if ripe := self._complete(batch, results):
+            units, began_s = sum(len(its.results) for its in ripe), time.monotonic()
             self._finish(ripe)
+            with self._condition:
+                self._scheduler.answers_made(batch.key, units, time.monotonic() - began_s)
 
     def _fault(self, batch: Batch) -> None:
         with self._condition:

@@ -5,7 +5,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
-from mcdrop_service.scheduler.line import Place
 from mcdrop_service.scheduler.work import Job
 
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
@@ -75,11 +74,16 @@ class Forecast:
 
     def __init__(self) -> None:
         self._seconds = Means()
+        self._answers = Means()
         self._blocks = Means()
 
     def learn(self, key: Hashable, seconds: float) -> None:
         """How long a batch took."""
         self._seconds.learn(key, seconds)
+
+    def learn_answers(self, key: Hashable, units: int, seconds: float) -> None:
+        """How long it took to make answers of the results of some units."""
+        self._answers.learn(key, seconds / units)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""
@@ -90,17 +94,13 @@ class Forecast:
         return self._seconds.of(key)
 
     def units_s(self, key: Hashable, units: int, capacity: int) -> float:
-        """Seconds for some units in full batches."""
-        return math.ceil(units / capacity) * self.batch_s(key)
+        """Seconds for some units in full batches, and for the answers that they come to."""
+        return math.ceil(units / capacity) * self.batch_s(key) + units * self._answers.of(key)
 
     def job_units(self, job: Job) -> int:
-        """Units of a new job; of one that grows, if its rows take what those of others took lately."""
+        """Units of a job; of one that grows, if its rows take what those of others took lately."""
         least = job.blocks if job.first_blocks is None else job.first_blocks
         return job.rows * min(max(least, self._usual_blocks(job)), job.blocks)
-
-    def units_left(self, place: Place) -> int:
-        """The same of a job under way, without what was handed out."""
-        return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
 
     def _usual_blocks(self, job: Job) -> int:
         return math.ceil(self._blocks.of(job.key))

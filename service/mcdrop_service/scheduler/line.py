@@ -43,7 +43,7 @@ class Place:
     @property
     def reserved(self) -> int:
         """Units that were not handed out yet, with those that the job can still grow by."""
-        return self.outlook(self.job.blocks)
+        return self.waiting + len(self._rows) * max(self.job.blocks - self.blocks, 0)
 
     @property
     def lot(self) -> Hashable | None:
@@ -51,10 +51,6 @@ class Place:
         if self.job.lot is None:
             return None
         return self.job.lot, self._first_block + self.handed_out // len(self._rows)
-
-    def outlook(self, blocks: int) -> int:
-        """Units that are not handed out yet if every row that goes on takes so many blocks in all."""
-        return self.waiting + len(self._rows) * max(min(blocks, self.job.blocks) - self.blocks, 0)
 
     def hand_out(self) -> Unit:
         """The next unit: all rows of a block before the next block."""

@@ -120,6 +120,16 @@ class Scheduler:
                 ripe.append(Ripe(place.ticket, place.job.payload, place.results, place.carried))
         return ripe
 
+    def answers_made(self, key: Hashable, units: int, seconds: float) -> None:
+        """Learn how long the answers take.
+
+        Args:
+            key: Of their jobs.
+            units: Of which they were made.
+            seconds: For all of them.
+        """
+        self._forecast.learn_answers(key, units, seconds)
+
     def grow(self, ticket: int, more: More, now_s: float) -> None:
         """Let a job that is ripe go on; one that has ended meanwhile does not.
 
@@ -183,7 +193,10 @@ class Scheduler:
         return told
 
     def predicted_s(self, job: Job) -> float:
-        """Seconds until a job would be done: those in front of it take no more turns than it takes itself.
+        """Seconds until a job would be done: those beside it take no more turns than it takes itself.
+
+        They count whole, however far they have come: whoever is done is followed by another, which takes its
+        turns. To count what is left of them would accept twice as many as can be done in time.
 
         Args:
             job: Not submitted yet.
@@ -197,7 +210,7 @@ class Scheduler:
 
     def _shared_s(self, key: Hashable, turns: int) -> float:
         line = self._lines[key]
-        units = sum(min(self._forecast.units_left(place), turns) for place in line.places)
+        units = sum(min(self._forecast.job_units(place.job), turns) for place in line.places)
         return self._forecast.units_s(key, units, line.capacity)
 
     def _check_room(self, job: Job) -> None:

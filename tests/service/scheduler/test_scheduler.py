@@ -260,7 +260,9 @@ def test_how_long_a_job_that_grows_will_take_is_learnt_from_those_before(worker:
     asked = growing(4, 64, 2, More((0, 1, 2, 3), 4))
     worker.submit(asked)
     worker.step()
-    assert worker.scheduler.predicted_s(asked) == 3.0  # 2 blocks of 4 rows are 2 batches; one waits
+    assert (
+        worker.scheduler.predicted_s(asked) == 4.0
+    )  # 2 blocks of 4 rows are 2 batches, for each of both jobs
     worker.run()
     assert worker.scheduler.predicted_s(asked) == 6.0
     assert worker.scheduler.predicted_s(growing(4, 5, 2)) == 5.0
