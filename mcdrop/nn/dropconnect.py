@@ -152,9 +152,18 @@ def _tied(model: nn.Module) -> Iterator[str]:
 
 
 def _users(model: nn.Module, weight: nn.Parameter, inside: set[int]) -> Iterator[str]:
-    for path, module in model.named_modules():
-        if id(module) not in inside and any(own is weight for own in module.parameters(recurse=False)):
-            yield path or "the model"
+    """Paths of the layers that hold a weight, but where a wrapper drops it; a layer may have several."""
+    if _holds(model, weight):
+        yield "the model"
+    for path, parent in model.named_modules():
+        drops = isinstance(parent, DropConnect | WeightDrop)
+        for name, layer in parent.named_children():
+            if _holds(layer, weight) and not (drops and id(layer) in inside):
+                yield f"{path}.{name}".lstrip(".")
+
+
+def _holds(layer: nn.Module, weight: nn.Parameter) -> bool:
+    return any(own is weight for own in layer.parameters(recurse=False))
 
 
 def _check_kind(layer: object, kinds: tuple[type[nn.Module], ...], wrapper: str) -> None:

@@ -99,6 +99,19 @@ def test_tied_weights_are_found_before_training() -> None:
     check_untied(Tied(tie=False))
 
 
+def test_a_layer_that_stands_in_two_places_is_tied_too() -> None:
+    linear, lstm = nn.Linear(4, 4), nn.LSTM(4, 4)
+    for tied in (
+        nn.Sequential(linear, nn.ReLU(), DropConnect(linear, p=0.3)),
+        nn.Sequential(DropConnect(linear, p=0.3), nn.Sequential(linear)),
+        nn.ModuleList([WeightDrop(lstm, p=0.3), lstm]),
+    ):
+        with pytest.raises(UnsupportedModelError, match=r"drops a weight that [01](\.0)? uses as well"):
+            check_untied(tied)
+    with pytest.raises(UnsupportedModelError, match="drops a weight that 0 uses as well"):
+        mcdrop.MCDropout(nn.Sequential(linear, DropConnect(linear, p=0.3)).eval()).sample(torch.ones(2, 4))
+
+
 def test_the_doctor_says_that_weights_are_tied_and_not_that_a_part_is_closed() -> None:
     (found,) = mcdrop.inspect(Tied().eval(), torch.ones(2, 3, dtype=torch.long)).findings
     assert found.code == "MC003"
