@@ -155,7 +155,13 @@ def _work(
 
 def _greeting(service: Service, addresses: _Addresses, repository: Repository) -> str:
     models = [service.engine.facts(name) for name in service.engine.names]
-    return greeting(addresses.public, models, management_urls=addresses.management, row_of=repository.example)
+    return greeting(
+        addresses.public,
+        models,
+        management_urls=addresses.management,
+        asks_for_key=bool(service.keys),
+        row_of=repository.example,
+    )
 
 
 def _settings(flags: dict[str, Any], file: Path | None) -> Settings:

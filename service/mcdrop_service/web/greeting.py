@@ -14,6 +14,7 @@ def greeting(
     models: Sequence[ModelFacts],
     *,
     management_urls: Sequence[str] = (),
+    asks_for_key: bool = False,
     row_of: Callable[[str], Mapping[str, object] | None] = lambda _name: None,
 ) -> str:
     """A few lines for the terminal.
@@ -22,6 +23,7 @@ def greeting(
         urls: Where the workers listen, without a slash at the end; at least one.
         models: What they serve; at least one.
         management_urls: Where models can be loaded and unloaded, if anywhere.
+        asks_for_key: Whether API keys are wanted; the command then has a place for one.
         row_of: Gives a row for a model by its name, an array for each input; zeros are taken if it has none.
 
     Returns:
@@ -30,8 +32,10 @@ def greeting(
     names = ", ".join(facts.name for facts in models)
     smallest = min(models, key=_numbers)
     body = json.dumps(_example(smallest, row_of(smallest.name) or {}))
+    key = "-H 'authorization: Bearer KEY' " * asks_for_key
     command = (
-        f"curl -s {urls[0]}/v1/models/{smallest.name}/predict -H 'content-type: application/json' -d '{body}'"
+        f"curl -s {urls[0]}/v1/models/{smallest.name}/predict {key}"
+        f"-H 'content-type: application/json' -d '{body}'"
     )
     managed = f"; models are managed at {' and '.join(management_urls)}" if management_urls else ""
     told = f"(documentation: {urls[0]}/docs{managed})"

@@ -1,0 +1,20 @@
+"""What the operator reads when the service is ready."""
+
+import json
+import shlex
+
+import pytest
+from mcdrop_service.web import greeting
+
+from tests.service.models import PIXELS, TABLE, facts
+
+URL = "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize("asks_for_key", [False, True])
+def test_the_request_that_is_printed_is_one_command_for_the_smallest_model(asks_for_key: bool) -> None:
+    models = [facts(PIXELS, name="images"), facts(TABLE, name="tables")]
+    command = shlex.split(greeting([URL], models, asks_for_key=asks_for_key).strip().splitlines()[-1])
+    assert command[:3] == ["curl", "-s", f"{URL}/v1/models/tables/predict"]
+    assert json.loads(command[-1])["inputs"] == [[0, 0, 0]]
+    assert ("authorization: Bearer KEY" in command) is asks_for_key
