@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mcdrop.errors import DataFileError
 from mcdrop.extras import require
+from mcdrop.predictive.archive import whole_archive
 
 __all__ = [
     "Array",
@@ -155,7 +156,7 @@ def _listing(names: Mapping[str, object] | Sequence[str]) -> str:
 def _npz_arrays(path: Path) -> dict[str, Array]:
     try:
         # Opened here, since NumPy leaves the file open when it turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(whole_archive(stream), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         raise DataFileError(f"{path} is not an .npz file of plain arrays ({error})") from error

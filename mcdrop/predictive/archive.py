@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
-from zipfile import BadZipFile
+from typing import Any, BinaryIO, Final
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcdrop.errors import DataFileError
 
-__all__ = ["DAMAGE", "as_array", "read_archive", "write_archive"]
+__all__ = ["DAMAGE", "as_array", "read_archive", "whole_archive", "write_archive"]
 
 DAMAGE: Final = (KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, BadZipFile, zlib.error)
 """What reading a file that is damaged, or of another kind, may raise."""
@@ -63,7 +63,7 @@ def read_archive(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         ValueError: If its format is another one, or arrays are missing.
         Exception: One of `DAMAGE` if it is damaged.
     """
-    with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+    with Path(path).open("rb") as raw, np.load(whole_archive(raw), allow_pickle=False) as file:
         facts = json.loads(str(file[_FACTS]))
         if facts["format"] != _FORMAT:
             raise ValueError(f"format {facts['format']!r}, wanted {_FORMAT}")
@@ -72,6 +72,18 @@ def read_archive(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         raise ValueError(f"arrays {sorted(tensors)}, wanted {facts['tensors']}")
     rounded = {name: tensors[name].to(torch.bfloat16) for name in facts["bfloat16"]}
     return {**tensors, **rounded}, facts
+
+
+def whole_archive(stream: BinaryIO) -> BinaryIO:
+    """The stream, if it is an archive: of another file NumPy says that it could be unpickled.
+
+    Raises:
+        BadZipFile: If it is none.
+    """
+    if not is_zipfile(stream):
+        raise BadZipFile("it is no archive of arrays, or its end is missing")
+    stream.seek(0)
+    return stream
 
 
 def _write_whole(target: Path, arrays: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mcdrop import load_predictions
+from mcdrop.datafiles import read_arrays
 from mcdrop.errors import DataFileError
 from mcdrop.predictive import Predictive, task_named
 from tests.mcdrop.predictive.test_predictive import TASKS, made, tasks
@@ -143,3 +144,12 @@ def test_an_array_alone_is_no_prediction(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.zeros(3))
     with pytest.raises(DataFileError, match=DAMAGED):
         load_predictions(tmp_path / "p.npy")
+
+
+@pytest.mark.parametrize("content", [b"{}", b"PK", b"\x80\x04K\x01."], ids=["JSON", "cut off", "a pickle"])
+def test_of_a_file_of_another_kind_nobody_is_told_to_unpickle_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.npz"
+    path.write_bytes(content)
+    for read in (load_predictions, read_arrays):
+        with pytest.raises(DataFileError, match=r"\(it is no archive of arrays, or its end is missing\)$"):
+            read(path)
