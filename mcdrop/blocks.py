@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -22,11 +23,15 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import McdropError, ShapeError
-from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked
+from mcdrop.prediction import Laws, Reduction, Wanted, deterministic_output, finish, picked, single_law
 from mcdrop.predictive import Predictive, Task
 from mcdrop.stopping import Stopping
 
 __all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
+
+_TABLE: Final = 3
+"""Axes of (16, R, C). A softmax over the last axis has the same bits however many samples there are; one with
+more axes behind it need not."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,26 @@ class Computation:
 
     outputs: Tensor
     _reductions: dict[tuple[int, bool], Reduction] = field(default_factory=dict, repr=False)
+    _laws: list[Laws] = field(default_factory=list, repr=False)
 
     def reduction(self, task: Task, count: int, *, keep: bool) -> Reduction:
         """The moments of the first `count` samples of every cell; with `keep` their law as well."""
         if (count, keep) not in self._reductions:
             reduction = Reduction()
-            reduction.add(task, self.outputs[:count], keep=keep)
+            reduction.take_in(self._head(task, count), keep=keep)
             self._reductions[count, keep] = reduction
         return self._reductions[count, keep]
+
+    def _head(self, task: Task, count: int) -> Laws:
+        """The laws of the first `count` samples: all are made at once where their bits stay the same."""
+        if self.outputs.dim() > _TABLE:
+            return Laws.of(task, self.outputs[:count])
+        if not self._laws:
+            try:
+                self._laws.append(Laws.of(task, self.outputs))
+            except McdropError:  # perhaps of a sample that nobody wants
+                return Laws.of(task, self.outputs[:count])
+        return self._laws[0].head(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +173,11 @@ class ExactBlocks:
             raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
         # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
         padding = self.rows - rows if as_tile else 0
-        tile = [[*results, *[results[0]] * padding] for results in blocks]
-        if deterministic is None:
-            deterministic = _unknown(blocks[0])
-        return finish(_moments(tile, wanted), deterministic, wanted, rows)
+        moments = _moments([[*results, *[results[0]] * padding] for results in blocks], wanted)
+        single = None if deterministic is None else single_law(wanted.task, deterministic)
+        if single is None:
+            single = moments.unknown(blocks[0][0].computation.outputs.dtype)
+        return finish(moments, single, wanted, rows)
 
     def until(
         self,

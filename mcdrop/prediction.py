@@ -1,5 +1,6 @@
 """Prediction: the samples of a call, tile by tile, reduced to a predictive."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +20,7 @@ from mcdrop.predictive.tasks import only_output
 from mcdrop.progress import Progress
 
 __all__ = [
+    "Laws",
     "Reduction",
     "Summary",
     "Wanted",
@@ -27,6 +29,7 @@ __all__ = [
     "gathered",
     "picked",
     "predict_call",
+    "single_law",
 ]
 
 _STRATIFIED: Final = "philox-1"
@@ -76,6 +79,32 @@ class Summary:
     samples: Tensor | None
 
 
+@dataclass(frozen=True)
+class Laws:
+    """The laws of some samples.
+
+    Attributes:
+        law: (s, N, ...) float64, what is averaged.
+        entropies: (s, N, ...) what else is averaged, where the task has it.
+        dtype: Of the raw outputs.
+    """
+
+    law: Tensor
+    entropies: Tensor | None
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, task: Task, raw: Tensor) -> "Laws":
+        """Of raw outputs (s, N, ...)."""
+        law = task.law(raw)
+        return cls(law, task.entropies(law), raw.dtype)
+
+    def head(self, count: int) -> "Laws":
+        """Of the first samples."""
+        entropies = None if self.entropies is None else self.entropies[:count]
+        return Laws(self.law[:count], entropies, self.dtype)
+
+
 class Summarized(Protocol):
     """The moments of some rows, in whatever form."""
 
@@ -99,13 +128,15 @@ class Reduction:
 
     def add(self, task: Task, raw: Tensor, *, keep: bool) -> None:
         """Take in some whole blocks (or the cut last one) of raw outputs (s, N, ...)."""
-        law = task.law(raw)
-        self.blocks += [block_moments(block) for block in law.split(BLOCK)]
-        entropies = task.entropies(law)
-        if entropies is not None:
-            self.entropies += [block_moments(block) for block in entropies.split(BLOCK)]
+        self.take_in(Laws.of(task, raw), keep=keep)
+
+    def take_in(self, laws: Laws, *, keep: bool) -> None:
+        """The same when the laws of the samples are known."""
+        self.blocks += [block_moments(block) for block in laws.law.split(BLOCK)]
+        if laws.entropies is not None:
+            self.entropies += [block_moments(block) for block in laws.entropies.split(BLOCK)]
         if keep:
-            self.laws += law.to(raw.dtype).split(BLOCK)
+            self.laws += laws.law.to(laws.dtype).split(BLOCK)
 
     @property
     def samples(self) -> int:
@@ -116,6 +147,10 @@ class Reduction:
     def device(self) -> torch.device:
         """Where the moments are."""
         return self.blocks[0].mean.device
+
+    def unknown(self, dtype: torch.dtype) -> Tensor:
+        """(N, ...) NaN in place of the law of the pass in eval mode."""
+        return torch.full_like(self.blocks[0].mean, math.nan, dtype=dtype)
 
     def head(self, blocks: int) -> "Reduction":
         """Of the first blocks."""
@@ -203,7 +238,8 @@ def predict_tile(
         raw = picked(wanted.task, plan.network, group_outputs(plan, tile, draw, rows, group))
         stream.add(raw)
         progress.advance(count * len(raw))
-    return finish(stream, deterministic_output(plan, tile, wanted.task), wanted, call.kept(rows))
+    single = single_law(wanted.task, deterministic_output(plan, tile, wanted.task))
+    return finish(stream, single, wanted, call.kept(rows))
 
 
 def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
@@ -213,12 +249,17 @@ def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
         return picked(task, plan.network, [tensor.unsqueeze(0) for tensor in outputs])[0]
 
 
+def single_law(task: Task, deterministic: Tensor) -> Tensor:
+    """(N, ...) the law of the pass in eval mode, in the dtype of its raw outputs (N, ...)."""
+    return task.law(deterministic.clone().unsqueeze(0))[0].to(deterministic.dtype)
+
+
 def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int | None) -> Predictive:
     """The predictive that the moments of all samples give.
 
     Args:
         reduction: The moments.
-        deterministic: (N, ...) raw outputs of the pass in eval mode.
+        deterministic: (N, ...) what `single_law` gave; its dtype is that of the result.
         wanted: What it is to hold.
         rows: How many rows there are, None for all; those behind them are the padding of a tile.
     """
@@ -229,7 +270,7 @@ def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: i
         "mean": found.total.mean.to(dtype),
         "sample_std": found.total.variance.sqrt().to(dtype),
         "standard_error": found.standard_error.to(dtype),
-        "deterministic": wanted.task.law(deterministic.clone().unsqueeze(0))[0].to(dtype),
+        "deterministic": deterministic,
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,

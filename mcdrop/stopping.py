@@ -20,7 +20,15 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
 from mcdrop.moments import standard_error
-from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, gathered, picked
+from mcdrop.prediction import (
+    Reduction,
+    Wanted,
+    deterministic_output,
+    finish,
+    gathered,
+    picked,
+    single_law,
+)
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
 
@@ -140,7 +148,8 @@ class Stopping:
             # the bits of entropies and quantiles may depend on the shape of the tensor
             padding = tile_rows - count if self.plan.exact else 0
             tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
-            law = self.deterministic[tile.index.to(self.deterministic.device)]
+            raw = self.deterministic[tile.index.to(self.deterministic.device)]
+            law = single_law(self.wanted.task, raw)
             found = finish(tile.reduction, law, self.wanted, count)
             notes = found.notes if converged.all() else (*found.notes, "not_converged")
             taken = torch.full((count,), rows.reduction.samples, device=law.device)

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 import mcdrop
-from mcdrop.blocks import Cell, CellResult, ExactBlocks
+from mcdrop.blocks import Cell, CellResult, Computation, ExactBlocks
 from mcdrop.calibrating import METHODS
 from mcdrop.engine import exact
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import DomainError, ShapeError
+from mcdrop.prediction import Reduction
+from mcdrop.predictive import task_named
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
 
@@ -135,6 +137,36 @@ def test_rows_that_stop_at_a_tolerance_have_what_predict_gives_however_many_bloc
     for name in set(expected.available_outputs()) - {"deterministic"} | {"level_values"}:
         assert torch.equal(getattr(found.predictive(), name), getattr(expected, name)), name
     assert found.predictive().notes == expected.notes == ("not_converged",)
+
+
+@pytest.mark.parametrize("task", ["classification", "binary", "multilabel", "regression", "raw"])
+@pytest.mark.parametrize("count", [7, 14])
+@pytest.mark.parametrize("rows", [1, 16])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_moments_of_the_first_samples_do_not_depend_on_those_behind(
+    task: str, count: int, rows: int, classes: int
+) -> None:
+    meaning = task_named(task)
+    generator = torch.Generator().manual_seed(rows)
+    raw = 5 * torch.randn(16, rows, 1 if task == "binary" else classes, generator=generator)
+    alone = Reduction()
+    alone.add(meaning, raw[:count], keep=True)
+    found = Computation(raw).reduction(meaning, count, keep=True)
+    pairs = [
+        *zip(found.blocks, alone.blocks, strict=True),
+        *zip(found.entropies, alone.entropies, strict=True),
+    ]
+    assert all(torch.equal(a.mean, b.mean) and torch.equal(a.m2, b.m2) for a, b in pairs)
+    assert torch.equal(found.laws[0], alone.laws[0])
+
+
+def test_a_sample_that_nobody_wants_is_not_judged() -> None:
+    raw = torch.zeros(16, 2, 2)
+    raw[15] = 1e4  # whose exponential overflows
+    computation, meaning = Computation(raw), task_named("heteroscedastic")
+    assert computation.reduction(meaning, 14, keep=False).samples == 14
+    with pytest.raises(DomainError, match="the variance overflows"):
+        computation.reduction(meaning, 16, keep=False)
 
 
 def test_a_row_with_impossible_probabilities_does_not_harm_its_neighbours() -> None:

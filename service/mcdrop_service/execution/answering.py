@@ -116,7 +116,8 @@ class Answering:
         request, prepared = task.request, self._preparation.of(task)
         wanted = self._wanted(request)
         if self._company(request) is not None:
-            return prepared.blocks.assemble(blocks, wanted)
+            with torch.inference_mode():  # each of some hundred small operations is cheaper
+                return prepared.blocks.assemble(blocks, wanted)
         parts = [
             prepared.blocks.assemble(
                 [results[rows] for results in blocks],
