@@ -149,6 +149,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def longest_body(self) -> int:
+        """Bytes of a body that can be read at all: one over the limit for all together never fits."""
+        return min(self.max_body_bytes, self.max_body_bytes_in_flight)
+
     def _ports(self, first: int) -> range | tuple[int]:
         return range(first, first + self.workers) if first else (0,)
 

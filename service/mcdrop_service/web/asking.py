@@ -78,7 +78,7 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
 async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
     service, notes = service_of(request), notes_of(request.scope)
     settings, began_s = service.settings, time.monotonic()
-    plain = await aside(len(body), form.unpack, body, settings.max_body_bytes)
+    plain = await aside(len(body), form.unpack, body, settings.longest_body)
     account.take(max(len(plain) - len(body), 0))
     asked = await aside(len(plain), form.parse, plain, served.facts, _limits(settings))
     notes.parsed_s = time.monotonic()

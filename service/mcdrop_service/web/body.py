@@ -59,13 +59,13 @@ async def read_body(request: Request, service: Service, account: Account) -> byt
         QueueFullError: If the bodies of all requests together take too much.
         ClientDisconnect: If the client goes away.
     """
-    settings = service.settings
+    settings, longest = service.settings, service.settings.longest_body
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > settings.max_body_bytes + LINGER_BYTES:
-        raise _too_large(settings.max_body_bytes, declared)
+    if declared.isdigit() and int(declared) > longest + LINGER_BYTES:
+        raise _too_large(longest, declared)
     try:
         with service.body_patience.limit():
-            return await _received(request.receive, settings.max_body_bytes, account)
+            return await _received(request.receive, longest, account)
     except TimeoutError:
         raise BodyTimeoutError(
             f"the body must arrive within {settings.body_timeout_ms} ms, and did not"

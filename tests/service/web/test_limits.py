@@ -41,6 +41,8 @@ def test_bodies_that_take_too_much_together_are_refused() -> None:
             holding.sendall(head + b" " * 900)
             answer = _eventually_refused(server)
             assert "too many bytes of requests" in answer.error
+            alone = post(server, PREDICT, b" " * 1001)
+            assert (alone.status, "at most 1000 bytes long" in alone.error) == (413, True)
         assert _eventually_answered(server)
 
 
