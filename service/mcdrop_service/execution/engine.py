@@ -1,35 +1,29 @@
 """Answers requests: what is known about each model, and the way from a request to its answer."""
 
-import asyncio
 import gc
 import logging
 import math
-import time
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from mcdrop.stopping import LEAST_SAMPLES
 from mcdrop_service.errors import (
     BadRequestError,
-    DeadlineError,
-    ModelFaultError,
     NotBitwiseError,
     NotFoundError,
     NotReadyError,
-    QueueFullError,
-    ServiceError,
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
 from mcdrop_service.execution.cost import BLOCK, blocks_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S
+from mcdrop_service.execution.refusing import before, turned_away, unanswered
 from mcdrop_service.execution.runner import OnBatch, Runner
 from mcdrop_service.execution.servable import Lane, Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, Refusal, RefusedError
+from mcdrop_service.scheduler import Job, Ledger, Outcome, QueueLimits, RefusedError
 from mcdrop_service.telemetry import Notes
 
 __all__ = ["Engine"]
@@ -38,17 +32,7 @@ logger = logging.getLogger("mcdrop_service")
 
 T = TypeVar("T")
 
-LATE: Final = "the answer was not ready before its deadline"
-
 FIRST_BLOCKS: Final = LEAST_SAMPLES // BLOCK
-
-REFUSALS: Final[Mapping[Refusal, tuple[str, str]]] = MappingProxyType(
-    {
-        Refusal.QUEUE_FULL: ("too much is queued", ""),
-        Refusal.MEMORY: ("what is queued takes too much memory", ""),
-        Refusal.DEADLINE: ("it could not be done before its deadline", ", or allow more time"),
-    }
-)
 
 
 class Engine:
@@ -237,11 +221,11 @@ class Engine:
             outcome, value = await self._dispatcher.run(job)
         except RefusedError as error:
             notes.rejected = error.refusal.value
-            raise _queue_full(error) from None
+            raise turned_away(error) from None
         if outcome is Outcome.ANSWERED:
             answer: PredictionAnswer = value
             return answer
-        raise _refusal(outcome, served.facts)
+        raise unanswered(outcome, served.facts)
 
     def _check_invariance(self, facts: ModelFacts) -> None:
         if self._bitwise and facts.batch_invariance != "bitwise":
@@ -262,7 +246,7 @@ class Engine:
         signature = tuple((array.dtype.str, array.shape[1:]) for array in request.inputs.values())
         lane = served.lanes.get(signature)
         if lane is None:
-            lane = await _before(deadline_s, self._new_lane(signature, served, request))
+            lane = await before(deadline_s, self._new_lane(signature, served, request))
         return Job(
             key=(served.serial, signature),
             rows=request.rows,
@@ -288,19 +272,6 @@ class Engine:
         return lane
 
 
-async def _before(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
-    """What some work gives, if it does so in time: jobs have deadlines, calls to the worker have none.
-
-    Raises:
-        DeadlineError: If it does not.
-    """
-    try:
-        async with asyncio.timeout(deadline_s - time.monotonic()):
-            return await work
-    except TimeoutError:
-        raise DeadlineError(LATE) from None
-
-
 def _forget_the_heap() -> None:
     """Collect garbage once, and let no later collection look at what is left: models, and torch itself.
 
@@ -310,15 +281,3 @@ def _forget_the_heap() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _queue_full(error: RefusedError) -> QueueFullError:
-    wait_s = max(1, math.ceil(error.retry_after_s))
-    why, beside = REFUSALS[error.refusal]
-    return QueueFullError(f"{why}; ask again in {wait_s} s{beside}", retry_after_s=wait_s)
-
-
-def _refusal(outcome: Outcome, facts: ModelFacts) -> ServiceError:
-    if outcome is Outcome.EXPIRED:
-        return DeadlineError(LATE)
-    return ModelFaultError(f"the model {facts.name} failed on this request")
