@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
 from mcdrop_service.scheduler import (
     Batch,
     Job,
@@ -197,7 +198,7 @@ class Dispatcher:
             (self._waiting.pop(its.ticket), self._reply(its)) for its in ended if its.ticket in self._waiting
         ]
         if replies and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_set_results, replies)
+            self._loop.call_soon_threadsafe(set_results, replies)
 
     def _reply(self, settled: Settled) -> Reply:
         return settled.outcome, self._answers.pop(settled.ticket, None)
@@ -219,7 +220,7 @@ class Dispatcher:
             replies = [(future, (Outcome.FAILED, None)) for future in self._waiting.values()]
             self._waiting.clear()
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(_set_results, replies)
+                self._loop.call_soon_threadsafe(set_results, replies)
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
@@ -292,28 +293,8 @@ class Dispatcher:
         if future.cancelled():
             return
         try:
-            outcome = partial(_set_result, future, function())
+            outcome = partial(set_result, future, function())
         except BaseException as error:  # noqa: BLE001  whoever called gets it; the thread must live
-            outcome = partial(_set_exception, future, _plain(error))
+            outcome = partial(set_exception, future, plain(error))
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(outcome)
-
-
-def _set_results(replies: Sequence[tuple[asyncio.Future[Reply], Reply]]) -> None:
-    for future, reply in replies:
-        _set_result(future, reply)
-
-
-def _set_result(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _set_exception(future: asyncio.Future[T], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-
-
-def _plain(error: BaseException) -> Exception:
-    """What a future can hold: `SystemExit` would end the event loop."""
-    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} was raised")
