@@ -10,6 +10,7 @@ from typing import Final
 import torch
 
 from mcdrop import __version__
+from mcdrop.calibration.fitted import data_digest
 from mcdrop.checkpoint import Checkpoint
 from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import loaded_model, manifest_of, model_data, targets
@@ -18,7 +19,7 @@ from mcdrop.datafiles import Array, Data, read_arrays, read_column, read_data
 from mcdrop.errors import DataFileError, OptionError
 from mcdrop.evaluation import Prediction
 from mcdrop.mcdropout import MCDropout
-from mcdrop.predictive import load_predictions
+from mcdrop.predictive import Predictive, load_predictions
 from mcdrop.tabulated import tabulated
 
 __all__ = ["Judged", "Source", "judged"]
@@ -113,6 +114,9 @@ def _of_checkpoint(source: Source, data: Path) -> Judged:
     if source.elsewhere is not None:
         foreign = _predicted(mc, model_data(manifest, source.elsewhere, target=source.target), source)
     bare = _uncalibrated(mc)
+    outcomes = targets(manifest, rows, target=source.target)
+    pred = _predicted(mc, rows, source)
+    fitted_here = _fitted_on(mc, data_digest(*rows.inputs.values(), outcomes))
     facts = {
         "model": manifest.name,
         "checkpoint": f"{source.name}, version {manifest.version}",
@@ -124,8 +128,8 @@ def _of_checkpoint(source: Source, data: Path) -> Judged:
         "fingerprint": mc.fingerprint_id(),
     }
     return Judged(
-        _predicted(mc, rows, source),
-        targets(manifest, rows, target=source.target),
+        replace(pred, notes=(*pred.notes, *fitted_here)),
+        outcomes,
         None if bare is None else _predicted(bare, rows, source),
         foreign,
         manifest.classes,
@@ -181,7 +185,7 @@ def _read(path: Path, task: str | None) -> tuple[Prediction, dict[str, Array]]:
     return tabulated(arrays, task=task), arrays
 
 
-def _predicted(mc: MCDropout, rows: Data, source: Source) -> Prediction:
+def _predicted(mc: MCDropout, rows: Data, source: Source) -> Predictive:
     scored = mc.task in {"regression", "heteroscedastic"}
     keep = True if scored else source.sampling.keep_samples
     return predictions(mc, rows, replace(source.sampling, keep_samples=keep))
@@ -193,6 +197,14 @@ def _uncalibrated(mc: MCDropout) -> MCDropout | None:
         return None
     bare = mc.manifest.model_copy(update={"calibrators": []})
     return MCDropout.of_checkpoint(Checkpoint(Path(), bare, mc.digest, mc.model))
+
+
+def _fitted_on(mc: MCDropout, digest: str) -> tuple[str, ...]:
+    """What to say if calibrators were fitted on the very rows that are judged."""
+    kinds = [each.kind for each in mc.calibrators if each.fitted_with.data_digest == digest]
+    if not kinds:
+        return ()
+    return (f"{', '.join(kinds)}: fitted on these very rows, so judge what it brings on others",)
 
 
 def _calibrator_facts(mc: MCDropout) -> dict[str, str]:

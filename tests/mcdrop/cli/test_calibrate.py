@@ -56,6 +56,17 @@ def test_a_new_version_lies_beside_the_old_and_applies_what_was_fitted(
     assert "| promised intervals: coverage |" in card
 
 
+def test_a_report_says_that_it_judges_the_rows_of_the_fit(
+    capsys: pytest.CaptureFixture[str], spare: Path, rows: Path, tmp_path: Path
+) -> None:
+    with np.load(rows) as held:
+        np.savez(tmp_path / "others.npz", columns=held["columns"][::-1], y=held["y"])
+    run_here(capsys, "calibrate", spare, "--data", rows, "--method", "std")
+    told = run_here(capsys, "report", spare, "--data", rows).out
+    assert "note: std_scaling: fitted on these very rows" in told
+    assert "very rows" not in run_here(capsys, "report", spare, "--data", tmp_path / "others.npz").out
+
+
 def test_predict_and_report_use_it_and_say_when_it_is_void(
     capsys: pytest.CaptureFixture[str], spare: Path, rows: Path
 ) -> None:
