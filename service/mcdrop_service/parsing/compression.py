@@ -7,10 +7,13 @@ from typing import Final
 
 from mcdrop_service.errors import BadRequestError, TooLargeError
 
-__all__ = ["CODINGS", "inflated"]
+__all__ = ["CODINGS", "MOST_TIMES", "inflated"]
 
 CODINGS: Final[Mapping[str, int]] = MappingProxyType({"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS})
 """What zlib calls each content coding: `deflate` is a zlib stream."""
+
+MOST_TIMES: Final = 1032
+"""How many times its length a deflated body can unpack to: 258 bytes for 2 bits. https://zlib.net/zlib_tech.html"""
 
 
 def inflated(body: bytes, coding: str, max_bytes: int) -> bytes:

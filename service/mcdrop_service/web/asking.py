@@ -18,7 +18,7 @@ from mcdrop_service.web.memory import Account
 from mcdrop_service.web.service import Service
 from mcdrop_service.web.watch import notes_of
 
-__all__ = ["Form", "aside", "ask", "service_of"]
+__all__ = ["Form", "aside", "ask", "service_of", "unpacked"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,10 @@ LARGE = 100_000
 
 class Form(Protocol):
     """A form of requests and answers: the plain one, or that of the Open Inference Protocol."""
+
+    def most_bytes(self, size: int) -> int:
+        """The longest that a body of this size can be without its compression."""
+        ...
 
     def unpack(self, body: bytes, max_bytes: int) -> bytes:
         """The body without its compression."""
@@ -78,7 +82,7 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
 async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
     service, notes = service_of(request), notes_of(request.scope)
     settings, began_s = service.settings, time.monotonic()
-    plain = await aside(len(body), form.unpack, body, settings.longest_body)
+    plain = await unpacked(form, body, settings.longest_body)
     account.take(max(len(plain) - len(body), 0))
     asked = await aside(len(plain), form.parse, plain, served.facts, _limits(settings))
     notes.parsed_s = time.monotonic()
@@ -88,6 +92,21 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     service.metrics.predicted(served.facts, answer.outputs)
     return await aside(sum(array.size for array in answer.outputs.values()), form.encode, answer, asked)
+
+
+async def unpacked(form: Form, body: bytes, most: int) -> bytes:
+    """A body without its compression; a small one that may become large leaves the event loop free.
+
+    Args:
+        form: Of the body.
+        body: As it came.
+        most: Longest result.
+
+    Raises:
+        BadRequestError: If it is not compressed as it says.
+        TooLargeError: If more comes out.
+    """
+    return await aside(form.most_bytes(len(body)), form.unpack, body, most)
 
 
 def _limits(settings: Settings) -> RequestLimits:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from mcdrop_service.encoding import encode_inference
 from mcdrop_service.errors import BadRequestError, UnsupportedMediaTypeError, shown
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
-from mcdrop_service.parsing import CODINGS, RequestLimits, inflated, parse_inference
+from mcdrop_service.parsing import CODINGS, MOST_TIMES, RequestLimits, inflated, parse_inference
 
 __all__ = ["InferenceForm", "form_of"]
 
@@ -29,6 +29,10 @@ class InferenceForm:
 
     coding: str
     json_bytes: int | None
+
+    def most_bytes(self, size: int) -> int:
+        """The longest that a body of this size can be without its compression."""
+        return size if self.coding == "identity" else size * MOST_TIMES
 
     def unpack(self, body: bytes, max_bytes: int) -> bytes:
         """The body without its compression."""

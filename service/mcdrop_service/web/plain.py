@@ -13,6 +13,10 @@ __all__ = ["PlainForm"]
 class PlainForm:
     """Of `POST /v1/models/{name}/predict`."""
 
+    def most_bytes(self, size: int) -> int:
+        """The size as it is."""
+        return size
+
     def unpack(self, body: bytes, max_bytes: int) -> bytes:  # noqa: ARG002  compression is refused before
         """The body as it came."""
         return body
