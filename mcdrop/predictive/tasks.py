@@ -315,8 +315,8 @@ def _logistic(values: Tensor) -> Tensor:
 
 
 def _refuse_probabilities(values: Tensor, axis: int) -> None:
-    inside = (values >= 0).all() & (values <= 1).all()
-    if inside and ((values.sum(axis) - 1).abs() < _SUM_TOLERANCE).all():
+    least, most = values.aminmax()
+    if least >= 0 and most <= 1 and ((values.sum(axis) - 1).abs() < _SUM_TOLERANCE).all():
         raise DomainError(
             "the outputs lie in [0, 1] and sum to 1, so the model ends in a softmax; "
             "say output='probabilities', since a softmax of probabilities would hide its certainty"

@@ -52,6 +52,15 @@ def test_float32_samples_are_summed_in_float64() -> None:
     assert found.mean.item() == (2**24 + 1) / 2
 
 
+@given(st.lists(st.floats(width=32), min_size=1, max_size=16))
+def test_a_column_has_the_same_bits_in_a_small_tensor_and_in_a_large_one(numbers: list[float]) -> None:
+    alone = block_moments(column(*numbers))
+    among = block_moments(column(*numbers).expand(-1, 20_000))
+    for name in ("mean", "m2"):
+        few, many = getattr(alone, name), getattr(among, name)
+        torch.testing.assert_close(many, few.expand(20_000), rtol=0, atol=0, equal_nan=True)
+
+
 @given(st.data(), sizes)
 def test_merged_blocks_have_the_moments_of_all_samples(data: st.DataObject, counts: list[int]) -> None:
     parts = [column(*data.draw(st.lists(values, min_size=n, max_size=n))) for n in counts]
