@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Final, NoReturn, Self
 
 import torch
@@ -130,6 +131,7 @@ def _work(
 ) -> int:
     """Serve from this process until a signal; the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
+    signal.signal(signal.SIGTERM, _end)  # until it serves: the first process of a container would ignore it
     torch.set_num_threads(settings.torch_threads)
     try:
         keys, token = read_keys(settings.api_keys_file), read_token(settings.management_token_file)
@@ -151,6 +153,10 @@ def _work(
         return 0
     code = _failed(failure)
     return FAULT if service.engine.died else code
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _greeting(service: Service, addresses: _Addresses, repository: Repository) -> str:

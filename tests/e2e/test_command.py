@@ -41,6 +41,16 @@ def test_every_model_is_ready_and_described(server: Server) -> None:
     assert get(server, "/v1/models").document == {"models": ["diabetes", "digits"]}
 
 
+def test_a_signal_to_stop_while_models_are_loaded_ends_the_process(models: Path, tmp_path: Path) -> None:
+    """By a handler of its own: the first process of a container has no other. A pipe holds the start up."""
+    keys = tmp_path / "keys"
+    os.mkfifo(keys)
+    started = subprocess.Popen([*SERVE, os.fspath(models), "--port", "0", "--api-keys-file", os.fspath(keys)])
+    with keys.open("w"):  # as soon as it is read
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(60) == 128 + signal.SIGTERM
+
+
 def test_the_greeting_says_where(server: Server) -> None:
     assert f"http://127.0.0.1:{server.port}" in server.greeting
 
