@@ -21,11 +21,11 @@ from mcdrop.predictive.heteroscedastic import HeteroscedasticPredictive
 from mcdrop.predictive.predictive import Predictive, is_number
 from mcdrop.predictive.raw import RawPredictive
 from mcdrop.predictive.regression import RegressionPredictive
+from mcdrop.shapes import SUM_TOLERANCE
 from mcdrop.uncertainty import binary_entropy, entropy
 
 __all__ = ["TASKS", "Task", "only_output", "task_named"]
 
-_SUM_TOLERANCE: Final = 1e-3
 _OUTPUTS: Final = ("logits", "probabilities", "log_probabilities")
 
 
@@ -316,7 +316,7 @@ def _logistic(values: Tensor) -> Tensor:
 
 def _refuse_probabilities(values: Tensor, axis: int) -> None:
     least, most = values.aminmax()
-    if least >= 0 and most <= 1 and ((values.sum(axis) - 1).abs() < _SUM_TOLERANCE).all():
+    if least >= 0 and most <= 1 and ((values.sum(axis) - 1).abs() < SUM_TOLERANCE).all():
         raise DomainError(
             "the outputs lie in [0, 1] and sum to 1, so the model ends in a softmax; "
             "say output='probabilities', since a softmax of probabilities would hide its certainty"
@@ -325,7 +325,7 @@ def _refuse_probabilities(values: Tensor, axis: int) -> None:
 
 def _checked_laws(probs: Tensor, axis: int, output: str) -> Tensor:
     off = (probs.sum(axis) - 1).abs().max()
-    if off > _SUM_TOLERANCE:
+    if off > SUM_TOLERANCE:
         raise DomainError(
             f"output={output!r} must sum to 1 over the classes, got a row that is off by {off:.3g}"
         )
@@ -333,7 +333,7 @@ def _checked_laws(probs: Tensor, axis: int, output: str) -> Tensor:
 
 
 def _checked_range(probs: Tensor, output: str) -> Tensor:
-    if (probs < 0).any() or (probs > 1 + _SUM_TOLERANCE).any():
+    if (probs < 0).any() or (probs > 1 + SUM_TOLERANCE).any():
         raise DomainError(
             f"output={output!r} must lie in [0, 1], got values from {probs.min():.3g} to {probs.max():.3g}; "
             "a model that returns logits wants output='logits'"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mcdrop.prediction import Reduction, Wanted, finish
+from mcdrop.prediction import Reduction, Wanted, finish, single_law
 from mcdrop.predictive import Predictive, Sampled, Task, task_named
 from tests.support.tolerances import EXACT
 
@@ -31,7 +31,8 @@ def predictive_of(
     reduction = Reduction()
     for block in torch.split(raw, 16):
         reduction.add(wanted.task, block, keep=keep or bool(levels))
-    return finish(reduction, raw[0] if deterministic is None else deterministic, wanted, raw.shape[1])
+    single = single_law(wanted.task, raw[0] if deterministic is None else deterministic)
+    return finish(reduction, single, wanted, raw.shape[1])
 
 
 def raw_outputs(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.errors import DomainError, ShapeError
+from mcdrop.evaluation import evaluate
 from mcdrop.predictive import ClassificationPredictive, Predictive, task_named
 from tests.support.predictives import predictive_of, raw_outputs
 from tests.support.tolerances import EXACT, FLOAT32
@@ -105,6 +106,16 @@ def test_what_the_model_returns_can_be_said(output: str) -> None:
 def test_a_model_that_ends_in_a_softmax_is_refused() -> None:
     with pytest.raises(DomainError, match="so the model ends in a softmax; say output='probabilities'"):
         classified(raw_outputs(20, 3, 4).softmax(2))
+
+
+@pytest.mark.parametrize("classes", [3, 9])
+def test_probabilities_in_bfloat16_sum_to_1_as_well_as_they_can(classes: int) -> None:
+    told = raw_outputs(16, 60, classes).softmax(2).bfloat16()
+    pred = classified(told, output="probabilities")
+    assert pred.mean.dtype == torch.bfloat16
+    assert evaluate(pred, torch.zeros(60, dtype=torch.int64)).n_rows == 60
+    with pytest.raises(DomainError, match="so the model ends in a softmax"):
+        classified(told)
 
 
 def test_logits_called_probabilities_are_refused() -> None:
