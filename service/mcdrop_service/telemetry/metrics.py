@@ -41,6 +41,18 @@ class Gauges:
     worker_busy_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Series:
+    """What every request to one version of a model adds to: looking each up by its labels takes longer."""
+
+    total_s: Histogram
+    parse_s: Histogram
+    queue_s: Histogram
+    compute_s: Histogram
+    rows: Counter
+    samples: Counter
+
+
 class Metrics:
     """All metrics of a process, in a registry of their own."""
 
@@ -64,6 +76,7 @@ class Metrics:
         self._up = self._gauge("worker_up", "0 while the worker hangs in a step", ())
         self._busy = self._gauge("worker_busy_seconds", "How long the step under way has taken", ())
         self._info = self._gauge("model_info", "What a model is", (*MODEL, "digest", "fingerprint"))
+        self._series: dict[tuple[str, str], Series] = {}
         self._distributions = Distributions()
         self._registry.register(self._distributions)
 
@@ -90,16 +103,30 @@ class Metrics:
             self._observe(notes, seconds)
 
     def _observe(self, notes: Notes, seconds: float) -> None:
-        label = (notes.model, notes.version)
-        self._total_s.labels(*label).observe(seconds)
+        its = self._series_of(notes.model, notes.version)
+        its.total_s.observe(seconds)
         if notes.parsed_s:
-            self._parse_s.labels(*label).observe(notes.parsing_s)
+            its.parse_s.observe(notes.parsing_s)
         if notes.started_s:
-            self._queue_s.labels(*label).observe(notes.queued_s)
+            its.queue_s.observe(notes.queued_s)
         if notes.answered_s:
-            self._compute_s.labels(*label).observe(notes.computing_s)
-            self._rows.labels(*label).inc(notes.rows)
-            self._samples.labels(*label).inc(notes.passes)
+            its.compute_s.observe(notes.computing_s)
+            its.rows.inc(notes.rows)
+            its.samples.inc(notes.passes)
+
+    def _series_of(self, model: str, version: str) -> Series:
+        found = self._series.get((model, version))
+        if found is None:
+            label = (model, version)
+            found = self._series[label] = Series(
+                total_s=self._total_s.labels(*label),
+                parse_s=self._parse_s.labels(*label),
+                queue_s=self._queue_s.labels(*label),
+                compute_s=self._compute_s.labels(*label),
+                rows=self._rows.labels(*label),
+                samples=self._samples.labels(*label),
+            )
+        return found
 
     def batch_ended(self, model: str, version: str, share: float) -> None:
         """A batch was computed.
