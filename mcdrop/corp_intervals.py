@@ -24,6 +24,8 @@ from mcdrop.shapes import check_fraction, check_rows
 __all__ = ["SplitIntervals", "split_intervals"]
 
 _SIMULATIONS: Final = 50
+_FITS: Final = 1000
+"""Classes times simulations: where the classes are many, few simulations of each say as much of their sum."""
 _FITTED_NUMBERS: Final = 10_000_000
 """In all simulations together; about a second."""
 
@@ -70,8 +72,9 @@ def split_intervals(stated: Tensor, labels: Tensor, *, level: float = 0.95, seed
 def _parts(stated: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
     """(N,) squared distances before and after recalibration, summed over classes, and the bias of both."""
     before, after, bias = stated.new_zeros(len(stated)), stated.new_zeros(len(stated)), 0.0
-    simulations = max(1, min(_SIMULATIONS, _FITTED_NUMBERS // stated.numel()))
-    for c in range(stated.shape[-1]):
+    classes = stated.shape[-1]
+    simulations = max(1, min(_SIMULATIONS, _FITS // classes, _FITTED_NUMBERS // stated.numel()))
+    for c in range(classes):
         p, event = stated[..., c], (labels == c).to(torch.float64)
         fitted = monotone_values(p.flatten(), event.reshape(1, -1)).reshape(p.shape)
         before += (p - event).square().mean(1)

@@ -53,6 +53,15 @@ def test_the_parts_of_classes_are_summed() -> None:
     assert second.lower <= split.refinement <= second.upper
 
 
+def test_many_classes_have_few_simulations_each_and_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, y = normal(150, 60).softmax(-1), permutation(150) % 60
+    few = split_intervals(probs.unsqueeze(1), y.unsqueeze(1))
+    monkeypatch.setattr("mcdrop.corp_intervals._FITS", 60 * 50)
+    many = split_intervals(probs.unsqueeze(1), y.unsqueeze(1))
+    width = many.refinement.upper - many.refinement.lower
+    assert few.refinement.upper == pytest.approx(many.refinement.upper, abs=width / 10)
+
+
 def test_the_cases_of_a_row_count_once() -> None:
     stated, labels = columns(*calibrated(100, power=2.0))
     once = split_intervals(stated, labels)
