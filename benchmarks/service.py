@@ -161,7 +161,9 @@ def overload(directory: Path, row: list[Any], cores: list[int], seconds: float) 
     ours = next(iter(contenders(directory, "mlp")))
     body = json.dumps({"inputs": [row] * HEAVY["rows"], "n_samples": HEAVY["n_samples"]}).encode()
     request, port = post_request(ours.path, body), free_port()
-    environment = {**ours.environment, "MCDROP_REQUEST_TIMEOUT_MS": str(DEADLINE_MS)}
+    # most of the open connections are spare: they must not be closed, or told 408, for being idle
+    patient = {"MCDROP_HEADER_TIMEOUT_MS": "600000", "MCDROP_KEEP_ALIVE_MS": "600000"}
+    environment = {**ours.environment, **patient, "MCDROP_REQUEST_TIMEOUT_MS": str(DEADLINE_MS)}
     with running(ours.command(port), port, environment, cores=cores) as process:
         wait_ready(ours, process, row)
         peak, _ = timed(process, request, 4, seconds)

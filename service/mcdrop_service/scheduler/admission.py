@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
+from mcdrop_service.scheduler.line import Place
 from mcdrop_service.scheduler.work import Job
 
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
@@ -70,20 +71,27 @@ class Means:
 
 
 class Forecast:
-    """What to expect of a key, from what was seen lately: of its batches, and of its jobs that grow."""
+    """What to expect of a key, from what was seen lately: of its batches, answers, and jobs that grow."""
 
     def __init__(self) -> None:
         self._seconds = Means()
-        self._answers = Means()
         self._blocks = Means()
+        self._fill = Means()
+        self._answer_s = Means()
+        self._answer_units = Means()
 
     def learn(self, key: Hashable, seconds: float) -> None:
         """How long a batch took."""
         self._seconds.learn(key, seconds)
 
+    def learn_fill(self, key: Hashable, units: int) -> None:
+        """How many units a batch held while more waited: few, where those of unlike lots cannot share one."""
+        self._fill.learn(key, units)
+
     def learn_answers(self, key: Hashable, units: int, seconds: float) -> None:
         """How long it took to make answers of the results of some units."""
-        self._answers.learn(key, seconds / units)
+        self._answer_s.learn(key, seconds)
+        self._answer_units.learn(key, units)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""
@@ -94,13 +102,18 @@ class Forecast:
         return self._seconds.of(key)
 
     def units_s(self, key: Hashable, units: int, capacity: int) -> float:
-        """Seconds for some units in full batches, and for the answers that they come to."""
-        return math.ceil(units / capacity) * self.batch_s(key) + units * self._answers.of(key)
+        """Seconds for some units in full batches, and for making answers of them."""
+        answer_s = self._answer_s.of(key) / (self._answer_units.of(key) or 1)
+        return math.ceil(units / (self._fill.of(key) or capacity)) * self.batch_s(key) + units * answer_s
 
     def job_units(self, job: Job) -> int:
-        """Units of a job; of one that grows, if its rows take what those of others took lately."""
+        """Units of a new job; of one that grows, if its rows take what those of others took lately."""
         least = job.blocks if job.first_blocks is None else job.first_blocks
         return job.rows * min(max(least, self._usual_blocks(job)), job.blocks)
+
+    def units_left(self, place: Place) -> int:
+        """The same of a job under way, without what was handed out."""
+        return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
 
     def _usual_blocks(self, job: Job) -> int:
         return math.ceil(self._blocks.of(job.key))

@@ -3,12 +3,10 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from mcdrop_service.scheduler.rotation import Rotation
+from mcdrop_service.scheduler.fair_order import FairOrder
 from mcdrop_service.scheduler.work import Job, More, Unit
 
 __all__ = ["Line", "Place"]
-
-QUANTUM_UNITS = 2
 
 
 class Place:
@@ -43,7 +41,7 @@ class Place:
     @property
     def reserved(self) -> int:
         """Units that were not handed out yet, with those that the job can still grow by."""
-        return self.waiting + len(self._rows) * max(self.job.blocks - self.blocks, 0)
+        return self.outlook(self.job.blocks)
 
     @property
     def lot(self) -> Hashable | None:
@@ -51,6 +49,10 @@ class Place:
         if self.job.lot is None:
             return None
         return self.job.lot, self._first_block + self.handed_out // len(self._rows)
+
+    def outlook(self, blocks: int) -> int:
+        """Units that are not handed out yet if every row that goes on takes so many blocks in all."""
+        return self.waiting + len(self._rows) * max(min(blocks, self.job.blocks) - self.blocks, 0)
 
     def hand_out(self) -> Unit:
         """The next unit: all rows of a block before the next block."""
@@ -90,7 +92,7 @@ class Place:
 
 
 class Line:
-    """Deficit round robin over the jobs of one key.
+    """The jobs of one key, in the order in which they are worked off.
 
     Args:
         capacity: Units that fit a batch.
@@ -98,32 +100,23 @@ class Line:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.places: Rotation[Place] = Rotation(QUANTUM_UNITS)
+        self.places: FairOrder[Place] = FairOrder()
+
+    def add(self, place: Place) -> None:
+        """Let a job wait for its turn."""
+        self.places.add(place, place.waiting)
 
     def take(self) -> tuple[Unit, ...]:
-        """Units for one batch, from as many jobs as it takes; a job with nothing left leaves the line."""
+        """Units for one batch, of the jobs that come first; a job with nothing left leaves the line."""
         units: list[Unit] = []
-        passed = 0
-        lot = self.places.first(_one).lot
-        # twice round: a job that had spent its share comes up at the second time
-        while len(units) < self.capacity and passed < 2 * len(self.places):
-            place = self.places.first(_one)
-            if place.lot != lot:
-                self.places.pass_over(place)
-                passed += 1
-                continue
-            units.append(self._unit_of(place))
-            passed = 0
+        done: list[Place] = []
+        lot = self.places.first.lot
+        for place in self.places:
+            while place.waiting and place.lot == lot and len(units) < self.capacity:
+                units.append(place.hand_out())
+            if not place.waiting:
+                done.append(place)
+            if len(units) == self.capacity:
+                break
+        self.places.serve(len(units), done)
         return tuple(units)
-
-    def _unit_of(self, place: Place) -> Unit:
-        unit = place.hand_out()
-        if place.waiting:
-            self.places.spend(place, 1)
-        else:
-            self.places.remove(place)
-        return unit
-
-
-def _one(_place: Place) -> float:
-    return 1

@@ -5,7 +5,7 @@ Source:
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 __all__ = ["Rotation"]
@@ -26,12 +26,6 @@ class Rotation(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._deficits)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._deficits)
-
-    def __contains__(self, member: object) -> bool:
-        return member in self._deficits
 
     def add(self, member: T) -> None:
         """Let a member take part, at the end of the round."""
@@ -60,7 +54,3 @@ class Rotation(Generic[T]):
     def spend(self, member: T, cost: float) -> None:
         """Charge a member."""
         self._deficits[member] -= cost
-
-    def pass_over(self, member: T) -> None:
-        """Send a member that cannot use its turn to the end of the round; it keeps what it had saved."""
-        self._deficits.move_to_end(member)

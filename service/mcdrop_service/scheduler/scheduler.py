@@ -9,6 +9,7 @@ from typing import Any
 from mcdrop_service.scheduler.admission import Forecast, QueueLimits, Refusal, RefusedError
 from mcdrop_service.scheduler.ledger import Ledger
 from mcdrop_service.scheduler.line import Line, Place
+from mcdrop_service.scheduler.outlook import CAUTION, Outlook
 from mcdrop_service.scheduler.rotation import Rotation
 from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Ripe, Settled, Unit
 
@@ -47,6 +48,7 @@ class Scheduler:
         self._apart: deque[tuple[Unit, ...]] = deque()
         self._deadlines: list[tuple[float, int]] = []
         self._forecast = Forecast()
+        self._free_s = 0.0
         self._settled: list[Settled] = []
 
     def submit(self, job: Job, now_s: float) -> int:
@@ -94,7 +96,10 @@ class Scheduler:
         units = self._lines[key].take()
         self.waiting_units -= len(units)
         self.reserved_units -= len(units)
+        if self._lines[key].places:
+            self._forecast.learn_fill(key, len(units))
         self._close_if_empty(key)
+        self._free_s = now_s + self._forecast.batch_s(key)
         return Batch(key, units, now_s)
 
     def complete(self, batch: Batch, results: Sequence[Any], now_s: float) -> list[Ripe]:
@@ -109,6 +114,7 @@ class Scheduler:
             The jobs of which every unit is done. Each must come back through `settle` or `grow`.
         """
         self.expire(now_s)
+        self._free_s = now_s
         self._forecast.learn(batch.key, now_s - batch.started_s)
         ripe: list[Ripe] = []
         for unit, result in zip(batch.units, results, strict=True):
@@ -160,6 +166,7 @@ class Scheduler:
             now_s: The time.
         """
         self.expire(now_s)
+        self._free_s = now_s
         alone = [tuple(units) for _, units in groupby(sorted(batch.units, key=_ticket), key=_ticket)]
         if len(alone) == 1:
             self._end(batch.units[0].ticket, Outcome.FAILED)
@@ -193,25 +200,15 @@ class Scheduler:
         return told
 
     def predicted_s(self, job: Job) -> float:
-        """Seconds until a job would be done: those beside it take no more turns than it takes itself.
-
-        They count whole, however far they have come: whoever is done is followed by another, which takes its
-        turns. To count what is left of them would accept twice as many as can be done in time.
+        """Seconds until a job would be done, once the worker is free.
 
         Args:
             job: Not submitted yet.
 
         Returns:
-            0 while no batch was ever timed.
+            Of what waits now, in its order; 0 while no batch was ever timed.
         """
-        units = self._forecast.job_units(job)
-        others = sum(self._shared_s(key, units) for key in self._keys)
-        return others + self._forecast.units_s(job.key, units, job.capacity)
-
-    def _shared_s(self, key: Hashable, turns: int) -> float:
-        line = self._lines[key]
-        units = sum(min(self._forecast.job_units(place.job), turns) for place in line.places)
-        return self._forecast.units_s(key, units, line.capacity)
+        return Outlook(self._forecast, self._lines, job).newcomer_s
 
     def _check_room(self, job: Job) -> None:
         if self.reserved_units + job.units > self._limits.max_units:
@@ -220,16 +217,36 @@ class Scheduler:
             raise self._refused(Refusal.MEMORY, self._backlog_s())
 
     def _check_deadline(self, job: Job, now_s: float) -> None:
-        late_s = now_s + self.predicted_s(job) - job.deadline_s
+        free_s = max(self._free_s, now_s)
+        if self._all_fit(job, free_s):
+            return
+        outlook = Outlook(self._forecast, self._lines, job)
+        late_s = free_s + outlook.cautious_s - job.deadline_s
         if late_s >= 0:
             raise self._refused(Refusal.DEADLINE, late_s)
+        if (harmed_s := outlook.harmed_s(free_s)) is not None:
+            raise self._refused(Refusal.DEADLINE, harmed_s)
+
+    def _all_fit(self, job: Job, free_s: float) -> bool:
+        """Whether all that waits fits before the first deadline, in whatever order; looks at no job."""
+        while self._deadlines and self._deadlines[0][1] not in self._live:
+            heapq.heappop(self._deadlines)
+        first_s = min([job.deadline_s, *(due_s for due_s, _ in self._deadlines[:1])])
+        units = self.reserved_units + job.units
+        capacities = {key: line.capacity for key, line in self._lines.items()} | {job.key: job.capacity}
+        all_s = sum(self._forecast.units_s(key, units, capacity) for key, capacity in capacities.items())
+        return free_s + (1 + CAUTION) * all_s < first_s
 
     def _refused(self, refusal: Refusal, retry_after_s: float) -> RefusedError:
         self.ledger.refused[refusal.value] += 1
         return RefusedError(refusal, retry_after_s)
 
     def _backlog_s(self) -> float:
-        return sum(self._shared_s(key, self._limits.max_units) for key in self._keys)
+        return sum(self._line_s(key, line) for key, line in self._lines.items())
+
+    def _line_s(self, key: Hashable, line: Line) -> float:
+        units = sum(self._forecast.units_left(place) for place in line.places)
+        return self._forecast.units_s(key, units, line.capacity)
 
     def _next_key(self) -> Hashable:
         key = self._keys.first(self._forecast.batch_s)
@@ -241,7 +258,7 @@ class Scheduler:
 
     def _line_up(self, place: Place) -> None:
         self.waiting_units += place.waiting
-        self._lines.setdefault(place.job.key, Line(place.job.capacity)).places.add(place)
+        self._lines.setdefault(place.job.key, Line(place.job.capacity)).add(place)
         self._keys.add(place.job.key)
 
     def _close_if_empty(self, key: Hashable) -> None:
@@ -260,7 +277,7 @@ class Scheduler:
         self.reserved_units -= place.reserved
         self.held_bytes -= place.job.size_bytes
         if place.waiting:
-            self._lines[place.job.key].places.remove(place)
+            self._lines[place.job.key].places.leave(place)
             self._close_if_empty(place.job.key)
         self._settled.append(Settled(ticket, outcome))
         self._forget_old_deadlines()

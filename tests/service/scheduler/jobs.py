@@ -1,10 +1,21 @@
 """Jobs for the tests of the scheduler, and a worker that runs them."""
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mcdrop_service.scheduler import Batch, Job, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
+from mcdrop_service.scheduler import (
+    Batch,
+    Job,
+    More,
+    Outcome,
+    QueueLimits,
+    RefusedError,
+    Ripe,
+    Scheduler,
+    Unit,
+)
 
 __all__ = ["CAPACITY", "WIDE", "FakeWorker", "growing", "job", "result"]
 
@@ -44,6 +55,9 @@ class FakeWorker:
         now_s: The time.
         batches: What was run.
         answers: Results by ticket of what was answered; of a job that grows those of its last round.
+        answer_s: How long it takes to make an answer of the result of one unit.
+        offers: Jobs that will be offered while it works, each with its time, in order.
+        refused: Those of them that were turned away.
     """
 
     scheduler: Scheduler
@@ -51,10 +65,29 @@ class FakeWorker:
     now_s: float = 0.0
     batches: list[Batch] = field(default_factory=list)
     answers: dict[int, list[Any]] = field(default_factory=dict)
+    answer_s: float = 0.0
+    offers: deque[tuple[float, Job]] = field(default_factory=deque)
+    refused: list[Job] = field(default_factory=list)
 
     def submit(self, wanted: Job) -> int:
         """Its ticket."""
         return self.scheduler.submit(wanted, self.now_s)
+
+    def spend(self, seconds: float) -> None:
+        """Let time pass, and offer what comes meanwhile."""
+        self.now_s += seconds
+        while self.offers and self.offers[0][0] <= self.now_s:
+            at_s, offered = self.offers.popleft()
+            try:
+                self.scheduler.submit(offered, at_s)
+            except RefusedError:
+                self.refused.append(offered)
+
+    def serve(self) -> None:
+        """Work until all was offered and nothing waits."""
+        while self.step() or self.offers:
+            if self.scheduler.waiting_units == 0 and self.offers:
+                self.spend(max(self.offers[0][0] - self.now_s, 0.0))
 
     def step(self) -> bool:
         """Run one batch; False if there is none."""
@@ -62,7 +95,7 @@ class FakeWorker:
         if batch is None:
             return False
         self.batches.append(batch)
-        self.now_s += self.batch_s
+        self.spend(self.batch_s)
         if any(unit.payload == "poison" for unit in batch.units):
             self.scheduler.fault(batch, self.now_s)
         else:
@@ -71,6 +104,10 @@ class FakeWorker:
 
     def answer(self, ripe: list[Ripe]) -> None:
         """Answer what is ripe, or let it grow."""
+        for done in ripe:
+            self.spend(self.answer_s * len(done.results))
+            key = self.batches[-1].key
+            self.scheduler.answers_made(key, len(done.results), self.answer_s * len(done.results))
         for done in ripe:
             rounds = done.carried or 0
             if isinstance(done.payload, tuple) and rounds < len(done.payload):

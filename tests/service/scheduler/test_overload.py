@@ -1,77 +1,81 @@
-"""What is accepted under overload is done in time: an open loop against a worker on a clock of its own."""
+"""Three times as much as can be done is offered: what is taken on is answered, and no time is wasted."""
 
 from collections import deque
+from collections.abc import Hashable
+from dataclasses import replace
 
 import pytest
-from mcdrop_service.scheduler import Job, Outcome, QueueLimits, RefusedError, Scheduler
+from mcdrop_service.scheduler import Job, Outcome, Scheduler
 
-CAPACITY, BATCH_S, DEADLINE_S = 16, 0.01, 1.0
+from tests.service.scheduler.jobs import CAPACITY, WIDE, FakeWorker, job
 
-
-class Overload:
-    """Jobs that are due at fixed times, whatever becomes of them."""
-
-    def __init__(self, sizes: list[int], *, times: float, answer_s: float) -> None:
-        self.scheduler = Scheduler(QueueLimits(10**6, 10**9))
-        self.now_s = 0.0
-        self.answered_s = 0.0
-        self._answer_s = answer_s
-        self._due: deque[tuple[float, int]] = deque()
-        due_s = 0.0
-        for units in sizes:
-            self._due.append((due_s, units))
-            due_s += self._cost_s(units) / times
-
-    def run(self) -> None:
-        """Until nothing is due and nothing waits."""
-        while self._due or self.scheduler.ledger.live:
-            self._spend(0.0)
-            batch = self.scheduler.next_batch(self.now_s)
-            if batch is None:
-                self._spend(self._due[0][0] - self.now_s if self._due else 0.0)
-                continue
-            self._spend(BATCH_S)
-            for ripe in self.scheduler.complete(batch, [None] * len(batch.units), self.now_s):
-                units = len(ripe.results)
-                self._spend(self._answer_s * units)
-                self.scheduler.answers_made(batch.key, units, self._answer_s * units)
-                self.scheduler.settle(ripe.ticket, Outcome.ANSWERED, self.now_s)
-                self.answered_s += self._cost_s(units)
-
-    def _cost_s(self, units: int) -> float:
-        return units / CAPACITY * BATCH_S + units * self._answer_s
-
-    def _spend(self, seconds: float) -> None:
-        """Time passes, and jobs come."""
-        self.now_s += seconds
-        while self._due and self._due[0][0] <= self.now_s:
-            due_s, units = self._due.popleft()
-            job = Job("model", 1, units, CAPACITY, 1, due_s + DEADLINE_S, None)
-            try:
-                self.scheduler.submit(job, due_s)
-            except RefusedError:
-                continue
+SECONDS = 10.0
+DEADLINE_S = 1.0
+BATCH_S = 0.001
+ANSWER_S = 0.0002
+UNIT_S = BATCH_S / CAPACITY + ANSWER_S
+"""What one unit costs: of a batch, and of the answer."""
 
 
-@pytest.mark.parametrize("answer_s", [0.0, BATCH_S / CAPACITY])
-def test_at_three_times_the_capacity_nearly_all_time_goes_into_answers(answer_s: float) -> None:
-    overload = Overload([120] * 400, times=3.0, answer_s=answer_s)
-    overload.run()
-    assert overload.answered_s > 0.9 * overload.now_s
-    assert overload.scheduler.ledger.ended[Outcome.EXPIRED] <= 0.02 * overload.scheduler.ledger.accepted
-    assert overload.scheduler.ledger.refused["deadline"] > 200
+def offered(rows: int, blocks: int, load: float, key: Hashable = "model") -> list[tuple[float, Job]]:
+    """The same job at fixed intervals, which alone keep the worker busy for so much of the time."""
+    every_s = rows * blocks * UNIT_S / load
+    times = [index * every_s for index in range(int(SECONDS / every_s))]
+    return [
+        (at_s, job(rows, blocks, key=key, deadline_s=at_s + DEADLINE_S, size_bytes=0, payload=blocks))
+        for at_s in times
+    ]
 
 
-def test_small_jobs_between_large_ones_are_all_answered() -> None:
-    overload = Overload([250, 2] * 200, times=3.0, answer_s=0.0)
-    overload.run()
-    ledger = overload.scheduler.ledger
-    assert overload.answered_s > 0.9 * overload.now_s
-    assert ledger.ended[Outcome.ANSWERED] > 200
-    assert ledger.ended[Outcome.EXPIRED] <= 0.02 * ledger.accepted
+def served(*offers: list[tuple[float, Job]]) -> FakeWorker:
+    """A worker after it was offered all of them."""
+    together = deque(sorted((offer for each in offers for offer in each), key=lambda offer: offer[0]))
+    worker = FakeWorker(Scheduler(WIDE), batch_s=BATCH_S, answer_s=ANSWER_S, offers=together)
+    worker.serve()
+    return worker
+
+
+def goodput(worker: FakeWorker) -> float:
+    """Share of the time that went into answers."""
+    return sum(len(results) for results in worker.answers.values()) * UNIT_S / worker.now_s
+
+
+def answered(worker: FakeWorker) -> float:
+    """Share of what was taken on."""
+    ended = worker.scheduler.ledger.ended
+    return ended[Outcome.ANSWERED] / worker.scheduler.ledger.accepted
+
+
+@pytest.mark.parametrize("blocks", [2, 30, 60])
+def test_equal_jobs(blocks: int) -> None:
+    worker = served(offered(4, blocks, 3.0))
+    assert goodput(worker) > 0.95
+    assert answered(worker) == 1
+
+
+def test_small_jobs_beside_large_ones_are_all_taken_on() -> None:
+    worker = served(offered(1, 2, 0.3), offered(4, 63, 2.7))
+    assert goodput(worker) > 0.9
+    assert answered(worker) > 0.99
+    assert {wanted.blocks for wanted in worker.refused} == {63}
+
+
+@pytest.mark.parametrize("blocks", [2, 30])
+def test_several_keys(blocks: int) -> None:
+    worker = served(offered(4, blocks, 1.5, "a"), offered(4, 30, 1.5, "b"))
+    assert goodput(worker) > 0.9
+    assert answered(worker) > 0.98
+
+
+def test_jobs_that_cannot_share_batches() -> None:
+    """Most of every batch is empty, and this is reckoned with."""
+    apart = [(at_s, replace(wanted, lot=index)) for index, (at_s, wanted) in enumerate(offered(1, 30, 1.0))]
+    worker = served(apart)
+    assert {len(batch.units) for batch in worker.batches} == {1}
+    assert answered(worker) > 0.98
 
 
 def test_below_the_capacity_nobody_is_turned_away() -> None:
-    overload = Overload([40] * 300, times=0.9, answer_s=BATCH_S / CAPACITY)
-    overload.run()
-    assert overload.scheduler.ledger.ended[Outcome.ANSWERED] == 300
+    worker = served(offered(4, 10, 0.9))
+    assert not worker.refused
+    assert answered(worker) == 1

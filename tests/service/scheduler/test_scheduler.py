@@ -46,8 +46,10 @@ def test_a_large_job_cannot_hold_up_a_small_one(worker: FakeWorker) -> None:
     assert len(worker.batches) == 2
 
 
-def test_jobs_of_equal_size_finish_together_and_in_order(worker: FakeWorker) -> None:
+def test_jobs_of_equal_size_are_done_one_after_the_other(worker: FakeWorker) -> None:
     tickets = [worker.submit(job(blocks=20)) for _ in range(5)]
+    worker.run(until=lambda: bool(worker.answers))
+    assert len(worker.batches) == 5
     worker.run()
     assert list(worker.answers) == tickets
 
@@ -174,10 +176,10 @@ def test_a_job_that_could_not_be_done_in_time_is_refused_at_once(worker: FakeWor
     worker.step()
     for _ in range(4):
         worker.submit(job(blocks=8))
-    with pytest.raises(RefusedError, match="deadline") as caught:
-        worker.submit(job(blocks=8, deadline_s=worker.now_s + 9.5))
+    with pytest.raises(RefusedError, match="deadline") as caught:  # 2 batches of its own, twice 8 of others
+        worker.submit(job(blocks=8, deadline_s=worker.now_s + 17.5))
     assert caught.value.retry_after_s == pytest.approx(0.5)
-    worker.submit(job(blocks=8, deadline_s=worker.now_s + 10.5))
+    worker.submit(job(blocks=8, deadline_s=worker.now_s + 18.5))
     worker.run()
     assert worker.scheduler.ledger.ended == {Outcome.ANSWERED: 6}
 
@@ -186,7 +188,38 @@ def test_a_small_job_is_not_refused_because_large_ones_wait(worker: FakeWorker) 
     worker.submit(job())
     worker.step()
     worker.submit(job(blocks=1000))
-    assert worker.scheduler.predicted_s(job()) == 2.0
+    assert worker.scheduler.predicted_s(job()) == 1.0
+
+
+def test_what_runs_now_is_reckoned_with(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    worker.submit(job())
+    worker.scheduler.next_batch(worker.now_s)
+    with pytest.raises(RefusedError, match="deadline"):
+        worker.submit(job(deadline_s=worker.now_s + 1.9))
+    worker.submit(job(deadline_s=worker.now_s + 2.1))
+
+
+def test_nobody_is_taken_on_who_would_make_late_what_is_in_already(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    large = worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
+    with pytest.raises(RefusedError, match="deadline") as caught:
+        worker.submit(job(blocks=8))
+    assert caught.value.retry_after_s == 12.0  # when the large one would be done, and room is again
+    other = worker.submit(job(key="other"))  # its batches were never timed
+    worker.submit(job(blocks=40))  # comes behind the large one
+    worker.run()
+    assert {large, other} <= set(worker.answers)
+
+
+def test_what_cannot_be_in_time_any_more_holds_nobody_up(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
+    worker.now_s += 5
+    worker.submit(job(blocks=8))
 
 
 def test_deadlines_of_answered_jobs_do_not_pile_up(worker: FakeWorker) -> None:
@@ -260,9 +293,7 @@ def test_how_long_a_job_that_grows_will_take_is_learnt_from_those_before(worker:
     asked = growing(4, 64, 2, More((0, 1, 2, 3), 4))
     worker.submit(asked)
     worker.step()
-    assert (
-        worker.scheduler.predicted_s(asked) == 4.0
-    )  # 2 blocks of 4 rows are 2 batches, for each of both jobs
+    assert worker.scheduler.predicted_s(asked) == 3.0  # 2 blocks of 4 rows are 2 batches; one waits
     worker.run()
     assert worker.scheduler.predicted_s(asked) == 6.0
     assert worker.scheduler.predicted_s(growing(4, 5, 2)) == 5.0
