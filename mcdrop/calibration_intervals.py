@@ -87,8 +87,7 @@ def ece_interval(
     generator = resampling_generator(seed)
     bias = calibrated_errors(confidence, index, bins, resamples, generator).mean().item()
     spread = bootstrap_errors(event - confidence, index, bins, resamples, generator).std().item()
-    margin = _two_sided(level) * spread
-    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+    return _bias_aware(value, bias, spread, level)
 
 
 def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, seed: int = 0) -> Interval:
@@ -123,8 +122,7 @@ def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, 
         drawn.append(quantile_calibration_error(uniform))
         redrawn.append(quantile_calibration_error(values[picked]))
     bias, spread = torch.cat(drawn).mean().item(), torch.cat(redrawn).std().item()
-    margin = _two_sided(level) * spread
-    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+    return _bias_aware(value, bias, spread, level)
 
 
 def smooth_interval(
@@ -162,8 +160,7 @@ def smooth_interval(
     bias = calibrated_smooth_errors(confidence, resamples, generator).mean().item()
     drawn = bootstrap_smooth_errors(confidence, residual, resamples, generator)
     spread = max(drawn.std().item(), residual.std().item() / math.sqrt(len(residual)))
-    margin = _two_sided(level) * spread
-    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+    return _bias_aware(value, bias, spread, level)
 
 
 def ence_interval(
@@ -304,6 +301,12 @@ def _lower_square(square: float, error: float, level: float) -> float:
     if square >= 2 * two:
         return square - two
     return max(square - one, 0.0) if square < 2 * one else square / 2
+
+
+def _bias_aware(value: float, bias: float, spread: float, level: float) -> Interval:
+    """[value - b - z s, value + z s], cut to [0, 1]."""
+    margin = _two_sided(level) * spread
+    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
 
 
 def _two_sided(level: float) -> float:
