@@ -1,14 +1,15 @@
 """The batches of one call: the inputs themselves, or those that a loader gives."""
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mcdrop.engine.generators import generators_restored
 from mcdrop.errors import InputError
 
-__all__ = ["Take", "batches_of", "is_loader", "loader_rows", "split_batch"]
+__all__ = ["Take", "batches_of", "is_loader", "loader_rows", "opened", "split_batch"]
 
 Take = int | str | Sequence[int | str] | None
 """Which entries of a loader's batch the model takes; None for the batch as it is."""
@@ -28,8 +29,18 @@ def batches_of(inputs: tuple[Any, ...], take: Take) -> Iterator[tuple[Any, ...]]
     if not is_loader(inputs):
         yield inputs
         return
-    for batch in inputs[0]:
+    for batch in opened(inputs[0]):
         yield _taken(batch, take)
+
+
+def opened(source: Iterable[Any]) -> Iterator[Any]:
+    """The batches of a source, one by one.
+
+    A `DataLoader` that is opened draws a seed from torch's global generator, which is put back. What it draws
+    later to shuffle or to augment is the loader's own, and moves the generator as it does everywhere.
+    """
+    with generators_restored():
+        return iter(source)
 
 
 def is_loader(inputs: tuple[Any, ...]) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
-from mcdrop.batches import Take, is_loader, split_batch
+from mcdrop.batches import Take, is_loader, opened, split_batch
 from mcdrop.errors import InputError, ShapeError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.predictive import Predictive
@@ -81,7 +81,7 @@ class Batches:
         self._source, self._named, self._take = source, named, take
         self._entry = None if isinstance(y, Tensor) else y
         self._y = y if isinstance(y, Tensor) else None
-        first = next(iter(source), None)
+        first = next(opened(source), None)
         if first is None:
             raise InputError("the loader gave no batches")
         self._first, _ = split_batch(first, take, self._entry)
@@ -108,7 +108,7 @@ class Batches:
 
     def _inputs(self, met: list[Tensor]) -> Iterator[tuple[Any, ...]]:
         """What the model takes of each batch; the outcomes are noted by the way."""
-        for batch in self._source:
+        for batch in opened(self._source):
             inputs, outcomes = split_batch(batch, self._take, self._entry)
             if outcomes is not None:
                 met.append(_as_tensor(outcomes))

@@ -67,6 +67,15 @@ def test_a_loader_says_how_many_rows_it_will_give_if_it_knows(options: Any, rows
         assert sum(len(batch[0]) for batch in loader) == rows
 
 
+def test_a_loader_is_read_without_moving_the_global_generator() -> None:
+    loader: DataLoader[Any] = DataLoader(TensorDataset(X), batch_size=2)
+    before = torch.get_rng_state()
+    assert len(list(batches_of((loader,), 0))) == 2
+    assert torch.equal(torch.get_rng_state(), before)
+    list(loader)  # which does move it where nobody puts it back
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
 def test_streams_and_iterators_do_not_know_their_rows() -> None:
     assert loader_rows(DataLoader(Stream(), batch_size=2)) is None
     assert loader_rows(iter([X])) is None
