@@ -1,12 +1,16 @@
-"""Isotonic regression: the one place that calls scikit-learn's, which has no types."""
+"""Isotonic regression: the one place that calls scikit-learn's, which has no types.
+
+scikit-learn takes longer to import than torch, so it is imported for a fit only; a fitted map needs none.
+"""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
-from sklearn.isotonic import IsotonicRegression, isotonic_regression
 from torch import Tensor
+
+from mcdrop.extras import require
 
 __all__ = ["MonotoneMap", "fit_monotone", "monotone_values"]
 
@@ -46,7 +50,7 @@ def fit_monotone(x: Tensor, y: Tensor) -> MonotoneMap:
         Ayer et al. 1955, "An empirical distribution function for sampling with incomplete information" (the
         pool adjacent violators algorithm).
     """
-    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    model: Any = require("sklearn.isotonic").IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
     model.fit(x.detach().cpu().numpy(), y.detach().cpu().numpy())
     return MonotoneMap(tuple(model.X_thresholds_.tolist()), tuple(model.y_thresholds_.tolist()))
 
@@ -69,5 +73,6 @@ def monotone_values(x: Tensor, y: Tensor) -> Tensor:
     count = place.bincount()
     sums = torch.zeros(len(y), len(count), dtype=torch.float64, device=x.device).index_add_(1, place, y)
     means, weight = (sums / count).numpy(force=True), count.double().numpy(force=True)
-    fitted = [isotonic_regression(row, sample_weight=weight, y_min=0.0, y_max=1.0) for row in means]
+    regression: Any = require("sklearn.isotonic").isotonic_regression
+    fitted = [regression(row, sample_weight=weight, y_min=0.0, y_max=1.0) for row in means]
     return torch.from_numpy(np.stack(fitted)).to(x.device)[:, place]

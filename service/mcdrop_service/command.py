@@ -9,12 +9,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Final, NoReturn, Self
 
-import torch
 import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mcdrop.errors import McdropError
+from mcdrop_service import execution
 from mcdrop_service.execution import Repository
 from mcdrop_service.options import with_settings
 from mcdrop_service.settings import Settings, as_toml, read_settings
@@ -72,7 +72,9 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
     if directory is None:
         _fail("wanted DIR, a directory of checkpoints, got none")
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    _serve(Repository(directory, names, tuple(allow_package or ()), device), settings)
+    repository = Repository(directory, names, tuple(allow_package or ()), device)
+    repository.chosen()  # what is not there is said now: torch, without which nothing loads, takes its time
+    _serve(repository, settings)
 
 
 def _serve(repository: Repository, settings: Settings) -> NoReturn:
@@ -85,6 +87,7 @@ def _serve(repository: Repository, settings: Settings) -> NoReturn:
     work = partial(_work, repository, settings, _Addresses.of(ports))
     if settings.workers == 1:
         raise typer.Exit(work(ports[0], typer.echo))
+    _ = execution.loading  # torch is imported once, and its memory shared by all workers
     bound = [each.numbers for each in ports]
     code = supervise(
         ports,
@@ -132,9 +135,9 @@ def _work(
     """Serve from this process until a signal; the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     signal.signal(signal.SIGTERM, _end)  # until it serves: the first process of a container would ignore it
-    torch.set_num_threads(settings.torch_threads)
     try:
         keys, token = read_keys(settings.api_keys_file), read_token(settings.management_token_file)
+        execution.loading.use_threads(settings.torch_threads)
         service = Service.of(repository.load_all(), settings, repository=repository, keys=keys)
     except OSError as error:
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))

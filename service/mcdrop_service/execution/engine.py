@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from mcdrop.stopping import LEAST_SAMPLES
 from mcdrop_service.errors import (
     BadRequestError,
     NotBitwiseError,
@@ -16,7 +15,7 @@ from mcdrop_service.errors import (
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
-from mcdrop_service.execution.cost import BLOCK, blocks_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import blocks_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S
 from mcdrop_service.execution.refusing import before, turned_away, unanswered
@@ -32,7 +31,8 @@ logger = logging.getLogger("mcdrop_service")
 
 T = TypeVar("T")
 
-FIRST_BLOCKS: Final = LEAST_SAMPLES // BLOCK
+FIRST_BLOCKS: Final = 2
+"""Of each row of a request with a tolerance: the library's least number of samples."""
 
 
 class Engine:

@@ -4,15 +4,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-import mcdrop
-from mcdrop.checkpoint import versions
 from mcdrop.errors import CheckpointError
-from mcdrop_service.execution.checkpoint_model import CheckpointModel
+from mcdrop_service import execution
 from mcdrop_service.facts import Array
+
+if TYPE_CHECKING:
+    from mcdrop_service.execution.checkpoint_model import CheckpointModel
 
 __all__ = ["Repository"]
 
@@ -38,14 +39,22 @@ class Repository:
     allow: tuple[str, ...] = ()
     device: str | None = None
 
-    def load_all(self) -> Mapping[str, list[CheckpointModel]]:
+    def load_all(self) -> Mapping[str, list["CheckpointModel"]]:
         """All versions of every model that is to be served.
 
         Returns:
-            By name: in the order of `names`, else in alphabetical order.
+            By name: in the order of `chosen()`.
 
         Raises:
             CheckpointError: If the directory holds no checkpoint, a name is not in it, or one is damaged.
+        """
+        return {name: self.load(name) for name in self.chosen()}
+
+    def chosen(self) -> list[str]:
+        """The models that are to be served: in the order of `names`, else in alphabetical order.
+
+        Raises:
+            CheckpointError: If the directory holds no checkpoint, or a name is not in it.
         """
         known = self.known()
         if not known:
@@ -58,9 +67,9 @@ class Repository:
             raise CheckpointError(
                 f"{self.directory} has no checkpoint {missing[0]!r}; it has {', '.join(sorted(known))}"
             )
-        return {name: self.load(name) for name in wanted}
+        return wanted
 
-    def load(self, name: str) -> list[CheckpointModel]:
+    def load(self, name: str) -> list["CheckpointModel"]:
         """All versions of a model that are to be served.
 
         Args:
@@ -71,8 +80,7 @@ class Repository:
         """
         place = self.known()[name]
         pinned = [pin.partition("@")[2] for pin in self.names if pin.startswith(f"{name}@")]
-        numbers = pinned or [str(number) for number in sorted(versions(place))] or [""]
-        return [self._loaded(name, f"{place}@{number}" if number else place) for number in numbers]
+        return execution.loading.load_versions(name, place, pinned, allow=self.allow, device=self.device)
 
     def known(self) -> dict[str, Path]:
         """Where the models are that may be served, by name.
@@ -109,9 +117,6 @@ class Repository:
                 return {each: _plain(data[each][:1]) for each in data.files}
         except (CheckpointError, KeyError, OSError, ValueError):
             return None
-
-    def _loaded(self, name: str, place: str | Path) -> CheckpointModel:
-        return CheckpointModel.of(name, mcdrop.load(place, allow=self.allow, device=self.device))
 
 
 def _plain(array: Array) -> object:

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcdrop_service.errors import TooLargeError
-from mcdrop_service.execution.cost import size_bytes, unit_bytes
+from mcdrop_service.execution.cost import BLOCK, size_bytes, unit_bytes
+from mcdrop_service.execution.engine import FIRST_BLOCKS
 from mcdrop_service.facts import OutputFacts, PredictionRequest
 
+from mcdrop.engine import masks
+from mcdrop.stopping import LEAST_SAMPLES
 from tests.service.models import facts
 
 ROWS, PIXELS, LENGTH = 3, 64 * 64, 50
@@ -35,3 +38,7 @@ def test_what_would_not_fit_if_it_were_alone_is_too_large_and_not_asked_to_come_
     assert size_bytes(request(), 1000, size) == size
     with pytest.raises(TooLargeError, match=f"about {size} bytes of memory.*fewer rows or samples"):
         size_bytes(request(), 1000, size - 1)
+
+
+def test_a_block_and_the_first_blocks_are_the_librarys() -> None:
+    assert (BLOCK, FIRST_BLOCKS * BLOCK) == (masks.BLOCK, LEAST_SAMPLES)
