@@ -9,10 +9,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
 from mcdrop_service.scheduler import (
     Batch,
@@ -23,7 +24,6 @@ from mcdrop_service.scheduler import (
     QueueLimits,
     Ripe,
     Scheduler,
-    Settled,
     Unit,
 )
 
@@ -66,7 +66,7 @@ class Dispatcher:
         self._condition = threading.Condition()
         self._calls: deque[Callable[[], None]] = deque()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._answers: dict[int, Any] = {}
+        self._alarm = Alarm(self._expire)
         self._stopping = False
         self._called = False
         self._began_s = 0.0
@@ -156,14 +156,12 @@ class Dispatcher:
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
         ticket = self._submit(job, future)
-        timer = self._loop.call_later(job.deadline_s - time.monotonic(), self._expire, job.deadline_s)
+        self._alarm.set(job.deadline_s)
         try:
             return await future
         except asyncio.CancelledError:
-            self._settle({ticket: None}, Outcome.CANCELLED)
+            self._settle(ticket, Outcome.CANCELLED)
             raise
-        finally:
-            timer.cancel()
 
     def _submit(self, job: Job, future: asyncio.Future[Reply]) -> int:
         with self._condition:
@@ -175,33 +173,27 @@ class Dispatcher:
                 self._deliver()
         return ticket
 
-    def _expire(self, due_s: float) -> None:
+    def _expire(self, due_s: float) -> float:
         """A deadline has come, whatever the clock says: a timer of uvloop can ring a millisecond early."""
         with self._condition:
             self._scheduler.expire(max(due_s, time.monotonic()))
             self._deliver()
+            return self._scheduler.first_deadline_s
 
-    def _settle(self, answers: Mapping[int, Any], outcome: Outcome) -> None:
-        """End jobs, by ticket, each with its answer."""
+    def _settle(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
         with self._condition:
-            self._answers.update(answers)
-            for ticket in answers:
-                self._scheduler.settle(ticket, outcome, time.monotonic())
+            self._scheduler.settle(ticket, outcome, time.monotonic(), answer)
             self._deliver()
-            for ticket in answers:
-                self._answers.pop(ticket, None)
 
     def _deliver(self) -> None:
         """Tell the event loop what ended; the lock is held."""
-        ended = self._scheduler.settled()
         replies = [
-            (self._waiting.pop(its.ticket), self._reply(its)) for its in ended if its.ticket in self._waiting
+            (self._waiting.pop(its.ticket), (its.outcome, its.answer))
+            for its in self._scheduler.settled()
+            if its.ticket in self._waiting
         ]
         if replies and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(set_results, replies)
-
-    def _reply(self, settled: Settled) -> Reply:
-        return settled.outcome, self._answers.pop(settled.ticket, None)
 
     def _work(self) -> None:
         try:
@@ -226,17 +218,19 @@ class Dispatcher:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
         with self._condition:
             while True:
-                self._called = bool(self._calls) and not self._called
-                if self._called:
-                    return self._calls.popleft()
-                batch = self._scheduler.next_batch(time.monotonic())
+                step = self._chosen()
                 self._deliver()
-                if batch is not None:
-                    return partial(self._run, batch)
-                if self._stopping and not self._calls:
-                    return None
+                if step is not None or (self._stopping and not self._calls):
+                    return step
                 if not self._calls:
                     self._condition.wait()
+
+    def _chosen(self) -> Callable[[], None] | None:
+        self._called = bool(self._calls) and not self._called
+        if self._called:
+            return self._calls.popleft()
+        batch = self._scheduler.next_batch(time.monotonic())
+        return None if batch is None else partial(self._run, batch)
 
     def _run(self, batch: Batch) -> None:
         try:
@@ -246,10 +240,7 @@ class Dispatcher:
             self._fault(batch)
             return
         if ripe := self._complete(batch, results):
-            units, began_s = sum(len(its.results) for its in ripe), time.monotonic()
-            self._finish(ripe)
-            with self._condition:
-                self._scheduler.answers_made(batch.key, units, time.monotonic() - began_s)
+            self._finish(batch.key, ripe)
 
     def _fault(self, batch: Batch) -> None:
         with self._condition:
@@ -262,23 +253,32 @@ class Dispatcher:
             self._deliver()
         return ripe
 
-    def _finish(self, ripe: Sequence[Ripe]) -> None:
+    def _finish(self, key: Hashable, ripe: Sequence[Ripe]) -> None:
         """Answer jobs together, or let them grow; if that fails, each apart, so that one harms no other."""
+        began_s = time.monotonic()
         try:
-            answers = dict(zip((its.ticket for its in ripe), self._runner.finish(ripe), strict=True))
+            answers = list(zip(ripe, self._runner.finish(ripe), strict=True))
         except BaseException as error:
             if len(ripe) > 1:
                 for its in ripe:
-                    self._finish([its])
+                    self._finish(key, [its])
                 return
             logger.exception("an answer could not be made")
-            self._settle({ripe[0].ticket: error}, Outcome.FAILED)
+            self._settle(ripe[0].ticket, Outcome.FAILED, error)
         else:
-            done = {ticket: each for ticket, each in answers.items() if not isinstance(each, More)}
-            self._settle(done, Outcome.ANSWERED)
-            for ticket, more in answers.items():
-                if isinstance(more, More):
-                    self._grow(ticket, more)
+            self._answered(key, answers, began_s)
+
+    def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
+        """Settle what was answered; it is told with the next step, when the thread may be about to sleep."""
+        now_s, units = time.monotonic(), sum(len(its.results) for its, _ in answers)
+        with self._condition:
+            self._scheduler.answers_made(key, units, now_s - began_s)
+            for its, answer in answers:
+                if not isinstance(answer, More):
+                    self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)
+        for its, answer in answers:
+            if isinstance(answer, More):
+                self._grow(its.ticket, answer)
 
     def _grow(self, ticket: int, more: More) -> None:
         try:
@@ -287,7 +287,7 @@ class Dispatcher:
                 self._deliver()
         except ValueError as error:
             logger.exception("a model wanted more than a request may take")
-            self._settle({ticket: error}, Outcome.FAILED)
+            self._settle(ticket, Outcome.FAILED, error)
 
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
         if future.cancelled():

@@ -18,7 +18,7 @@ class Place:
         ticket: Its ticket.
         job: The job.
         blocks: Blocks that the rows which go on have taken, those under way included.
-        handed_out: Units of the round that were given to a batch.
+        waiting: Units of the round that were not handed out yet.
         spent: Units of earlier rounds.
         missing: Units of the round whose result is not known.
         results: Of the round, in the order in which the units are handed out.
@@ -30,13 +30,9 @@ class Place:
         self.job = job
         self.blocks = 0
         self.spent = 0
+        self.waiting = 0
         self._begin(range(job.rows), job.blocks if job.first_blocks is None else job.first_blocks)
         self.carried: Any = None
-
-    @property
-    def waiting(self) -> int:
-        """Units that were not handed out yet."""
-        return len(self.results) - self.handed_out
 
     @property
     def reserved(self) -> int:
@@ -48,20 +44,28 @@ class Place:
         """What the next unit must have in common with its mates; None if nothing."""
         if self.job.lot is None:
             return None
-        return self.job.lot, self._first_block + self.handed_out // len(self._rows)
+        return self.job.lot, self._first_block + self._handed_out // len(self._rows)
 
     def outlook(self, blocks: int) -> int:
         """Units that are not handed out yet if every row that goes on takes so many blocks in all."""
         return self.waiting + len(self._rows) * max(min(blocks, self.job.blocks) - self.blocks, 0)
 
-    def hand_out(self) -> Unit:
-        """The next unit: all rows of a block before the next block."""
-        block, index = divmod(self.handed_out, len(self._rows))
-        unit = Unit(
-            self.ticket, self.job.payload, self._rows[index], self._first_block + block, self.handed_out
-        )
-        self.handed_out += 1
-        return unit
+    def hand_out(self, most: int) -> list[Unit]:
+        """The next units, all rows of a block before the next block; with a lot, of one block only."""
+        first, rows = self._handed_out, len(self._rows)
+        alike = self.waiting if self.job.lot is None else rows - first % rows
+        last = first + min(most, alike)
+        self.waiting = len(self.results) - last
+        return [
+            Unit(
+                self.ticket,
+                self.job.payload,
+                self._rows[place % rows],
+                self._first_block + place // rows,
+                place,
+            )
+            for place in range(first, last)
+        ]
 
     def take_in(self, unit: Unit, result: Any) -> None:
         """The result of one unit."""
@@ -83,11 +87,15 @@ class Place:
         self.carried = more.carried
         self._begin(more.rows, more.blocks)
 
+    @property
+    def _handed_out(self) -> int:
+        return len(self.results) - self.waiting
+
     def _begin(self, rows: Sequence[int], blocks: int) -> None:
         self._rows, self._first_block = rows, self.blocks
         self.blocks += blocks
-        self.handed_out = 0
         self.missing = len(rows) * blocks
+        self.waiting = self.missing
         self.results: list[Any] = [None] * self.missing
 
 
@@ -112,8 +120,8 @@ class Line:
         done: list[Place] = []
         lot = self.places.first.lot
         for place in self.places:
-            while place.waiting and place.lot == lot and len(units) < self.capacity:
-                units.append(place.hand_out())
+            if place.lot == lot:
+                units += place.hand_out(self.capacity - len(units))
             if not place.waiting:
                 done.append(place)
             if len(units) == self.capacity:

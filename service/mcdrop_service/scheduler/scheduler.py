@@ -1,6 +1,7 @@
 """The scheduler: which units run next, and how every job ends."""
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Hashable, Sequence
 from itertools import count, groupby
@@ -173,16 +174,17 @@ class Scheduler:
         else:
             self._apart.extend(alone)
 
-    def settle(self, ticket: int, outcome: Outcome, now_s: float) -> None:
+    def settle(self, ticket: int, outcome: Outcome, now_s: float, answer: Any = None) -> None:
         """End a job. What has ended already stays as it ended; an answer that is late counts as expired.
 
         Args:
             ticket: From `submit`.
             outcome: How it ends.
             now_s: The time.
+            answer: Told with the outcome, if this is how it ends.
         """
         self.expire(now_s)
-        self._end(ticket, outcome)
+        self._end(ticket, outcome, answer)
 
     def expire(self, now_s: float) -> None:
         """End every job whose deadline has come.
@@ -193,6 +195,13 @@ class Scheduler:
         while self._deadlines and self._deadlines[0][0] <= now_s:
             _, ticket = heapq.heappop(self._deadlines)
             self._end(ticket, Outcome.EXPIRED)
+
+    @property
+    def first_deadline_s(self) -> float:
+        """The earliest deadline of those that live; infinity if there is none."""
+        while self._deadlines and self._deadlines[0][1] not in self._live:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else math.inf
 
     def settled(self) -> list[Settled]:
         """What ended since this was last asked, in order."""
@@ -229,13 +238,13 @@ class Scheduler:
 
     def _all_fit(self, job: Job, free_s: float) -> bool:
         """Whether all that waits fits before the first deadline, in whatever order; looks at no job."""
-        while self._deadlines and self._deadlines[0][1] not in self._live:
-            heapq.heappop(self._deadlines)
-        first_s = min([job.deadline_s, *(due_s for due_s, _ in self._deadlines[:1])])
         units = self.reserved_units + job.units
-        capacities = {key: line.capacity for key, line in self._lines.items()} | {job.key: job.capacity}
-        all_s = sum(self._forecast.units_s(key, units, capacity) for key, capacity in capacities.items())
-        return free_s + (1 + CAUTION) * all_s < first_s
+        all_s = self._forecast.units_s(job.key, units, job.capacity) + sum(
+            self._forecast.units_s(key, units, line.capacity)
+            for key, line in self._lines.items()
+            if key != job.key
+        )
+        return free_s + (1 + CAUTION) * all_s < min(job.deadline_s, self.first_deadline_s)
 
     def _refused(self, refusal: Refusal, retry_after_s: float) -> RefusedError:
         self.ledger.refused[refusal.value] += 1
@@ -258,15 +267,18 @@ class Scheduler:
 
     def _line_up(self, place: Place) -> None:
         self.waiting_units += place.waiting
-        self._lines.setdefault(place.job.key, Line(place.job.capacity)).add(place)
-        self._keys.add(place.job.key)
+        key = place.job.key
+        if key not in self._lines:
+            self._lines[key] = Line(place.job.capacity)
+            self._keys.add(key)
+        self._lines[key].add(place)
 
     def _close_if_empty(self, key: Hashable) -> None:
         if not self._lines[key].places:
             del self._lines[key]
             self._keys.remove(key)
 
-    def _end(self, ticket: int, outcome: Outcome) -> None:
+    def _end(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
         place = self._live.pop(ticket, None)
         if place is None:
             return
@@ -279,7 +291,7 @@ class Scheduler:
         if place.waiting:
             self._lines[place.job.key].places.leave(place)
             self._close_if_empty(place.job.key)
-        self._settled.append(Settled(ticket, outcome))
+        self._settled.append(Settled(ticket, outcome, answer))
         self._forget_old_deadlines()
 
     def _forget_old_deadlines(self) -> None:

@@ -140,6 +140,24 @@ def test_a_deadline_is_kept_while_the_worker_is_stuck() -> None:
     dispatched(test)
 
 
+def test_every_deadline_is_kept_whatever_the_order_in_which_they_come() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        expired: list[float] = []
+
+        async def late(patience_s: float) -> None:
+            assert (await dispatcher.run(job("late", patience_s=patience_s)))[0] is Outcome.EXPIRED
+            expired.append(patience_s)
+
+        await asyncio.wait_for(asyncio.gather(*map(late, (0.06, 0.02, 0.04, 0.08))), 10)
+        assert expired == [0.02, 0.04, 0.06, 0.08]
+        runner.release.set()
+        await held
+
+    dispatched(test)
+
+
 def test_a_deadline_is_kept_by_a_loop_whose_timers_ring_early() -> None:
     """uvloop rounds 20.4 ms to 20, from a clock that is rounded too."""
 
