@@ -14,11 +14,10 @@ from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import Service, create_app, listening_socket, serve_until_stopped, url_of
 from mcdrop_service.web.answers import json_response
-from mcdrop_service.web.asking import service_of
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.shield import Shield
-from mcdrop_service.web.watch import Watch
+from mcdrop_service.web.watch import Watch, service_of
 from starlette.types import Receive, Scope, Send
 
 CONSTANT: Final = b'{"outputs":' + b" " * 700 + b"0}"
@@ -46,7 +45,6 @@ def main() -> None:
     listener = listening_socket(settings.host, settings.port)
     ours = create_app(service, on_ready=lambda: print(url_of(listener), "\n", flush=True))
     beside = FastAPI()
-    beside.state.service = service
     constants = Watch(Shield(Direct(beside, [router])), service)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -70,6 +70,7 @@ class Dispatcher:
         self._stopping = False
         self._called = False
         self._began_s = 0.0
+        self._alive = False
         self._died = False
         # a daemon: a second signal must end the process in the middle of a forward pass
         self._thread = threading.Thread(target=self._work, name="mcdrop-worker", daemon=True)
@@ -87,7 +88,7 @@ class Dispatcher:
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self._alive
 
     @property
     def died(self) -> bool:
@@ -103,6 +104,7 @@ class Dispatcher:
     def start(self) -> None:
         """Start the thread."""
         self._loop = asyncio.get_running_loop()
+        self._alive = True
         self._thread.start()
 
     def stop(self) -> None:
@@ -204,6 +206,8 @@ class Dispatcher:
         except BaseException:
             logger.critical("the worker died", exc_info=True)
             self._die()
+        finally:
+            self._alive = False
 
     def _die(self) -> None:
         """Whoever waits is told; nobody would ever answer them."""

@@ -23,6 +23,7 @@ class Notes:
         computed_s: When its last unit was done.
         answered_s: When its answer was made.
         rejected: Why it was turned away; else empty.
+        status: Of the answer, once its head is sent; 0 before.
         gone: Whether the client went away before its answer.
     """
 
@@ -39,6 +40,7 @@ class Notes:
     computed_s: float = 0.0
     answered_s: float = 0.0
     rejected: str = ""
+    status: int = 0
     gone: bool = False
 
     @property

@@ -58,7 +58,6 @@ def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None)
         lifespan=lifespan,
         exception_handlers={HTTPException: refused_by_router},
     )
-    app.state.service = service
     return _guarded(Direct(app, (router, open_inference.router)), service)
 
 

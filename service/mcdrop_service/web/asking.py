@@ -11,14 +11,12 @@ from starlette.responses import Response
 from mcdrop_service.execution import Served
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import RequestLimits
-from mcdrop_service.settings import Settings
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.disconnect import while_connected
 from mcdrop_service.web.memory import Account
-from mcdrop_service.web.service import Service
-from mcdrop_service.web.watch import notes_of
+from mcdrop_service.web.watch import notes_of, service_of
 
-__all__ = ["Form", "aside", "ask", "service_of", "unpacked"]
+__all__ = ["Form", "aside", "ask", "unpacked"]
 
 T = TypeVar("T")
 
@@ -44,16 +42,6 @@ class Form(Protocol):
     def encode(self, answer: PredictionAnswer, asked: InferenceRequest) -> Response:
         """The answer."""
         ...
-
-
-def service_of(request: Request) -> Service:
-    """The service that a request came to.
-
-    Args:
-        request: Any.
-    """
-    service: Service = request.app.state.service
-    return service
 
 
 async def ask(request: Request, served: Served, form: Form) -> Response:
@@ -84,14 +72,14 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
     settings, began_s = service.settings, time.monotonic()
     plain = await unpacked(form, body, settings.longest_body)
     account.take(max(len(plain) - len(body), 0))
-    asked = await aside(len(plain), form.parse, plain, served.facts, _limits(settings))
+    asked = await aside(len(plain), form.parse, plain, served.facts, service.request_limits)
     notes.parsed_s = time.monotonic()
     notes.parsing_s = notes.parsed_s - began_s
     notes.rows, notes.n_samples = asked.prediction.rows, asked.prediction.n_samples
     patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     service.metrics.predicted(served.facts, answer.outputs)
-    return await aside(sum(array.size for array in answer.outputs.values()), form.encode, answer, asked)
+    return await aside(sum([array.size for array in answer.outputs.values()]), form.encode, answer, asked)
 
 
 async def unpacked(form: Form, body: bytes, most: int) -> bytes:
@@ -107,12 +95,6 @@ async def unpacked(form: Form, body: bytes, most: int) -> bytes:
         TooLargeError: If more comes out.
     """
     return await aside(form.most_bytes(len(body)), form.unpack, body, most)
-
-
-def _limits(settings: Settings) -> RequestLimits:
-    # what the queue could not hold even if it were empty is too large: asking again would not help
-    max_units = min(settings.max_request_units, settings.max_queue_units)
-    return RequestLimits(settings.max_n_samples, max_units, settings.max_quantiles)
 
 
 async def aside(size: int, function: Callable[..., T], *args: Any) -> T:

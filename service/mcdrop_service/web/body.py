@@ -1,6 +1,8 @@
 """Reading a request body under a limit of bytes and of time, straight from ASGI."""
 
-from starlette.datastructures import Headers
+from collections.abc import Mapping
+from typing import Final
+
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
@@ -13,14 +15,26 @@ from mcdrop_service.errors import (
 from mcdrop_service.web.memory import Account
 from mcdrop_service.web.service import Service
 
-__all__ = ["check_media_type", "read_body"]
+__all__ = ["check_media_type", "headers_of", "read_body"]
+
+JSON: Final = b"application/json"
+PLAIN: Final = b"identity"
 
 # After a body grew too long this much more is read and thrown away, so that a client that sends first and
 # reads later finds the answer and not a reset connection.
 LINGER_BYTES = 8 * 1024 * 1024
 
 
-def check_media_type(headers: Headers) -> None:
+def headers_of(request: Request) -> Mapping[bytes, bytes]:
+    """The headers of a request by their names in lower case; of those with equal names the first.
+
+    Args:
+        request: Any. Its own `headers` look through all of them for each name, and decode it.
+    """
+    return dict(reversed(request.scope["headers"]))
+
+
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     """Refuse a body that is not plain JSON.
 
     Args:
@@ -29,16 +43,16 @@ def check_media_type(headers: Headers) -> None:
     Raises:
         UnsupportedMediaTypeError: If another content type or a compression is declared.
     """
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    if kind != JSON:
         raise UnsupportedMediaTypeError(
-            f"the content type must be application/json, got {shown(kind)}; "
+            f"the content type must be application/json, got {shown(kind.decode('latin-1'))}; "
             "with curl, add -H 'content-type: application/json'"
         )
-    coding = headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
+    coding = headers.get(b"content-encoding", PLAIN).strip().lower()
+    if coding != PLAIN:
         raise UnsupportedMediaTypeError(
-            f"the body must not be compressed, got content encoding {shown(coding)}"
+            f"the body must not be compressed, got content encoding {shown(coding.decode('latin-1'))}"
         )
 
 
@@ -60,9 +74,9 @@ async def read_body(request: Request, service: Service, account: Account) -> byt
         ClientDisconnect: If the client goes away.
     """
     settings, longest = service.settings, service.settings.longest_body
-    declared = request.headers.get("content-length", "0")
+    declared = headers_of(request).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > longest + LINGER_BYTES:
-        raise _too_large(longest, declared)
+        raise _too_large(longest, declared.decode("latin-1"))
     try:
         with service.body_patience.limit():
             return await _received(request.receive, longest, account)

@@ -1,9 +1,9 @@
 """The form of the Open Inference Protocol: JSON, with or without binary data behind it, compressed or not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from mcdrop_service.encoding import encode_inference
@@ -16,6 +16,7 @@ __all__ = ["InferenceForm", "form_of"]
 JSON_LENGTH: Final = "inference-header-content-length"
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
+NAMES: Final = (b"content-type", b"content-encoding", JSON_LENGTH.encode())
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class InferenceForm:
         return Response(content, media_type=BYTES, headers={JSON_LENGTH: str(json_bytes)})
 
 
-def form_of(headers: Headers) -> InferenceForm:
+def form_of(headers: Mapping[bytes, bytes]) -> InferenceForm:
     """What the headers of a request say of its form.
 
     Args:
@@ -60,15 +61,16 @@ def form_of(headers: Headers) -> InferenceForm:
         UnsupportedMediaTypeError: If the content type or the compression is not one that is read here.
         BadRequestError: If the length of the JSON part is no number.
     """
-    kind = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    texts = {name: headers[name].decode("latin-1") for name in NAMES if name in headers}
+    kind = texts.get(b"content-type", JSON).partition(";")[0].strip().lower()
     if kind not in {JSON, BYTES}:
         raise UnsupportedMediaTypeError(f"the content type must be {JSON} or {BYTES}, got {shown(kind)}")
-    coding = headers.get("content-encoding", "identity").strip().lower()
+    coding = texts.get(b"content-encoding", "identity").strip().lower()
     if coding not in {"identity", *CODINGS}:
         raise UnsupportedMediaTypeError(
             f"the content encoding must be {', '.join(CODINGS)} or none, got {shown(coding)}"
         )
-    length = headers.get(JSON_LENGTH)
+    length = texts.get(JSON_LENGTH.encode())
     if length is not None and not (length.isascii() and length.isdigit() and len(length) < 20):
         raise BadRequestError(
             f"Inference-Header-Content-Length must be a number of bytes, got {shown(length)}"

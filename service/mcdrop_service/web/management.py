@@ -10,14 +10,13 @@ from mcdrop_service.encoding import encode_document
 from mcdrop_service.errors import BadRequestError, NotReadyError
 from mcdrop_service.execution import Reloader
 from mcdrop_service.web.answers import json_response, refused_by_router
-from mcdrop_service.web.asking import service_of
 from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.keys import Gate
 from mcdrop_service.web.metadata import repository_index
 from mcdrop_service.web.repository_body import only_ready, small_object
 from mcdrop_service.web.service import Service
 from mcdrop_service.web.shield import Shield
-from mcdrop_service.web.watch import Watch
+from mcdrop_service.web.watch import Watch, service_of
 
 __all__ = ["create_management_app"]
 
@@ -40,7 +39,6 @@ def create_management_app(service: Service, token: Collection[bytes]) -> ASGIApp
         redirect_slashes=False,
         exception_handlers={HTTPException: refused_by_router},
     )
-    app.state.service = service
     return Watch(Shield(Gate(Direct(app, [router]), token, open_paths=())), service)
 
 

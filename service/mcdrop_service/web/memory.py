@@ -1,7 +1,6 @@
 """How much memory the bodies of all requests may take together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from mcdrop_service.errors import QueueFullError
 
@@ -19,18 +18,13 @@ class MemoryBudget:
         self.max_bytes = max_bytes
         self.taken_bytes = 0
 
-    @contextmanager
-    def account(self) -> Iterator["Account"]:
-        """What one request takes; given back at the end, however it ends."""
-        account = Account(self)
-        try:
-            yield account
-        finally:
-            self.taken_bytes -= account.taken_bytes
+    def account(self) -> "Account":
+        """For one request."""
+        return Account(self)
 
 
 class Account:
-    """What one request has taken.
+    """What one request takes; given back at the end of its `with`, however that ends.
 
     Args:
         budget: Where it takes from.
@@ -39,6 +33,12 @@ class Account:
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self.taken_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.taken_bytes -= self.taken_bytes
 
     def take(self, size_bytes: int) -> None:
         """Take some more.

@@ -11,10 +11,12 @@ from mcdrop_service import __version__
 from mcdrop_service.encoding import encode_document
 from mcdrop_service.web import openapi_inference as openapi
 from mcdrop_service.web.answers import json_response
-from mcdrop_service.web.asking import ask, service_of
+from mcdrop_service.web.asking import ask
+from mcdrop_service.web.body import headers_of
 from mcdrop_service.web.inference_form import form_of
 from mcdrop_service.web.metadata import inference_metadata, repository_index
 from mcdrop_service.web.repository_body import only_ready
+from mcdrop_service.web.watch import service_of
 
 __all__ = ["router"]
 
@@ -100,14 +102,14 @@ async def version_stats(request: Request, name: str, version: str) -> Response:
 async def infer(request: Request, name: str) -> Response:
     """A predictive distribution for each row, from the highest version of a model."""
     served = service_of(request).engine.find(name)
-    return await ask(request, served, form_of(request.headers))
+    return await ask(request, served, form_of(headers_of(request)))
 
 
 @router.post("/v2/models/{name}/versions/{version}/infer", **openapi.INFER)
 async def infer_version(request: Request, name: str, version: str) -> Response:
     """A predictive distribution for each row, from a version of a model."""
     served = service_of(request).engine.find(name, version)
-    return await ask(request, served, form_of(request.headers))
+    return await ask(request, served, form_of(headers_of(request)))
 
 
 @router.post("/v2/repository/index", **openapi.INDEX)

@@ -4,8 +4,8 @@ from starlette.requests import Request
 
 from mcdrop_service.errors import BadRequestError, shown
 from mcdrop_service.parsing import decode_object
-from mcdrop_service.web.asking import service_of
 from mcdrop_service.web.body import read_body
+from mcdrop_service.web.watch import service_of
 
 __all__ = ["only_ready", "small_object"]
 

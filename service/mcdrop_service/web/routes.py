@@ -6,11 +6,12 @@ from mcdrop_service.encoding import encode_document
 from mcdrop_service.telemetry import METRICS_TYPE, Gauges
 from mcdrop_service.web import openapi
 from mcdrop_service.web.answers import json_response
-from mcdrop_service.web.asking import ask, service_of
-from mcdrop_service.web.body import check_media_type
+from mcdrop_service.web.asking import ask
+from mcdrop_service.web.body import check_media_type, headers_of
 from mcdrop_service.web.docs_page import docs_page
 from mcdrop_service.web.metadata import model_document
 from mcdrop_service.web.plain import PlainForm
+from mcdrop_service.web.watch import service_of
 
 __all__ = ["router"]
 
@@ -57,7 +58,7 @@ async def model_version(request: Request, name: str, version: str) -> Response:
 async def predict(request: Request, name: str) -> Response:
     """A predictive distribution for each row: mean, spread, and where the uncertainty comes from."""
     served = service_of(request).engine.find(name)
-    check_media_type(request.headers)
+    check_media_type(headers_of(request))
     return await ask(request, served, PlainForm())
 
 

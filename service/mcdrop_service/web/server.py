@@ -116,6 +116,7 @@ def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"])
         lifespan=lifespan,
         loop="uvloop",
         access_log=False,
+        proxy_headers=False,  # nothing here asks for the client's address or the scheme
         server_header=False,
         log_config=None,
         log_level="warning",

@@ -6,6 +6,7 @@ from typing import Self
 
 from mcdrop_service.execution import Engine, Reloader, Repository, Servable
 from mcdrop_service.facts import ModelFacts
+from mcdrop_service.parsing import RequestLimits
 from mcdrop_service.scheduler import QueueLimits
 from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import Metrics, Statistics
@@ -26,6 +27,7 @@ class Service:
         lifecycle: Whether the process is starting, serving or draining.
         memory: What the bodies of all requests take.
         body_patience: For bodies that are on their way.
+        request_limits: Of one request.
         metrics: For Prometheus.
         statistics: For clients of the Open Inference Protocol.
         keys: Hashes of the API keys; without any, everyone may ask.
@@ -37,6 +39,7 @@ class Service:
     lifecycle: Lifecycle
     memory: MemoryBudget
     body_patience: Patience
+    request_limits: RequestLimits
     metrics: Metrics
     statistics: Statistics
     keys: tuple[bytes, ...] = ()
@@ -85,6 +88,7 @@ class Service:
             lifecycle=Lifecycle(),
             memory=MemoryBudget(settings.max_body_bytes_in_flight),
             body_patience=Patience(settings.body_timeout_ms / 1000),
+            request_limits=_request_limits(settings),
             metrics=metrics,
             statistics=statistics,
             keys=keys,
@@ -111,3 +115,9 @@ class Service:
         if not self.engine.names:
             return "empty"
         return "failing" if self.engine.unfit else Phase.SERVING.value
+
+
+def _request_limits(settings: Settings) -> RequestLimits:
+    # what the queue could not hold even if it were empty is too large: asking again would not help
+    max_units = min(settings.max_request_units, settings.max_queue_units)
+    return RequestLimits(settings.max_n_samples, max_units, settings.max_quantiles)

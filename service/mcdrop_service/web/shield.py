@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcdrop_service.errors import NotReadyError, ServiceError
 from mcdrop_service.web.answers import refusal
@@ -27,28 +27,26 @@ class Shield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        started = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, noting_send)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
             notes_of(scope).gone = True
             # nobody reads it; it only ends the exchange in the way that the server expects
             await refusal(ServiceError("the client went away"))(scope, receive, send)
         except asyncio.CancelledError:
             # only a stop that has waited long enough cancels what is asked
-            if started or scope["type"] != "http":
+            if _cannot_answer(scope):
                 raise
             await refusal(NotReadyError("the service is stopping", retry_after_s=1))(scope, receive, send)
         except Exception:
-            if started or scope["type"] != "http":
+            if _cannot_answer(scope):
                 raise
             await _apology(notes_of(scope).request_id)(scope, receive, send)
+
+
+def _cannot_answer(scope: Scope) -> bool:
+    """Whether it is no request, or its answer has begun: `Watch` notes that."""
+    return scope["type"] != "http" or notes_of(scope).status > 0
 
 
 def _apology(name: str) -> ASGIApp:

@@ -8,16 +8,18 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcdrop_service.telemetry import Notes
 from mcdrop_service.web.service import Service
 
-__all__ = ["Watch", "notes_of"]
+__all__ = ["Watch", "notes_of", "service_of"]
 
 logger = logging.getLogger("mcdrop_service.requests")
 
 KEY: Final = "mcdrop.notes"
+SERVICE: Final = "mcdrop.service"
 CLIENT_GONE: Final = 499
 TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """Version, trace, parent and flags; later versions may add more. https://www.w3.org/TR/trace-context/"""
@@ -37,8 +39,20 @@ def notes_of(scope: Scope) -> Notes:
     Returns:
         The notes, to be written on.
     """
-    notes: Notes = scope.setdefault(KEY, Notes())
+    if KEY not in scope:
+        scope[KEY] = Notes()
+    notes: Notes = scope[KEY]
     return notes
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to.
+
+    Args:
+        request: Any.
+    """
+    service: Service = request.scope[SERVICE]
+    return service
 
 
 class Watch:
@@ -58,13 +72,12 @@ class Watch:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[SERVICE] = self._service
         notes = scope[KEY] = Notes(_request_id(scope["headers"]), time.monotonic())
-        status = CLIENT_GONE
 
         async def noting_send(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                notes.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", notes.request_id.encode())]
             await send(message)
 
@@ -72,7 +85,7 @@ class Watch:
         try:
             await self._app(scope, receive, noting_send)
         finally:
-            self._ended(scope, notes, CLIENT_GONE if notes.gone else status)
+            self._ended(scope, notes, CLIENT_GONE if notes.gone else notes.status or CLIENT_GONE)
 
     def _ended(self, scope: Scope, notes: Notes, status: int) -> None:
         seconds = time.monotonic() - notes.arrived_s

@@ -8,7 +8,7 @@ from mcdrop_service.execution.alarm import Alarm
 
 
 def rung(*due_s: float, again_s: tuple[float, ...] = ()) -> list[float]:
-    """For when an alarm rang, in seconds from now, that was set for these and told to ring again for those."""
+    """For when an alarm rang that was set for these, and told to ring again for those; seconds from now."""
 
     async def main() -> list[float]:
         times: list[float] = []

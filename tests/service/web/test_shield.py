@@ -25,10 +25,13 @@ def sent(error: Exception, *, after_start: bool = False) -> list[Any]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
+    notes = Notes("0af7")
+
     async def send(message: Message) -> None:
+        notes.status = message.get("status", notes.status)  # as `Watch` does
         messages.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], KEY: Notes("0af7")}
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], KEY: notes}
     asyncio.run(Shield(app)(scope, receive, send))
     return messages
 
