@@ -33,7 +33,7 @@ class Rotation(Generic[T]):
 
     def remove(self, member: T) -> None:
         """Let a member take part no more; what it had saved is lost."""
-        self._deficits.pop(member, None)
+        del self._deficits[member]
 
     def first(self, cost: Callable[[T], float]) -> T:
         """The member whose turn it is.

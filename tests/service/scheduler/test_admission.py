@@ -1,6 +1,10 @@
-"""The forecast: what it learns, and how much it remembers."""
+"""The forecast, what it learns and how much it remembers, and who is turned away for it."""
 
+import pytest
+from mcdrop_service.scheduler import Outcome, QueueLimits, Refusal, RefusedError, Scheduler
 from mcdrop_service.scheduler.admission import MOST_KEYS, Forecast
+
+from tests.service.scheduler.jobs import WIDE, FakeWorker, job
 
 
 def test_a_forecast_follows_what_was_measured_and_counts_full_batches() -> None:
@@ -27,3 +31,138 @@ def test_keys_that_were_not_measured_for_long_are_forgotten() -> None:
     forecast.learn("one more", 1.0)
     assert forecast.batch_s(0) == 1.0
     assert forecast.batch_s(1) == 0.0
+
+
+def test_more_units_than_the_queue_holds_are_refused_with_a_time_to_come_back() -> None:
+    worker = FakeWorker(Scheduler(QueueLimits(max_units=10, max_bytes=100)))
+    worker.submit(job())
+    worker.step()
+    worker.submit(job(blocks=8))
+    with pytest.raises(RefusedError) as caught:
+        worker.submit(job(blocks=3))
+    assert caught.value.refusal is Refusal.QUEUE_FULL
+    assert caught.value.retry_after_s == 2.0
+    with pytest.raises(RefusedError, match="queue_full"):
+        worker.submit(job(blocks=3))
+    assert worker.scheduler.ledger.refused == {"queue_full": 2}
+    worker.submit(job(blocks=2))
+
+
+def test_more_bytes_than_the_queue_holds_are_refused() -> None:
+    worker = FakeWorker(Scheduler(QueueLimits(max_units=10, max_bytes=100)))
+    worker.submit(job(size_bytes=60))
+    with pytest.raises(RefusedError, match="memory"):
+        worker.submit(job(size_bytes=41))
+    worker.run()
+    worker.submit(job(size_bytes=100))
+
+
+def test_a_job_that_could_not_be_done_in_time_is_refused_at_once(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    for _ in range(4):
+        worker.submit(job(blocks=8))
+    with pytest.raises(RefusedError, match="deadline") as caught:  # 2 batches of its own, twice 8 of others
+        worker.submit(job(blocks=8, deadline_s=worker.now_s + 17.5))
+    assert caught.value.retry_after_s == pytest.approx(0.5)
+    worker.submit(job(blocks=8, deadline_s=worker.now_s + 18.5))
+    worker.run()
+    assert worker.scheduler.ledger.ended == {Outcome.ANSWERED: 6}
+
+
+def test_an_answer_that_would_come_at_its_deadline_is_too_late(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    with pytest.raises(RefusedError, match="deadline"):
+        worker.submit(job(deadline_s=worker.now_s + 1.0))
+
+
+def test_nobody_is_too_late_while_no_batch_was_timed(worker: FakeWorker) -> None:
+    worker.submit(job(blocks=1000, deadline_s=0.5))
+
+
+def test_batches_that_unlike_jobs_cannot_fill_are_reckoned_with(worker: FakeWorker) -> None:
+    for lot in (1, 2, 3):
+        worker.submit(job(lot=lot))
+    worker.step()
+    assert worker.scheduler.predicted_s(job(blocks=4, lot=4)) == 6.0  # two wait, and none shares a batch
+
+
+def test_a_small_job_is_not_refused_because_large_ones_wait(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    worker.submit(job(blocks=1000))
+    assert worker.scheduler.predicted_s(job()) == 1.0
+
+
+def test_what_runs_now_is_reckoned_with(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    worker.submit(job())
+    worker.scheduler.next_batch(worker.now_s)
+    with pytest.raises(RefusedError, match="deadline"):
+        worker.submit(job(deadline_s=worker.now_s + 1.9))
+    worker.submit(job(deadline_s=worker.now_s + 2.1))
+
+
+def test_nobody_is_taken_on_who_would_make_late_what_is_in_already(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    large = worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
+    with pytest.raises(RefusedError, match="deadline") as caught:
+        worker.submit(job(blocks=8))
+    assert caught.value.retry_after_s == 12.0  # when the large one would be done, and room is again
+    other = worker.submit(job(key="other"))  # its batches were never timed
+    worker.submit(job(blocks=40))  # comes behind the large one
+    worker.run()
+    assert {large, other} <= set(worker.answers)
+
+
+def test_a_job_of_another_key_is_not_made_late_either(worker: FakeWorker) -> None:
+    for key in "abc":
+        worker.submit(job(key=key))
+        worker.step()
+    worker.submit(job(key="c", blocks=4))
+    due = worker.submit(job(key="a", blocks=40, deadline_s=worker.now_s + 12.5))
+    worker.now_s += 0.75  # 11.75 are left, 10 of its own and 1 of c are wanted
+    with pytest.raises(RefusedError, match="deadline") as caught:
+        worker.submit(job(key="b", blocks=8))
+    assert caught.value.retry_after_s == 13.0
+    worker.run()
+    assert due in worker.answers
+
+
+def test_what_cannot_be_in_time_any_more_holds_nobody_up(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.step()
+    worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
+    worker.now_s += 1.5  # it would be done at its deadline, which is late
+    worker.submit(job(blocks=8))
+
+
+def test_the_making_of_answers_is_reckoned_with(worker: FakeWorker) -> None:
+    worker.answer_s = 0.25
+    worker.submit(job(blocks=4))
+    worker.run()
+    assert worker.scheduler.predicted_s(job(blocks=4)) == 2.0
+
+
+def test_deadlines_hold_after_those_of_many_answered_jobs_were_forgotten() -> None:
+    worker = FakeWorker(Scheduler(WIDE), batch_s=0.0)
+    early, late = (worker.submit(job(blocks=10_000, deadline_s=due_s)) for due_s in (10.0, 20.0))
+    for _ in range(1500):
+        worker.submit(job(deadline_s=30.0))
+        worker.step()
+    assert len(worker.answers) == 1500
+    worker.outcomes()
+    for ticket, due_s in ((early, 10.0), (late, 20.0)):
+        worker.now_s = due_s
+        worker.scheduler.expire(due_s)
+        assert worker.outcomes() == {ticket: Outcome.EXPIRED}
+
+
+def test_deadlines_of_answered_jobs_do_not_pile_up(worker: FakeWorker) -> None:
+    for _ in range(5000):
+        worker.submit(job(deadline_s=1e9))
+        worker.step()
+    assert len(worker.scheduler._deadlines) < 1010

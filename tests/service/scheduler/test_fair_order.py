@@ -1,5 +1,6 @@
 """The order in which unlike work is done, beside equal shares that are dealt out for real."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcdrop_service.scheduler.fair_order import FairOrder
@@ -56,10 +57,11 @@ def test_nobody_is_done_later_than_if_all_shared_equally(arrivals: list[tuple[in
     )
 
 
-def test_a_member_that_leaves_takes_no_share_any_more() -> None:
+@pytest.mark.parametrize("members", [("leaves", "stays"), ("stays", "leaves")])
+def test_a_member_that_leaves_takes_no_share_any_more(members: tuple[str, str]) -> None:
     order: FairOrder[str] = FairOrder()
-    order.add("leaves", 10)
-    order.add("stays", 10)
+    for member in members:
+        order.add(member, 10)
     order.leave("leaves")
     order.serve(8, [])
     order.add("comes", 1)  # at a share of 8, not of 4

@@ -1,16 +1,9 @@
 """The scheduler, one property at a time, with a fake worker and a fake clock."""
 
-from dataclasses import replace
-
 import pytest
-from mcdrop_service.scheduler import More, Outcome, QueueLimits, Refusal, RefusedError, Scheduler
+from mcdrop_service.scheduler import Outcome
 
-from tests.service.scheduler.jobs import CAPACITY, WIDE, FakeWorker, growing, job
-
-
-@pytest.fixture
-def worker() -> FakeWorker:
-    return FakeWorker(Scheduler(WIDE))
+from tests.service.scheduler.jobs import CAPACITY, FakeWorker, job
 
 
 def test_nothing_to_do_is_no_batch(worker: FakeWorker) -> None:
@@ -139,6 +132,21 @@ def test_poison_fails_alone_and_its_mates_are_run_again(worker: FakeWorker) -> N
     assert [len(batch.units) for batch in worker.batches] == [4, 1, 1, 1, 1]
 
 
+def test_all_units_of_a_job_fail_and_are_run_again_together(worker: FakeWorker) -> None:
+    poison, mate = worker.submit(job(blocks=2, payload="poison")), worker.submit(job(blocks=2))
+    worker.run()
+    assert worker.outcomes() == {poison: Outcome.FAILED, mate: Outcome.ANSWERED}
+    assert [len(batch.units) for batch in worker.batches] == [4, 2, 2]
+
+
+def test_a_worker_that_brings_fewer_results_than_units_is_told(worker: FakeWorker) -> None:
+    worker.submit(job(blocks=2))
+    batch = worker.scheduler.next_batch(0.0)
+    assert batch is not None
+    with pytest.raises(ValueError, match="shorter"):
+        worker.scheduler.complete(batch, ["one"], 1.0)
+
+
 def test_a_mate_of_poison_is_run_again_although_the_poison_was_cancelled(worker: FakeWorker) -> None:
     poison, mate = worker.submit(job(payload="poison")), worker.submit(job())
     batch = worker.scheduler.next_batch(0.0)
@@ -147,153 +155,3 @@ def test_a_mate_of_poison_is_run_again_although_the_poison_was_cancelled(worker:
     worker.scheduler.fault(batch, 0.0)
     worker.run()
     assert list(worker.answers) == [mate]
-
-
-def test_more_units_than_the_queue_holds_are_refused_with_a_time_to_come_back() -> None:
-    worker = FakeWorker(Scheduler(QueueLimits(max_units=10, max_bytes=100)))
-    worker.submit(job())
-    worker.step()
-    worker.submit(job(blocks=8))
-    with pytest.raises(RefusedError) as caught:
-        worker.submit(job(blocks=3))
-    assert caught.value.refusal is Refusal.QUEUE_FULL
-    assert caught.value.retry_after_s == 2.0
-    assert worker.scheduler.ledger.refused == {"queue_full": 1}
-    worker.submit(job(blocks=2))
-
-
-def test_more_bytes_than_the_queue_holds_are_refused() -> None:
-    worker = FakeWorker(Scheduler(QueueLimits(max_units=10, max_bytes=100)))
-    worker.submit(job(size_bytes=60))
-    with pytest.raises(RefusedError, match="memory"):
-        worker.submit(job(size_bytes=41))
-    worker.run()
-    worker.submit(job(size_bytes=100))
-
-
-def test_a_job_that_could_not_be_done_in_time_is_refused_at_once(worker: FakeWorker) -> None:
-    worker.submit(job())
-    worker.step()
-    for _ in range(4):
-        worker.submit(job(blocks=8))
-    with pytest.raises(RefusedError, match="deadline") as caught:  # 2 batches of its own, twice 8 of others
-        worker.submit(job(blocks=8, deadline_s=worker.now_s + 17.5))
-    assert caught.value.retry_after_s == pytest.approx(0.5)
-    worker.submit(job(blocks=8, deadline_s=worker.now_s + 18.5))
-    worker.run()
-    assert worker.scheduler.ledger.ended == {Outcome.ANSWERED: 6}
-
-
-def test_a_small_job_is_not_refused_because_large_ones_wait(worker: FakeWorker) -> None:
-    worker.submit(job())
-    worker.step()
-    worker.submit(job(blocks=1000))
-    assert worker.scheduler.predicted_s(job()) == 1.0
-
-
-def test_what_runs_now_is_reckoned_with(worker: FakeWorker) -> None:
-    worker.submit(job())
-    worker.step()
-    worker.submit(job())
-    worker.scheduler.next_batch(worker.now_s)
-    with pytest.raises(RefusedError, match="deadline"):
-        worker.submit(job(deadline_s=worker.now_s + 1.9))
-    worker.submit(job(deadline_s=worker.now_s + 2.1))
-
-
-def test_nobody_is_taken_on_who_would_make_late_what_is_in_already(worker: FakeWorker) -> None:
-    worker.submit(job())
-    worker.step()
-    large = worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
-    with pytest.raises(RefusedError, match="deadline") as caught:
-        worker.submit(job(blocks=8))
-    assert caught.value.retry_after_s == 12.0  # when the large one would be done, and room is again
-    other = worker.submit(job(key="other"))  # its batches were never timed
-    worker.submit(job(blocks=40))  # comes behind the large one
-    worker.run()
-    assert {large, other} <= set(worker.answers)
-
-
-def test_what_cannot_be_in_time_any_more_holds_nobody_up(worker: FakeWorker) -> None:
-    worker.submit(job())
-    worker.step()
-    worker.submit(job(blocks=40, deadline_s=worker.now_s + 11.5))
-    worker.now_s += 5
-    worker.submit(job(blocks=8))
-
-
-def test_deadlines_of_answered_jobs_do_not_pile_up(worker: FakeWorker) -> None:
-    for _ in range(5000):
-        worker.submit(job(deadline_s=1e9))
-        worker.step()
-    assert len(worker.scheduler._deadlines) < 1010
-
-
-def test_a_job_that_grows_gets_the_blocks_that_its_rows_want(worker: FakeWorker) -> None:
-    ticket = worker.submit(growing(3, 6, 2, More((0, 2), 1), More((2,), 3)))
-    worker.run()
-    units = [(unit.row, unit.block) for batch in worker.batches for unit in batch.units]
-    first = [(row, block) for block in range(2) for row in range(3)]
-    assert units == [*first, (0, 2), (2, 2), (2, 3), (2, 4), (2, 5)]
-    assert worker.answers[ticket] == [(ticket, block, 2) for block in (3, 4, 5)]
-    assert worker.outcomes() == {ticket: Outcome.ANSWERED}
-
-
-def test_jobs_that_grow_share_batches_with_others_and_take_turns(worker: FakeWorker) -> None:
-    large = worker.submit(growing(8, 20, 2, *[More(tuple(range(8)), 6)] * 3))
-    worker.step()
-    small = worker.submit(growing(1, 4, 2, More((0,), 2)))
-    worker.run(until=lambda: small in worker.answers)
-    assert large not in worker.answers
-    assert len(worker.batches) <= 4
-    worker.run()
-    assert set(worker.answers) == {large, small}
-
-
-def test_a_job_that_grows_holds_the_room_of_the_most_that_it_can_take_until_its_rows_stop() -> None:
-    worker = FakeWorker(Scheduler(QueueLimits(max_units=12, max_bytes=100)))
-    worker.submit(growing(2, 6, 2, More((1,), 1)))
-    with pytest.raises(RefusedError, match="queue_full"):
-        worker.submit(job())
-    worker.step()  # 4 units ran, one row stopped: at most 4 blocks of the other are to come
-    assert (worker.scheduler.waiting_units, worker.scheduler.reserved_units) == (1, 4)
-    worker.submit(job(blocks=8))
-    worker.run()
-    assert worker.scheduler.reserved_units == 0
-
-
-@pytest.mark.parametrize("more", [More((0,), 3), More((0,), 0), More((), 1)])
-def test_more_than_a_job_may_take_is_refused(worker: FakeWorker, more: More) -> None:
-    worker.submit(growing(1, 4, 2, more))
-    with pytest.raises(ValueError, match="wanted rows and 1 to 2 blocks"):
-        worker.run()
-
-
-def test_a_job_that_ended_while_it_was_ripe_does_not_grow(worker: FakeWorker) -> None:
-    ticket = worker.submit(growing(1, 4, 2))
-    batch = worker.scheduler.next_batch(0.0)
-    assert batch is not None
-    worker.scheduler.complete(batch, [None] * 2, 1.0)
-    worker.scheduler.settle(ticket, Outcome.CANCELLED, 1.0)
-    worker.scheduler.grow(ticket, More((0,), 2), 1.0)
-    assert worker.scheduler.next_batch(1.0) is None
-    assert worker.scheduler.reserved_units == 0
-
-
-def test_a_deadline_ends_a_job_between_its_rounds(worker: FakeWorker) -> None:
-    wants = replace(growing(1, 64, 2, *[More((0,), 1)] * 62), deadline_s=3.5)
-    ticket = worker.submit(wants)
-    worker.run()
-    assert len(worker.batches) == 4
-    assert worker.outcomes() == {ticket: Outcome.EXPIRED}
-
-
-def test_how_long_a_job_that_grows_will_take_is_learnt_from_those_before(worker: FakeWorker) -> None:
-    """Not from the most that it could take: that would turn away what takes a moment."""
-    asked = growing(4, 64, 2, More((0, 1, 2, 3), 4))
-    worker.submit(asked)
-    worker.step()
-    assert worker.scheduler.predicted_s(asked) == 3.0  # 2 blocks of 4 rows are 2 batches; one waits
-    worker.run()
-    assert worker.scheduler.predicted_s(asked) == 6.0
-    assert worker.scheduler.predicted_s(growing(4, 5, 2)) == 5.0
