@@ -11,6 +11,10 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/mcdrop
 ENV PATH=/opt/mcdrop/bin:$PATH
+# The hashes of every file are checked before the project itself is built. The torch of another index has others.
+COPY deploy/requirements-serve.txt deploy/requirements-torch.txt ./
+RUN pip install --require-hashes --requirement requirements-serve.txt
+RUN test -n "$PIP_EXTRA_INDEX_URL" || pip install --require-hashes --requirement requirements-torch.txt
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY mcdrop mcdrop
 COPY service service

@@ -82,6 +82,7 @@ models-check: $(VENV)/.dev ## Train every model twice and compare the weights
 install-check: ## Install as the Dockerfile does, serve as it does, and ask for a prediction
 	rm -rf .venv-install
 	$(PYTHON) -m venv .venv-install
+	.venv-install/bin/pip install --require-hashes --requirement deploy/requirements-serve.txt
 	.venv-install/bin/$(INSTALL)
 	.venv-install/bin/python tests/support/install_check.py
 
@@ -163,6 +164,15 @@ audit: .venv-audit/.ready ## List what is pinned (build/sbom.json), and look for
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off --vulnerability-service osv \
 		|| { echo 'audit: failed: a version has a known vulnerability, or (see above) the database could not be asked' >&2; exit 1; }
 
+.venv-hashes/.ready:
+	$(PYTHON) -m venv .venv-hashes
+	.venv-hashes/bin/pip install --quiet uv==0.13.9
+	@touch $@
+
+.PHONY: hashes
+hashes: .venv-hashes/.ready ## Write the hashes of what the container installs, after a change of constraints.txt
+	.venv-hashes/bin/python -m tests.support.hashes
+
 .PHONY: test-libraries
 test-libraries: .venv-zoo/.installed ## Run the tests that need transformers and timm, in an environment of their own
 	.venv-zoo/bin/python -m pytest tests/libraries
@@ -183,4 +193,4 @@ docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install .venv-audit .venv-peers .venv-servers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-install .venv-audit .venv-hashes .venv-mutants .venv-peers .venv-servers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,6 +17,23 @@ CONSTRAINTS = [Requirement(line) for line in (ROOT / "constraints.txt").read_tex
 PINS: dict[str, str] = {
     canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in CONSTRAINTS
 }
+HASHED = {
+    name: (ROOT / "deploy" / f"requirements-{name}.txt").read_text().replace(" \\\n    --hash", " --hash")
+    for name in ("serve", "torch")
+}
+
+
+def hashed(name: str) -> dict[str, str]:
+    """Versions by name in one of the files with hashes, where every line has some and nothing else."""
+    found: dict[str, str] = {}
+    for line in HASHED[name].splitlines():
+        wanted, *hashes = line.split(" --hash=")
+        assert hashes, line
+        assert [each for each in hashes if not re.fullmatch("sha256:[0-9a-f]{64}", each)] == []
+        requirement = Requirement(wanted)
+        assert requirement.url is None
+        found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    return found
 
 
 def make(*arguments: str) -> str:
@@ -100,6 +117,28 @@ def test_no_index_is_named_but_the_one_that_is_passed_through() -> None:
     assert [
         text for text in texts if re.search(r"--(extra-)?index-url|--find-links|https?://(?!\$|127)", text)
     ] == []
+
+
+def test_all_that_serving_needs_has_hashes_of_the_version_that_is_pinned() -> None:
+    serve, torch = hashed("serve"), hashed("torch")
+    reached = {name for name, _ in closure(Requirement("mcdrop[serve]"), set())} - {"mcdrop"}
+    assert reached - set(serve) <= set(torch)
+    assert [name for name, pin in serve.items() if PINS.get(name, pin) != pin] == []
+    assert set(serve) - set(PINS) <= {"colorama"}  # which only Windows needs
+    assert torch["torch"] == PINS["torch"]
+    assert set(torch).isdisjoint(serve)
+
+
+def test_hashes_are_checked_before_anything_else_is_installed() -> None:
+    steps = [
+        step.arguments for step in instructions() if step.name == "RUN" and "pip install" in step.arguments
+    ]
+    with_hashes = "pip install --require-hashes --requirement requirements-"
+    assert steps[:2] == [
+        f"{with_hashes}serve.txt",
+        f'test -n "$PIP_EXTRA_INDEX_URL" || {with_hashes}torch.txt',
+    ]
+    assert "--require-hashes --requirement deploy/requirements-serve.txt" in make("install-check")
 
 
 def test_serve_takes_a_port() -> None:
