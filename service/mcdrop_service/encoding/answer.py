@@ -9,10 +9,19 @@ import orjson
 from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import Array, PredictionAnswer
 
-__all__ = ["encode_answer", "encode_document", "encode_error", "finite", "sample_count"]
+__all__ = [
+    "encode_answer",
+    "encode_document",
+    "encode_error",
+    "encode_with_arrays",
+    "for_json",
+    "sample_count",
+]
 
 LONG: Final = 2**15
 """Numbers that are written at once."""
+SHORT: Final = 2**15
+"""Bytes that are searched faster than the arrays that they were made of."""
 
 
 def encode_answer(answer: PredictionAnswer) -> bytes:
@@ -35,10 +44,9 @@ def encode_answer(answer: PredictionAnswer) -> bytes:
         **sample_count(answer),
         "seed": answer.seed,
         "notes": list(answer.notes),
-        "outputs": {name: finite(name, array) for name, array in answer.outputs.items()},
+        "outputs": {name: for_json(array) for name, array in answer.outputs.items()},
     }
-    # orjson writes NumPy's floats as the shortest decimals of their own width: 0.1 stays 0.1 in float32
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return encode_with_arrays(document, answer.outputs)
 
 
 def sample_count(answer: PredictionAnswer) -> dict[str, object]:
@@ -48,26 +56,44 @@ def sample_count(answer: PredictionAnswer) -> dict[str, object]:
     return {"n_samples": "auto", "tolerance": answer.tolerance, "max_samples": answer.n_samples}
 
 
-def finite(name: str, array: Array) -> Array | orjson.Fragment:
-    """An array as JSON can hold it; one that is long is written already, piece by piece.
-
-    One call of the encoder holds the interpreter for as long as its array is, and every other thread with it.
+def encode_with_arrays(document: Mapping[str, object], arrays: Mapping[str, Array]) -> bytes:
+    """The JSON of a document that holds arrays.
 
     Args:
-        name: Of the output.
-        array: In any layout.
+        document: What `for_json` makes of the arrays, and plain JSON.
+        arrays: Those that it holds, by name.
 
     Returns:
-        The same in row-major order, or its JSON.
+        UTF-8 JSON.
 
     Raises:
         ModelFaultError: If a number is not finite.
     """
+    # orjson writes NumPy's floats as the shortest decimals of their own width: 0.1 stays 0.1 in float32
+    text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    # what is not finite it writes as null
+    if len(text) > SHORT or b"null" in text:
+        for name, array in arrays.items():
+            _check_finite(name, array)
+    return text
+
+
+def for_json(array: Array) -> Array | orjson.Fragment:
+    """An array in row-major order; one that is long is written already, piece by piece.
+
+    One call of the encoder holds the interpreter for as long as its array is, and every other thread with it.
+
+    Args:
+        array: In any layout.
+    """
+    ordered = np.ascontiguousarray(array)
+    return ordered if array.size <= LONG else orjson.Fragment(_in_pieces(ordered))
+
+
+def _check_finite(name: str, array: Array) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         strange = int(array.size - np.isfinite(array).sum())
         raise ModelFaultError(f"the model's {name} is not finite in {strange} of {array.size} numbers")
-    ordered = np.ascontiguousarray(array)
-    return ordered if array.size <= LONG else orjson.Fragment(_in_pieces(ordered))
 
 
 def _in_pieces(array: Array) -> bytes:

@@ -3,9 +3,8 @@
 from typing import Final
 
 import numpy as np
-import orjson
 
-from mcdrop_service.encoding.answer import finite, sample_count
+from mcdrop_service.encoding.answer import encode_with_arrays, for_json, sample_count
 from mcdrop_service.errors import BadRequestError
 from mcdrop_service.facts import DATATYPES, Array, InferenceRequest, PredictionAnswer
 
@@ -31,6 +30,7 @@ def encode_inference(answer: PredictionAnswer, asked: InferenceRequest) -> tuple
         BadRequestError: If an output has a datatype that JSON has no way to say.
     """
     raw = [_raw(array) for name, array in answer.outputs.items() if name in asked.binary]
+    written = {name: array for name, array in answer.outputs.items() if name not in asked.binary}
     facts = answer.facts
     parameters = {
         **sample_count(answer),
@@ -49,7 +49,7 @@ def encode_inference(answer: PredictionAnswer, asked: InferenceRequest) -> tuple
             _output(name, array, binary=name in asked.binary) for name, array in answer.outputs.items()
         ],
     }
-    text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    text = encode_with_arrays(document, written)
     return b"".join((text, *raw)), len(text) if raw else None
 
 
@@ -64,7 +64,7 @@ def _output(name: str, array: Array, *, binary: bool) -> dict[str, object]:
         return {**described, "parameters": {"binary_data_size": array.nbytes}}
     if dtype == NOT_IN_JSON:
         raise BadRequestError(f"{name} is FP16, which is sent as binary data only; ask for binary_data")
-    return {**described, "data": finite(name, array.ravel())}
+    return {**described, "data": for_json(array.ravel())}
 
 
 def _raw(array: Array) -> bytes:

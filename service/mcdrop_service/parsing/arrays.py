@@ -203,7 +203,7 @@ def _numbers(leaves: list[object], wanted: InputFacts) -> Array:
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
     fits = np.isfinite(narrow) if dtype.kind == "f" else narrow == values
-    if not fits.all():
+    if np.count_nonzero(fits) < fits.size:  # on few numbers much faster than `all`
         raise _does_not_fit(wanted)
     return narrow
 

@@ -91,7 +91,11 @@ def _kind(document: object) -> str:
 
 def _pairs(document: dict[str, object]) -> int:
     """Keys in an object and the objects in it: as many as colons, unless a key or a string holds one."""
-    return len(document) + sum(_pairs(inner) for value in document.values() for inner in _objects(value))
+    pairs = len(document)
+    for value in document.values():
+        for inner in _objects(value):
+            pairs += _pairs(inner)
+    return pairs
 
 
 def _objects(value: object) -> list[dict[str, object]]:

@@ -49,7 +49,7 @@ class RequestLimits:
     max_quantiles: int = 100
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SampleCount:
     """How many samples a row takes.
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mcdrop_service.encoding import encode_answer, encode_document, encode_error
-from mcdrop_service.encoding.answer import finite
+from mcdrop_service.encoding.answer import for_json
 from mcdrop_service.errors import ModelFaultError
 from mcdrop_service.facts import PredictionAnswer
 
@@ -82,6 +82,21 @@ def test_a_number_that_is_not_finite_is_an_error_and_never_null(value: float) ->
         encode_answer(PredictionAnswer(facts(), 64, 7, {"std": array}))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 10_000, 100_000])
+def test_one_number_that_is_not_finite_is_found_in_arrays_of_any_size(size: int, dtype: type[Any]) -> None:
+    array = np.zeros(size, dtype)
+    array[-1] = np.nan
+    outputs = {"std": np.zeros(2), "mean": array}
+    with pytest.raises(ModelFaultError, match=f"mean is not finite in 1 of {size} numbers"):
+        encode_answer(PredictionAnswer(facts(), 64, 7, outputs))
+
+
+def test_a_text_may_say_null() -> None:
+    answer = PredictionAnswer(facts(), 64, 7, {"mean": np.zeros(1)}, notes=("null",))
+    assert json.loads(encode_answer(answer))["notes"] == ["null"]
+
+
 @given(st.text())
 def test_any_message_makes_an_error_body(message: str) -> None:
     assert set(json.loads(encode_error(message))) == {"error"}
@@ -98,6 +113,6 @@ def test_a_document_is_plain_json() -> None:
 @pytest.mark.parametrize("shape", [(100_000,), (20_000, 3), (2, 50_000), (3, 2, 20_000)])
 def test_a_long_array_is_written_in_pieces_as_in_one(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    written = finite("mean", array)
+    written = for_json(array)
     assert isinstance(written, orjson.Fragment)
     assert orjson.dumps(written) == orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
