@@ -1,18 +1,12 @@
 """Histograms of the uncertainties that were answered: a shift in them is the first sign of other data."""
 
-import math
-import threading
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-from prometheus_client.core import HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
 from mcdrop_service.facts import Array
+from mcdrop_service.telemetry.families import Histograms
 
 __all__ = ["Distributions"]
 
@@ -23,38 +17,22 @@ KINDS: Final[Mapping[str, tuple[str, str, tuple[float, ...]]]] = {
     "mutual_information": ("mutual_information", "Epistemic uncertainty of a row, in nats", NATS),
     "std": ("predictive_std", "Standard deviation of each number, in units of the output", UNITS),
 }
-FEW: Final = 64
-"""Up to this many numbers plain Python is faster than NumPy."""
 
 
-@dataclass(slots=True)
-class Bins:
-    """Counts between the bounds, and the sum of all values."""
+class Distributions:
+    """By kind of uncertainty, model and version; safe to share between threads.
 
-    counts: list[int]
-    total: float = 0.0
+    Args:
+        registry: Is told of them.
+    """
 
-    def take(self, values: Array, bounds: tuple[float, ...]) -> None:
-        """Count some values; one that is not finite would spoil the sum for ever, and is passed over."""
-        flat = values.ravel()
-        if flat.size > FEW:
-            flat = flat[np.isfinite(flat)]
-            places = np.searchsorted(np.asarray(bounds), flat, side="left")
-            added = np.bincount(places, minlength=len(self.counts)).tolist()
-            self.counts = [before + more for before, more in zip(self.counts, added, strict=True)]
-            self.total += float(flat.sum(dtype=np.float64))
-            return
-        for value in filter(math.isfinite, flat.tolist()):
-            self.counts[bisect_left(bounds, value)] += 1
-            self.total += value
-
-
-class Distributions(Collector):
-    """Counts by model, version and kind of uncertainty; safe to share between threads."""
-
-    def __init__(self) -> None:
-        self._bins: dict[tuple[str, str, str], Bins] = {}
-        self._lock = threading.Lock()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._kinds = {
+            name: Histograms(f"mcdrop_{title}", about, ("model", "version"), bounds)
+            for name, (title, about, bounds) in KINDS.items()
+        }
+        for histograms in self._kinds.values():
+            registry.register(histograms)
 
     def take(self, model: str, version: str, outputs: Mapping[str, Array]) -> None:
         """Count the uncertainties of one answer.
@@ -64,21 +42,6 @@ class Distributions(Collector):
             version: Of it.
             outputs: Those of its outputs that are no uncertainty are passed over.
         """
-        with self._lock:
-            for name, (_, _, bounds) in KINDS.items():
-                if name in outputs:
-                    bins = self._bins.setdefault((name, model, version), Bins([0] * (len(bounds) + 1)))
-                    bins.take(outputs[name], bounds)
-
-    def collect(self) -> Iterable[Metric]:
-        """What Prometheus' client asks of a collector."""
-        with self._lock:
-            families = {
-                name: HistogramMetricFamily(f"mcdrop_{title}", about, labels=("model", "version"))
-                for name, (title, about, _) in KINDS.items()
-            }
-            for (name, model, version), bins in self._bins.items():
-                bounds = [*map(str, map(float, KINDS[name][2])), "+Inf"]
-                buckets = list(zip(bounds, accumulate(bins.counts), strict=True))
-                families[name].add_metric((model, version), buckets, bins.total)
-        return families.values()
+        for name, histograms in self._kinds.items():
+            if name in outputs:
+                histograms.take_all((model, version), outputs[name])

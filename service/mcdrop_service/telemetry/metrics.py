@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from mcdrop_service.facts import Array, ModelFacts
 from mcdrop_service.telemetry.distributions import Distributions
+from mcdrop_service.telemetry.families import Counters, Histograms
 from mcdrop_service.telemetry.notes import Notes
 
 __all__ = ["METRICS_TYPE", "Gauges", "Metrics"]
@@ -41,18 +42,6 @@ class Gauges:
     worker_busy_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class Series:
-    """What every request to one version of a model adds to: looking each up by its labels takes longer."""
-
-    total_s: Histogram
-    parse_s: Histogram
-    queue_s: Histogram
-    compute_s: Histogram
-    rows: Counter
-    samples: Counter
-
-
 class Metrics:
     """All metrics of a process, in a registry of their own."""
 
@@ -76,13 +65,12 @@ class Metrics:
         self._up = self._gauge("worker_up", "0 while the worker hangs in a step", ())
         self._busy = self._gauge("worker_busy_seconds", "How long the step under way has taken", ())
         self._info = self._gauge("model_info", "What a model is", (*MODEL, "digest", "fingerprint"))
-        self._series: dict[tuple[str, str], Series] = {}
-        self._distributions = Distributions()
-        self._registry.register(self._distributions)
+        self._under_way = 0
+        self._distributions = Distributions(self._registry)
 
     def arrived(self) -> None:
         """A request arrived."""
-        self._inflight.inc()
+        self._under_way += 1
 
     def ended(self, notes: Notes, status: int, seconds: float) -> None:
         """A request ended.
@@ -92,41 +80,26 @@ class Metrics:
             status: HTTP status; 499 if the client went away.
             seconds: From arrival to the end.
         """
-        self._inflight.dec()
-        self._requests.labels(notes.model, notes.version, status).inc()
+        self._under_way -= 1
+        self._requests.add((notes.model, notes.version, str(status)))
         reason = notes.rejected or (REASONS.get(status) if notes.model else None)
         if reason:
-            self._rejected.labels(reason).inc()
+            self._rejected.add((reason,))
         if status == CLIENT_GONE:
-            self._cancelled.labels("running" if notes.started_s else "queued").inc()
+            self._cancelled.add(("running" if notes.started_s else "queued",))
         if notes.model:
-            self._observe(notes, seconds)
+            self._observe((notes.model, notes.version), notes, seconds)
 
-    def _observe(self, notes: Notes, seconds: float) -> None:
-        its = self._series_of(notes.model, notes.version)
-        its.total_s.observe(seconds)
+    def _observe(self, its: tuple[str, str], notes: Notes, seconds: float) -> None:
+        self._total_s.take(its, seconds)
         if notes.parsed_s:
-            its.parse_s.observe(notes.parsing_s)
+            self._parse_s.take(its, notes.parsing_s)
         if notes.started_s:
-            its.queue_s.observe(notes.queued_s)
+            self._queue_s.take(its, notes.queued_s)
         if notes.answered_s:
-            its.compute_s.observe(notes.computing_s)
-            its.rows.inc(notes.rows)
-            its.samples.inc(notes.passes)
-
-    def _series_of(self, model: str, version: str) -> Series:
-        found = self._series.get((model, version))
-        if found is None:
-            label = (model, version)
-            found = self._series[label] = Series(
-                total_s=self._total_s.labels(*label),
-                parse_s=self._parse_s.labels(*label),
-                queue_s=self._queue_s.labels(*label),
-                compute_s=self._compute_s.labels(*label),
-                rows=self._rows.labels(*label),
-                samples=self._samples.labels(*label),
-            )
-        return found
+            self._compute_s.take(its, notes.computing_s)
+            self._rows.add(its, notes.rows)
+            self._samples.add(its, notes.passes)
 
     def batch_ended(self, model: str, version: str, share: float) -> None:
         """A batch was computed.
@@ -136,8 +109,8 @@ class Metrics:
             version: Of it.
             share: How much of it was used, from 0 to 1.
         """
-        self._blocks.labels(model, version).inc()
-        self._fill.labels(model, version).observe(share)
+        self._blocks.add((model, version))
+        self._fill.take((model, version), share)
 
     def predicted(self, facts: ModelFacts, outputs: Mapping[str, Array]) -> None:
         """Take the uncertainties of an answer in.
@@ -155,7 +128,7 @@ class Metrics:
             model: A name that the repository has.
             well: Whether it is served now.
         """
-        self._loads.labels(model, "success" if well else "failure").inc()
+        self._loads.add((model, "success" if well else "failure"))
 
     def text(self, gauges: Gauges) -> bytes:
         """All metrics in Prometheus' text format, whose type is `METRICS_TYPE`.
@@ -163,6 +136,7 @@ class Metrics:
         Args:
             gauges: The state of the moment.
         """
+        self._inflight.set(self._under_way)
         self._waiting.set(gauges.queue_units)
         self._up.set(gauges.worker_up)
         self._busy.set(gauges.worker_busy_s)
@@ -174,13 +148,17 @@ class Metrics:
             self._info.labels(facts.name, facts.version, facts.digest, facts.fingerprint).set(1)
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, about: str, labels: Sequence[str]) -> Counter:
-        return Counter(f"mcdrop_{name}", about, labels, registry=self._registry)
+    def _counter(self, name: str, about: str, labels: Sequence[str]) -> Counters:
+        counters = Counters(f"mcdrop_{name}", about, labels)
+        self._registry.register(counters)
+        return counters
 
     def _gauge(self, name: str, about: str, labels: Sequence[str]) -> Gauge:
         return Gauge(f"mcdrop_{name}", about, labels, registry=self._registry)
 
     def _histogram(
-        self, name: str, about: str, labels: Sequence[str], buckets: Sequence[float] = SECONDS
-    ) -> Histogram:
-        return Histogram(f"mcdrop_{name}", about, labels, registry=self._registry, buckets=buckets)
+        self, name: str, about: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS
+    ) -> Histograms:
+        histograms = Histograms(f"mcdrop_{name}", about, labels, bounds)
+        self._registry.register(histograms)
+        return histograms

@@ -1,0 +1,147 @@
+"""Counters and histograms on the way of every request, in plain numbers until Prometheus asks for them.
+
+prometheus_client's own look up the labels, check and lock several times for each number.
+"""
+
+import math
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mcdrop_service.facts import Array
+
+__all__ = ["Counters", "Histograms"]
+
+Labels = tuple[str, ...]
+
+FEW: Final = 64
+"""Up to this many numbers plain Python is faster than NumPy."""
+
+
+@dataclass(slots=True)
+class Count:
+    """A sum, and when it was begun, in seconds since 1970."""
+
+    total: float = 0.0
+    born_s: float = field(default_factory=time.time)
+
+
+class Counters(Collector):
+    """A counter for each of some sets of labels; safe to share between threads.
+
+    Args:
+        name: In Prometheus.
+        about: What is counted.
+        labels: Their names.
+    """
+
+    def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
+        self._name, self._about, self._labels = name, about, labels
+        self._counts: dict[Labels, Count] = {}
+        self._lock = threading.Lock()
+
+    def add(self, labels: Labels, more: float = 1) -> None:
+        """Count.
+
+        Args:
+            labels: Values, in the order of their names.
+            more: How many.
+        """
+        with self._lock:
+            found = self._counts.get(labels)
+            if found is None:
+                found = self._counts[labels] = Count()
+            found.total += more
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus' client asks of a collector."""
+        family = CounterMetricFamily(self._name, self._about, labels=self._labels)
+        with self._lock:
+            for labels, count in self._counts.items():
+                family.add_metric(labels, count.total, created=count.born_s)
+        return [family]
+
+
+@dataclass(slots=True)
+class Bins:
+    """Counts between the bounds, the sum of all values, and when they were begun, in seconds since 1970."""
+
+    counts: list[int]
+    total: float = 0.0
+    born_s: float = field(default_factory=time.time)
+
+
+class Histograms(Collector):
+    """A histogram for each of some sets of labels; safe to share between threads.
+
+    Args:
+        name: In Prometheus.
+        about: What is measured.
+        labels: Their names.
+        bounds: Upper ends of the bins, in order; there is one more without an end.
+    """
+
+    def __init__(self, name: str, about: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name, self._about, self._labels = name, about, labels
+        self._bounds = tuple(map(float, bounds))
+        self._bins: dict[Labels, Bins] = {}
+        self._lock = threading.Lock()
+
+    def take(self, labels: Labels, value: float) -> None:
+        """Count a value.
+
+        Args:
+            labels: Values, in the order of their names.
+            value: Finite.
+        """
+        with self._lock:
+            bins = self._of(labels)
+            bins.counts[bisect_left(self._bounds, value)] += 1
+            bins.total += value
+
+    def take_all(self, labels: Labels, values: Array) -> None:
+        """Count some values; one that is not finite would spoil the sum for ever, and is passed over.
+
+        Args:
+            labels: Values, in the order of their names.
+            values: Of any shape.
+        """
+        with self._lock:
+            bins, flat = self._of(labels), values.ravel()
+            if flat.size > FEW:
+                self._take_many(bins, flat[np.isfinite(flat)])
+                return
+            for value in filter(math.isfinite, flat.tolist()):
+                bins.counts[bisect_left(self._bounds, value)] += 1
+                bins.total += value
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus' client asks of a collector."""
+        family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
+        ends = [*map(str, self._bounds), "+Inf"]
+        with self._lock:
+            for labels, bins in self._bins.items():
+                family.add_metric(labels, list(zip(ends, accumulate(bins.counts), strict=True)), bins.total)
+                named = dict(zip(self._labels, labels, strict=True))
+                family.add_sample(f"{self._name}_created", named, bins.born_s)
+        return [family]
+
+    def _of(self, labels: Labels) -> Bins:
+        found = self._bins.get(labels)
+        if found is None:
+            found = self._bins[labels] = Bins([0] * (len(self._bounds) + 1))
+        return found
+
+    def _take_many(self, bins: Bins, flat: Array) -> None:
+        places = np.searchsorted(np.asarray(self._bounds), flat, side="left")
+        added = np.bincount(places, minlength=len(bins.counts)).tolist()
+        bins.counts = [before + more for before, more in zip(bins.counts, added, strict=True)]
+        bins.total += float(flat.sum(dtype=np.float64))
