@@ -5,6 +5,7 @@ random call once for each row, the others once for each row and sample, at the r
 multiplies matrices that stay in its cache.
 """
 
+import math
 import time
 from typing import Any, Final
 
@@ -51,8 +52,11 @@ def _seconds_of_product(a: Tensor, b: Tensor) -> float:
 
 def _operations(network: Network, row: Call) -> tuple[int, int]:
     """Before and after the first random call, for one row."""
-    recurrent = {torch.ops.mcdrop.recurrent_layer: _recurrent_layer}
-    counter = FlopCounterMode(display=False, custom_mapping=recurrent)
+    ours = {
+        torch.ops.mcdrop.recurrent_layer: _recurrent_layer,
+        torch.ops.mkldnn._linear_pointwise: _linear,  # noqa: SLF001
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=ours)
     draws = BlockDraws(network.sites, [[BlockKey(0, 0, 0)]], "philox-1", network.cache)
     source = _Noting(SampleDraws(draws, 0, network.paths), counter)
     with torch.no_grad(), counter:
@@ -73,6 +77,12 @@ class _Noting:
         if not self._asked:
             self._asked, self.before = True, self._counter.get_total_flops()
         return self._source.draw(kind, p, law, shape)
+
+
+def _linear(x: Any, weight: Any, *_: Any, **__: Any) -> int:
+    """Of all rows; arguments are shapes."""
+    rows: int = math.prod(x[:-1])
+    return 2 * rows * int(x[-1]) * int(weight[0])
 
 
 def _recurrent_layer(_kind: str, x: Any, _sizes: Any, _state: Any, weights: Any, *_: Any, **__: Any) -> int:

@@ -8,12 +8,24 @@ from typing import Final
 from torch import Tensor
 from torch._C import _functorch
 
-__all__ = ["has_sample_axis", "inside_vmap", "lifted", "lowered", "without_fallback_warnings"]
+__all__ = [
+    "has_sample_axis",
+    "inside_vmap",
+    "is_wrapped",
+    "lifted",
+    "lowered",
+    "without_fallback_warnings",
+]
 
 
 def has_sample_axis(tensor: Tensor) -> bool:
     """Whether a tensor seen inside of vmap differs between its samples."""
     return bool(_functorch.is_batchedtensor(tensor))
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor stands for one of all samples, or for one whose gradient is computed."""
+    return bool(_functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def lifted(tensor: Tensor, rank: int) -> Tensor:

@@ -19,6 +19,7 @@ from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
 from mcdrop.engine.interception.attention import masked_softmax, mixed
 from mcdrop.engine.interception.descent import descending
 from mcdrop.engine.interception.mode import Handler, Interception
+from mcdrop.engine.interception.products import product
 from mcdrop.engine.sites import Law
 
 __all__ = ["HANDLERS"]
@@ -77,14 +78,14 @@ def _self_attention(
     noise = mode.draw("attention", law, weights.shape[-4:], like=weights, p=p)
     heads_joined = mixed(weights, lifted(noise, 4), v).transpose(-3, -2).flatten(-2)
     # of two axes, of which vmap makes one call, bias included, in the precision that autocast wants
-    out = F.linear(heads_joined.flatten(0, -2), *out_of).view_as(heads_joined).transpose(-3, -2)
+    out = product(heads_joined.flatten(0, -2), *out_of).view_as(heads_joined).transpose(-3, -2)
     return lowered(out.contiguous() if tokens_first.is_contiguous() else out, 3)
 
 
 def _projected(x: Tensor, heads: int, into: _Linear) -> Tensor:
     """Queries, keys and values, (3, ..., N, H, T, E / H), from (..., N, T, E)."""
     *rows, tokens, width = x.shape
-    packed = F.linear(x.reshape(-1, width), *into).view(-1, tokens, 3, heads, width // heads)
+    packed = product(x.reshape(-1, width), *into).view(-1, tokens, 3, heads, width // heads)
     split = packed.permute(2, 0, 3, 1, 4).contiguous()  # the only copy
     return split.view(3, *rows, *split.shape[2:])
 

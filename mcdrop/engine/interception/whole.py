@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
 from mcdrop.engine.interception.mode import Handler, Interception
+from mcdrop.engine.interception.products import large_product
 
 __all__ = ["HANDLERS"]
 
@@ -18,10 +19,12 @@ def _linear(_mode: Interception, input: Tensor, weight: Tensor, bias: Tensor | N
     rank = input.dim()
     differ = has_sample_axis(weight) or (bias is not None and has_sample_axis(bias))
     x = input if rank < 2 or differ else lifted(input, rank)
-    if x is input:
+    out = large_product(x, weight, bias)
+    if out is None and x is input:
         return F.linear(input, weight, bias)
-    rows = F.linear(x.flatten(0, -2), weight, bias)
-    return lowered(rows.view(*x.shape[:-1], *weight.shape[:-1]), rank + weight.dim() - 2)
+    if out is None:
+        out = F.linear(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], *weight.shape[:-1])
+    return lowered(out, rank + weight.dim() - 2)
 
 
 HANDLERS: Final[dict[Any, Handler]] = {F.linear: _linear}
