@@ -47,7 +47,7 @@ def size_bytes(request: PredictionRequest, each_unit: int, most: int) -> int:
     Raises:
         TooLargeError: If it is more: asking again later would not help.
     """
-    size = sum(array.nbytes for array in request.inputs.values())
+    size = sum([array.nbytes for array in request.inputs.values()])
     size += request.rows * blocks_of(request) * each_unit
     if size > most:
         raise TooLargeError(

@@ -63,7 +63,8 @@ class Dispatcher:
     def __init__(self, runner: Runner, limits: QueueLimits) -> None:
         self._runner = runner
         self._scheduler = Scheduler(limits)
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()
+        self._condition = threading.Condition(self._lock)
         self._calls: deque[Callable[[], None]] = deque()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._alarm = Alarm(self._expire)
@@ -112,7 +113,7 @@ class Dispatcher:
 
         An interpreter that ends while a thread is inside torch aborts the process.
         """
-        with self._condition:
+        with self._lock:
             self._stopping = True
             self._condition.notify()
         if self._thread.is_alive():
@@ -129,7 +130,7 @@ class Dispatcher:
             What it returns; what it raises is raised here.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        with self._condition:
+        with self._lock:
             self._calls.append(partial(self._call, future, partial(function, *args)))
             self._condition.notify()
         return await future
@@ -140,7 +141,7 @@ class Dispatcher:
         Args:
             function: Must not raise.
         """
-        with self._condition:
+        with self._lock:
             self._calls.append(function)
             self._condition.notify()
 
@@ -166,7 +167,7 @@ class Dispatcher:
             raise
 
     def _submit(self, job: Job, future: asyncio.Future[Reply]) -> int:
-        with self._condition:
+        with self._lock:
             try:
                 ticket = self._scheduler.submit(job, time.monotonic())
                 self._waiting[ticket] = future
@@ -177,13 +178,13 @@ class Dispatcher:
 
     def _expire(self, due_s: float) -> float:
         """A deadline has come, whatever the clock says: a timer of uvloop can ring a millisecond early."""
-        with self._condition:
+        with self._lock:
             self._scheduler.expire(max(due_s, time.monotonic()))
             self._deliver()
             return self._scheduler.first_deadline_s
 
     def _settle(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
-        with self._condition:
+        with self._lock:
             self._scheduler.settle(ticket, outcome, time.monotonic(), answer)
             self._deliver()
 
@@ -211,7 +212,7 @@ class Dispatcher:
 
     def _die(self) -> None:
         """Whoever waits is told; nobody would ever answer them."""
-        with self._condition:
+        with self._lock:
             self._died = True
             replies = [(future, (Outcome.FAILED, None)) for future in self._waiting.values()]
             self._waiting.clear()
@@ -220,7 +221,7 @@ class Dispatcher:
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
-        with self._condition:
+        with self._lock:
             while True:
                 step = self._chosen()
                 self._deliver()
@@ -247,12 +248,12 @@ class Dispatcher:
             self._finish(batch.key, ripe)
 
     def _fault(self, batch: Batch) -> None:
-        with self._condition:
+        with self._lock:
             self._scheduler.fault(batch, time.monotonic())
             self._deliver()
 
     def _complete(self, batch: Batch, results: Sequence[Any]) -> list[Ripe]:
-        with self._condition:
+        with self._lock:
             ripe = self._scheduler.complete(batch, results, time.monotonic())
             self._deliver()
         return ripe
@@ -275,7 +276,7 @@ class Dispatcher:
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
         """Settle what was answered; it is told with the next step, when the thread may be about to sleep."""
         now_s, units = time.monotonic(), sum(len(its.results) for its, _ in answers)
-        with self._condition:
+        with self._lock:
             self._scheduler.answers_made(key, units, now_s - began_s)
             for its, answer in answers:
                 if not isinstance(answer, More):
@@ -286,7 +287,7 @@ class Dispatcher:
 
     def _grow(self, ticket: int, more: More) -> None:
         try:
-            with self._condition:
+            with self._lock:
                 self._scheduler.grow(ticket, more, time.monotonic())
                 self._deliver()
         except ValueError as error:

@@ -172,10 +172,10 @@ def _check_shape(shape: tuple[int, ...], wanted: InputFacts) -> None:
     if shape and shape[0] == 0:
         raise BadRequestError(f"{wanted.name} must hold at least one row, got none")
     row = shape[1:]
-    fits = bool(shape) and len(row) == len(wanted.shape)
-    if not fits or any(
-        want not in (-1, size) or size == 0 for size, want in zip(row, wanted.shape, strict=True)
-    ):
+    fits = bool(shape) and len(row) == len(wanted.shape) and 0 not in row
+    if fits and row != wanted.shape:
+        fits = all(want in (-1, size) for size, want in zip(row, wanted.shape, strict=True))
+    if not fits:
         came = f"shape {shape}" if shape else "no list"
         raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {came}")
 

@@ -34,14 +34,13 @@ class Distributions:
         for histograms in self._kinds.values():
             registry.register(histograms)
 
-    def take(self, model: str, version: str, outputs: Mapping[str, Array]) -> None:
+    def take(self, model: tuple[str, str], outputs: Mapping[str, Array]) -> None:
         """Count the uncertainties of one answer.
 
         Args:
-            model: Name.
-            version: Of it.
+            model: Name and version.
             outputs: Those of its outputs that are no uncertainty are passed over.
         """
         for name, histograms in self._kinds.items():
             if name in outputs:
-                histograms.take_all((model, version), outputs[name])
+                histograms.take_all(model, outputs[name])

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
-from mcdrop_service.facts import Array, ModelFacts
+from mcdrop_service.facts import ModelFacts
 from mcdrop_service.telemetry.distributions import Distributions
 from mcdrop_service.telemetry.families import Counters, Histograms
 from mcdrop_service.telemetry.notes import Notes
@@ -100,6 +100,8 @@ class Metrics:
             self._compute_s.take(its, notes.computing_s)
             self._rows.add(its, notes.rows)
             self._samples.add(its, notes.passes)
+        if notes.outputs:
+            self._distributions.take(its, notes.outputs)
 
     def batch_ended(self, model: str, version: str, share: float) -> None:
         """A batch was computed.
@@ -111,15 +113,6 @@ class Metrics:
         """
         self._blocks.add((model, version))
         self._fill.take((model, version), share)
-
-    def predicted(self, facts: ModelFacts, outputs: Mapping[str, Array]) -> None:
-        """Take the uncertainties of an answer in.
-
-        Args:
-            facts: The model that answered.
-            outputs: What it answered.
-        """
-        self._distributions.take(facts.name, facts.version, outputs)
 
     def loaded(self, model: str, *, well: bool) -> None:
         """A model was loaded, or could not be.

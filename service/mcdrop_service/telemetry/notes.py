@@ -1,6 +1,9 @@
 """What is noted of one request on its way through the rooms; read at its end for the log and the metrics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from mcdrop_service.facts import Array
 
 __all__ = ["Notes"]
 
@@ -22,6 +25,7 @@ class Notes:
         started_s: When its first unit of work began.
         computed_s: When its last unit was done.
         answered_s: When its answer was made.
+        outputs: What it was answered, before that is written.
         rejected: Why it was turned away; else empty.
         status: Of the answer, once its head is sent; 0 before.
         gone: Whether the client went away before its answer.
@@ -39,6 +43,7 @@ class Notes:
     started_s: float = 0.0
     computed_s: float = 0.0
     answered_s: float = 0.0
+    outputs: Mapping[str, Array] | None = None
     rejected: str = ""
     status: int = 0
     gone: bool = False

@@ -78,7 +78,7 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
     notes.rows, notes.n_samples = asked.prediction.rows, asked.prediction.n_samples
     patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
-    service.metrics.predicted(served.facts, answer.outputs)
+    notes.outputs = answer.outputs
     return await aside(sum([array.size for array in answer.outputs.values()]), form.encode, answer, asked)
 
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from mcdrop_service.encoding import encode_error
 from mcdrop_service.settings import Settings
 from mcdrop_service.web.disconnect import WHEN_GONE
+from mcdrop_service.web.joined import Joined
 
 __all__ = ["GuardedProtocol", "guarded_protocol"]
 
@@ -140,10 +141,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        self._joined = Joined(self.transport)
+        cycle.transport = cast("asyncio.Transport", self._joined)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """An answer was sent; the head behind it may have begun already."""
+        self._joined.flush()
         super().on_response_complete()
         if self._in_head and self._idle and self._head_timer is None:
             self._start_timer()

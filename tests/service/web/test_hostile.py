@@ -192,6 +192,15 @@ def test_a_name_that_is_no_model_is_not_found(server: Server, name: str, path: s
     assert "Traceback" not in answer.error
 
 
+def test_an_answer_without_a_body_is_sent_before_the_next(server: Server) -> None:
+    head = b"HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(head + last)
+        came = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", came) == [b"405", b"200"]
+
+
 def test_a_client_that_resets_the_connection_disturbs_nobody(server: Server) -> None:
     for sent in (b"", b"POST ", request(BODY, length=100), request(BODY)):
         connection = connected(server)
