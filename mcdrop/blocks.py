@@ -11,6 +11,7 @@ Alphabet: R cells of a computation, N rows, S samples.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from mcdrop.engine.exact import smaller_sizes
 from mcdrop.engine.inputs import Call
+from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import McdropError, ShapeError
@@ -32,6 +34,8 @@ __all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
 _TABLE: Final = 3
 """Axes of (16, R, C). A softmax over the last axis has the same bits however many samples there are; one with
 more axes behind it need not."""
+_ENOUGH: Final = 2
+"""How often a block is rehearsed: the second time it is written down."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +117,38 @@ class ExactBlocks:
     sizes: tuple[int, ...] = ()
 
     def with_small_blocks(self, example: Call) -> "ExactBlocks":
-        """The same, that runs few cells in a block of fewer rows where a probe finds the bits to be equal."""
-        return replace(self, sizes=smaller_sizes(self.plan, example))
+        """The same for a server, where blocks come again and again.
+
+        Few cells run in a block of fewer rows where a probe finds the bits to be equal, and blocks run
+        without the Python of the model from the second time on, where that is known to be right.
+
+        Args:
+            example: Some rows.
+        """
+        return replace(self, plan=replace(self.plan, lines=Lines()), sizes=smaller_sizes(self.plan, example))
+
+    def rehearse(self, row: Call) -> None:
+        """Run blocks of every size, so that the first requests find all that is made on the way.
+
+        Args:
+            row: A call of one row.
+        """
+        for size in (*self.sizes, self.rows):
+            keys = [BlockKey(0, 0, 0 if self.shares_masks else column % 2) for column in range(size)]
+            for _ in range(_ENOUGH):
+                self.run([Cell(row, key) for key in keys])
 
     @property
     def rows(self) -> int:
         """R: how many cells one computation takes."""
         return self.plan.rows
 
-    @property
+    @cached_property
+    def _plans(self) -> dict[int, Plan]:
+        """By the number of rows of a block."""
+        return {size: replace(self.plan, rows=size) for size in (*self.sizes, self.rows)}
+
+    @cached_property
     def shares_masks(self) -> bool:
         """Whether a site has no row axis, so that the cells of one computation must have one key."""
         return any(site.row_axis is None for site in self.plan.network.sites.values())
@@ -136,17 +163,28 @@ class ExactBlocks:
             ShapeError: If there are too many cells, or of more keys than one computation can have.
         """
         keys = [cell.key for cell in cells]
-        if not 0 < len(cells) <= self.rows or (self.shares_masks and len(set(keys)) > 1):
+        one_key = len(set(keys)) == 1
+        if not 0 < len(cells) <= self.rows or (self.shares_masks and not one_key):
             raise ShapeError(
                 f"wanted 1 to {self.rows} cells{' of one key' * self.shares_masks}, got {len(cells)}"
             )
         size = next((size for size in self.sizes if size >= len(cells)), self.rows)
-        block = Call.join([cell.row for cell in cells]).pad(size)
-        padded = keys[:1] if len(set(keys)) == 1 else keys + [keys[-1]] * (size - len(keys))
-        plan = self.plan if size == self.rows else replace(self.plan, rows=size)
+        block = Call.join([cell.row for cell in cells], size)
+        padded = keys[:1] if one_key else keys + [keys[-1]] * (size - len(keys))
+        plan = self._plans[size]
         outputs = picked(self.task, plan.network, block_outputs(plan, block, [padded], self.rng))
-        computation = Computation(_widened(outputs, self.rows))
+        computation = Computation(outputs if size == self.rows else self._widened(outputs))
         return [CellResult(computation, column) for column in range(len(cells))]
+
+    def _widened(self, outputs: Tensor) -> Tensor:
+        """(16, R, ...), the last column again and again: what comes later sees one shape, whatever ran."""
+        return outputs.index_select(1, self._columns[outputs.shape[1]])
+
+    @cached_property
+    def _columns(self) -> dict[int, Tensor]:
+        """For each number of rows: R numbers of them, the last again and again."""
+        each = torch.arange(self.rows, device=self.plan.network.device)
+        return {size: each.clamp(max=size - 1) for size in self.sizes}
 
     def deterministic(self, call: Call) -> Tensor:
         """(R, ...) raw outputs of the pass with dropout off, for at most R rows, padded to R rows."""
@@ -226,14 +264,6 @@ def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int) -
         ]
         total = total.followed_by(Reduction.joined(parts))
     return total
-
-
-def _widened(outputs: Tensor, rows: int) -> Tensor:
-    """(16, R, ...), the last column again and again: what comes later sees one shape, whatever block ran."""
-    missing = rows - outputs.shape[1]
-    if not missing:
-        return outputs
-    return torch.cat([outputs, outputs[:, -1:].expand(-1, missing, *outputs.shape[2:])], 1)
 
 
 def _unknown(results: Sequence[CellResult]) -> Tensor:

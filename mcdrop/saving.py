@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
 from mcdrop.checkpoint.directories import huggingface_architecture
-from mcdrop.engine.exact import probe_inputs
 from mcdrop.engine.inputs import Call, as_call
+from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.sampling import Plan
 from mcdrop.errors import CheckpointError, OptionError
 from mcdrop.settings import Settings

@@ -9,7 +9,7 @@ from mcdrop.cli.factories import input_names, is_factory, made_model
 from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
 from mcdrop.cli.options import DEFAULT_TARGET
 from mcdrop.datafiles import Array, Data, read_data
-from mcdrop.engine.exact import probe_inputs
+from mcdrop.engine.probes import probe_inputs
 from mcdrop.errors import DataFileError, OptionError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.saving import example_inputs

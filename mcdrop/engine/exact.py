@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BlockKey
-from mcdrop.engine.philox import StreamKey, words
+from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.sampling import Plan, block_outputs
 
-__all__ = ["CANDIDATES", "confirmed_rows", "probe_inputs", "smaller_sizes"]
+__all__ = ["CANDIDATES", "confirmed_rows", "smaller_sizes"]
 
 CANDIDATES: Final = (16, 8, 4, 2, 1)
 _TRIALS: Final = 2
@@ -70,22 +70,6 @@ def _same_in_parts(plan: Plan, rows: int, example: Call, trial: int) -> bool:
         return False
     joined = [torch.cat(tensors, 1) for tensors in zip(*pieces, strict=True)]
     return _equal(joined, full, torch.arange(plan.rows)) and _confirmed(part, example, trial)
-
-
-def probe_inputs(example: Call, rows: int, trial: int) -> Call:
-    """Rows like those of `example`: floating inputs uniform on [-1, 1), equal everywhere; others repeated."""
-    repeated = example.take(torch.arange(rows, device="cpu") % example.rows)
-    leaves = tuple(_probe_leaf(leaf, index, trial) for index, leaf in enumerate(repeated.leaves))
-    return replace(repeated, leaves=leaves)
-
-
-def _probe_leaf(leaf: object, index: int, trial: int) -> object:
-    if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
-        return leaf
-    count = -(-leaf.numel() // 4) * 4
-    drawn = words(StreamKey(trial, index, 0, 0), count)[: leaf.numel()]
-    bits = torch.from_numpy((drawn >> 40).astype("int64"))
-    return (bits.to(torch.float64) * 2.0**-23 - 1).reshape(leaf.shape).to(leaf.device, leaf.dtype)
 
 
 def _confirmed(plan: Plan, example: Call, trial: int) -> bool:

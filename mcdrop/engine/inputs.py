@@ -87,8 +87,7 @@ class Call:
 
     def pad(self, rows: int) -> "Call":
         """The same call with rows of zeros behind its own, `rows` in all."""
-        padded = tuple(_pad(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
-        return replace(self, leaves=padded, rows=rows)
+        return Call.join([self], rows)
 
     def holding(self, arrays: Sequence[NDArray[Any]]) -> "Call":
         """The same call with other rows: for each leaf an array like the one that it came from."""
@@ -99,13 +98,21 @@ class Call:
         return replace(self, leaves=leaves, rows=_row_count(leaves, self.axes))
 
     @staticmethod
-    def join(calls: "Sequence[Call]") -> "Call":
-        """The rows of several calls of one signature, one after the other."""
+    def join(calls: "Sequence[Call]", rows: int | None = None) -> "Call":
+        """The rows of several calls of one signature, one after the other, and zeros behind them.
+
+        Args:
+            calls: At least one.
+            rows: How many there are to be in all; by default no zeros.
+        """
+        first, own = calls[0], sum(call.rows for call in calls)
+        zeros = None if rows is None else rows - own
+        columns = zip(*(call.leaves for call in calls), strict=True)
         leaves = tuple(
-            parts[0] if axis is None else torch.cat(parts, axis)
-            for axis, *parts in zip(calls[0].axes, *(call.leaves for call in calls), strict=True)
+            parts[0] if axis is None else _joined(parts, axis, zeros)
+            for axis, parts in zip(first.axes, columns, strict=True)
         )
-        return replace(calls[0], leaves=leaves, rows=sum(call.rows for call in calls))
+        return Call(leaves, first.spec, first.axes, own if rows is None else rows)
 
 
 def as_call(
@@ -285,9 +292,10 @@ def _repeat(leaf: Any, axis: int | None, times: int) -> Any:
     return copies.flatten(axis, axis + 1).contiguous()  # quicker than repeat
 
 
-def _pad(leaf: Any, axis: int | None, rows: int) -> Any:
-    if axis is None:
-        return leaf
-    shape = list(leaf.shape)
-    shape[axis] = rows - shape[axis]
-    return torch.cat([leaf, leaf.new_zeros(shape)], axis)
+def _joined(parts: tuple[Tensor, ...], axis: int, zeros: int | None) -> Tensor:
+    first = parts[0]
+    if zeros is None:
+        return torch.cat(parts, axis)
+    # also where there are none: what is joined with them has one order in memory, whatever it had before
+    shape = (*first.shape[:axis], zeros, *first.shape[axis + 1 :])
+    return torch.cat((*parts, first.new_zeros(shape)), axis)

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final
+from typing import Final, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ _BYTES: Final = 2**26
 _SMALL: Final = 2**18
 """Bytes of joined blocks that are worth keeping a second time: below it, joining them costs more."""
 
+_REMEMBERED: Final = 4096
+"""Addresses of which it is known that they came once."""
+
+_Masks = TypeVar("_Masks", Tensor, tuple[Tensor, ...])
+
 
 class MaskCache:
     """Draws blocks of masks as `masks.draw_block` does, and keeps the latest; safe to share between threads.
@@ -31,7 +36,8 @@ class MaskCache:
         self.device = device
         self._limit = self._first_limit = limit
         self._size = 0
-        self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Tensor | tuple[Tensor, ...]] = OrderedDict()
+        self._came: set[int] = set()
         self._lock = threading.Lock()
 
     @property
@@ -64,24 +70,49 @@ class MaskCache:
         """
         return self._found_or_made(address, make, min(_SMALL, self._limit // 4))
 
-    def _found_or_made(self, address: Hashable, make: Callable[[], Tensor], most: int) -> Tensor:
+    def several(self, address: Hashable, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """The masks of several sites, kept from the second time on: what comes once would push others out.
+
+        Args:
+            address: All that they depend on.
+            make: Draws them, if they are not kept yet.
+        """
+        most = self._limit // 16 if self._came_before(address) else -1
+        return self._found_or_made(address, make, most)
+
+    def _came_before(self, address: Hashable) -> bool:
+        if address in self._kept:
+            return True
+        came, number = self._came, hash(address)
+        if number in came:
+            return True
+        if len(came) >= _REMEMBERED:
+            self._came = came = set()
+        came.add(number)
+        return False
+
+    def _found_or_made(self, address: Hashable, make: Callable[[], _Masks], most: int) -> _Masks:
         with self._lock:
             if address in self._kept:
                 self._kept.move_to_end(address)
-                return self._kept[address]
+                return cast(_Masks, self._kept[address])
         drawn = make()
-        if drawn.nbytes <= most:
+        if _size(drawn) <= most:
             self._keep(address, drawn)
         return drawn
 
-    def _keep(self, address: Hashable, drawn: Tensor) -> None:
+    def _keep(self, address: Hashable, drawn: Tensor | tuple[Tensor, ...]) -> None:
         with self._lock:
             if address not in self._kept:
                 self._kept[address] = drawn
-                self._size += drawn.nbytes
+                self._size += _size(drawn)
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         while self._size > self._limit:
             _, dropped = self._kept.popitem(last=False)
-            self._size -= dropped.nbytes
+            self._size -= _size(dropped)
+
+
+def _size(drawn: Tensor | tuple[Tensor, ...]) -> int:
+    return drawn.nbytes if isinstance(drawn, Tensor) else sum(each.nbytes for each in drawn)

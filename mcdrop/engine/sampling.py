@@ -13,11 +13,12 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from mcdrop.engine.block import Block
 from mcdrop.engine.fallback import Fallback
 from mcdrop.engine.inputs import Call
+from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.network import Network
-from mcdrop.engine.replay import BlockDraws
 from mcdrop.errors import TooLittleMemoryError
 from mcdrop.progress import Progress
 
@@ -48,6 +49,7 @@ class Plan:
         blocks: Blocks of 16 samples that run together.
         exact: Whether tiles are padded to `rows`, so that every block has the same shape whatever it holds.
         fallback: What runs where the strategy fails.
+        lines: Of the network; None where every block is run in the ordinary way.
     """
 
     network: Network
@@ -56,6 +58,7 @@ class Plan:
     blocks: int = 1
     exact: bool = False
     fallback: Fallback = field(default_factory=Fallback)
+    lines: Lines | None = None
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,13 @@ def block_outputs(
         rng: Name of the generator.
         most: How many samples are wanted; an exact plan computes whole blocks all the same.
     """
-    network = plan.network
-    draws = BlockDraws(network.sites, keys, rng, network.cache)
     whole = BLOCK * len(keys)
     samples = whole if plan.exact or most is None else min(whole, most)
-    with network.inference():
-        return plan.fallback.run(plan.strategy, network, tile, draws, samples)
+    block = Block(plan.network, tile, keys, rng, samples)
+    with plan.network.inference():
+        if plan.lines is None:
+            return plan.fallback.run(plan.strategy, plan.network, tile, block.draws(), samples)
+        return plan.lines.run(plan.strategy, plan.fallback, block)
 
 
 def sample_call(plan: Plan, call: Call, draw: Draw) -> list[Tensor]:

@@ -246,6 +246,8 @@ def only_output(outputs: Any) -> Tensor:
     Raises:
         OptionError: If there are several and none is named so.
     """
+    if isinstance(outputs, Tensor):
+        return outputs
     tensors = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
     if len(tensors) == 1:
         return tensors[0]

@@ -19,6 +19,7 @@ from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.prediction import Reduction
 from mcdrop.predictive import task_named
+from tests.support.stochastic_modules import DropConnect
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
 
@@ -190,11 +191,32 @@ def test_a_few_cells_run_in_a_small_block_with_the_bits_of_predict(task: str, co
     mc = network(task)
     blocks = mc.exact_blocks(ROWS).with_small_blocks(mc.as_call(ROWS))
     cells = [Cell(mc.as_call(ROWS[i : i + 1]), BlockKey(7 + i % 2, 0, 0)) for i in range(count)]
-    together = blocks.assemble([blocks.run(cells)], mc.wanted(16, seed=7))
+    results = [blocks.run(cells) for _ in range(3)]
+    together = blocks.assemble([results[0]], mc.wanted(16, seed=7))
     for row in range(count):
         alone = mc.predict(ROWS[row : row + 1], n_samples=16, seed=7 + row % 2, exact=True)
         for name in set(alone.available_outputs()) - {"deterministic"}:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
+    raw = [[its.apart().computation.outputs for its in cells] for cells in results]
+    assert all(torch.equal(a, b) for again in raw[1:] for a, b in zip(raw[0], again, strict=True))
+    assert blocks.plan.lines is not None
+    assert len(blocks.plan.lines) == 1, blocks.plan.lines.refused
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_was_rehearsed_is_there_when_it_is_asked_for(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Sequential(nn.Linear(6, 8), DropConnect(8, 0.4) if shared else nn.Dropout(0.4)).eval()
+    mc = mcdrop.MCDropout(model, task="regression")
+    blocks = mc.exact_blocks(ROWS).with_small_blocks(mc.as_call(ROWS))
+    row = mc.as_call(ROWS[:1])
+    blocks.rehearse(row)
+    keys = [BlockKey(seed, 0, 0) for seed in ((4, 4) if shared else (4, 5))]
+    expected = mc.sample(ROWS[:1], n_samples=16, seed=4, exact=True)
+    monkeypatch.delattr(nn.Linear, "forward")
+    results = blocks.run([Cell(row, key) for key in keys])
+    assert torch.equal(results[0].apart().computation.outputs, expected)
 
 
 def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

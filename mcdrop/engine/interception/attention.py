@@ -150,6 +150,12 @@ def _fold_mask(mask: Tensor, axis: int | None, samples: int, query: Tensor) -> T
 
 torch.library.register_vmap(_fused, _fused_vmap)
 
+
+@_fused.register_fake
+def _fused_shape(query: Tensor, _key: Tensor, value: Tensor, *_options: Any) -> Tensor:
+    return query.new_empty((*query.shape[:-1], value.shape[-1]))
+
+
 HANDLERS: Final[dict[Any, Handler]] = {
     F.scaled_dot_product_attention: _attend,
 }

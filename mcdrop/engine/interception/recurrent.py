@@ -189,6 +189,20 @@ def _layer_by_sample(
 torch.library.register_vmap(_layer, _layer_vmap)
 
 
+@_layer.register_fake
+def _layer_shapes(
+    _kind: str,
+    x: Tensor,
+    _batch_sizes: Tensor | None,
+    state: list[Tensor],
+    _weights: list[Tensor],
+    _has_biases: bool,
+    bidirectional: bool,
+) -> list[Tensor]:
+    width = state[0].shape[-1] * (1 + bidirectional)
+    return [x.new_empty((*x.shape[:-1], width)), *(torch.empty_like(part) for part in state)]
+
+
 def _lstm_cell(
     _mode: Interception,
     x: Tensor,

@@ -65,7 +65,7 @@ class CheckpointModel:
         return cls(name, mc, mc.manifest, mc.digest)
 
     def warm_up(self) -> ModelFacts:
-        """Predict one row of zeros, and tell what the model takes and gives.
+        """Predict one row of zeros, rehearse what requests want, and tell what the model takes and gives.
 
         Returns:
             The facts.
@@ -74,8 +74,9 @@ class CheckpointModel:
             McdropError: If the model cannot be sampled.
         """
         inputs = tuple(map(input_facts, self._manifest.inputs))
-        args, kwargs = self._zeros()
+        args, kwargs = arguments(self._zeros())
         predictive = self.probe()
+        self._preparation.rehearse(self._zeros())
         return ModelFacts(
             name=self._name,
             version=self._manifest.version,
@@ -102,7 +103,7 @@ class CheckpointModel:
         Raises:
             McdropError: If the model cannot be sampled.
         """
-        args, kwargs = self._zeros()
+        args, kwargs = arguments(self._zeros())
         return self._mc.predict(*args, model_kwargs=kwargs, n_samples=2, seed=0, exact=True)
 
     def lane(self, request: PredictionRequest) -> Lane:
@@ -146,9 +147,9 @@ class CheckpointModel:
         """
         return self._answering.answers(ripe)
 
-    def _zeros(self) -> tuple[tuple[Array, ...], dict[str, Array]]:
-        """A row of zeros, as arguments of the model."""
-        return arguments({spec.name: zeros(input_facts(spec)) for spec in self._manifest.inputs})
+    def _zeros(self) -> dict[str, Array]:
+        """A row of zeros."""
+        return {spec.name: zeros(input_facts(spec)) for spec in self._manifest.inputs}
 
     def _key(self, unit: Unit) -> BlockKey:
         row_id = 0 if self._mc.masks == "consistent" else unit.row

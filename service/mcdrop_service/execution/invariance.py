@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mcdrop.blocks import Cell, ExactBlocks
-from mcdrop.engine.exact import probe_inputs
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.probes import probe_inputs
 
 __all__ = ["Invariance", "batch_invariance"]
 

@@ -67,17 +67,26 @@ class Preparation:
             blank = {name: np.zeros_like(array) for name, array in request.inputs.items()}
             return self._prepared(replace(request, inputs=blank)).blocks
 
+    def rehearse(self, inputs: Mapping[str, Array]) -> None:
+        """Make all that requests with inputs like these need.
+
+        Args:
+            inputs: A row that the model can take.
+        """
+        like, blocks = self._known(inputs)
+        blocks.rehearse(like)
+
     def _prepared(self, request: PredictionRequest) -> Prepared:
-        like, blocks = self._known(request)
+        like, blocks = self._known(request.inputs)
         call = like.holding(list(request.inputs.values()))
         rows = tuple(call.take(slice(row, row + 1)) for row in range(request.rows))
         return Prepared(call, rows, blocks)
 
-    def _known(self, request: PredictionRequest) -> tuple[Call, ExactBlocks]:
-        """A call of this signature, and the blocks that run it."""
-        key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in request.inputs.items())
+    def _known(self, inputs: Mapping[str, Array]) -> tuple[Call, ExactBlocks]:
+        """A call of one row of this signature, and the blocks that run it."""
+        key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in inputs.items())
         if key not in self._signatures:
-            args, kwargs = arguments(request.inputs)
+            args, kwargs = arguments(inputs)
             call = self._mc.as_call(*args, **kwargs)
             blocks = self._mc.exact_blocks(*args, **kwargs).with_small_blocks(call)
             self._signatures[key] = call.take(slice(0, 1)), blocks

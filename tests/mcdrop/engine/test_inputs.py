@@ -257,6 +257,14 @@ def test_padding_puts_zeros_behind_the_rows(rows: int, more: int, axis: int) -> 
     assert padded.leaves[0].sum() == 2 * rows
 
 
+def test_padded_rows_lie_in_memory_as_those_do_that_need_no_padding() -> None:
+    images = call(torch.rand(4, 1, 5, 5).to(memory_format=torch.channels_last))
+    rows = [images.take(slice(row, row + 1)) for row in range(4)]
+    blocks = [images.pad(4), images.take(slice(0, 3)).pad(4), Call.join(rows, 4), Call.join(rows[:1], 4)]
+    assert {block.leaves[0].stride() for block in blocks} == {(25, 25, 5, 1)}
+    torch.testing.assert_close(blocks[2].leaves[0], images.leaves[0], **EXACT)
+
+
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_joining_the_parts_of_a_call_gives_the_call(sizes: list[int]) -> None:
     whole = call(torch.arange(2 * sum(sizes)).reshape(-1, 2), scale=2.0)

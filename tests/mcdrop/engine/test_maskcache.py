@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,28 @@ def test_joined_blocks_that_are_large_are_not_kept_twice() -> None:
     cache = MaskCache(CPU)
     first = cache.joined("large", lambda: torch.zeros(2**16 + 1))
     assert cache.joined("large", lambda: torch.zeros(2**16 + 1)) is not first
+
+
+def test_masks_of_several_sites_are_kept_from_the_second_time_on() -> None:
+    cache, made = MaskCache(CPU, limit=2**16), []
+
+    def make() -> tuple[Tensor, ...]:
+        made.append(1)
+        return torch.zeros(4), torch.ones(4)
+
+    found = [cache.several("address", make) for _ in range(4)]
+    assert len(made) == 2
+    assert found[1] is found[2] is found[3]
+    large = [cache.several("large", lambda: (torch.zeros(2**12),)) for _ in range(3)]
+    assert len({id(each) for each in large}) == 3
+
+
+def test_of_too_many_addresses_some_come_for_the_first_time_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcdrop.engine.maskcache._REMEMBERED", 3)
+    cache = MaskCache(CPU)
+    for number in range(20):
+        cache.several(number, lambda: (torch.zeros(4),))
+    assert len(cache._came) <= 3
 
 
 def test_threads_with_seeds_of_their_own_get_the_answers_that_each_gets_alone() -> None:
