@@ -157,7 +157,10 @@ def stalls(directory: Path, row: list[Any], cores: list[int], seconds: float) ->
 
 
 def overload(directory: Path, row: list[Any], cores: list[int], seconds: float) -> Iterator[Verdict]:
-    """Three times as much as can be done: goodput, latency and memory."""
+    """Three times as much as can be done: goodput, latency and memory.
+
+    What can be done is measured before and after, since a machine that others use varies by a tenth.
+    """
     ours = next(iter(contenders(directory, "mlp")))
     body = json.dumps({"inputs": [row] * HEAVY["rows"], "n_samples": HEAVY["n_samples"]}).encode()
     request, port = post_request(ours.path, body), free_port()
@@ -166,18 +169,19 @@ def overload(directory: Path, row: list[Any], cores: list[int], seconds: float) 
     environment = {**ours.environment, **patient, "MCDROP_REQUEST_TIMEOUT_MS": str(DEADLINE_MS)}
     with running(ours.command(port), port, environment, cores=cores) as process:
         wait_ready(ours, process, row)
-        peak, _ = timed(process, request, 4, seconds)
-        yield Verdict(
-            "overload: capacity", "at most 200/s", f"{peak.per_second:.0f}/s", peak.per_second <= 200
-        )
-        at_rate(port, request, connections=600, per_second=3 * peak.per_second, seconds=seconds)
+        first = timed(process, request, 4, seconds)[0].per_second
+        at_rate(port, request, connections=600, per_second=3 * first, seconds=seconds)
         before = process.megabytes
-        seen = at_rate(port, request, connections=600, per_second=3 * peak.per_second, seconds=3 * seconds)
+        seen = at_rate(port, request, connections=600, per_second=3 * first, seconds=3 * seconds)
         grown = process.megabytes - before
-    share = len(seen.latencies_s) / (3 * seconds) / peak.per_second
+        last = timed(process, request, 4, seconds)[0].per_second
+    peak = (first + last) / 2
+    came = f"{first:.0f}/s before, {last:.0f}/s after"
+    yield Verdict("overload: capacity", "at most 200/s", came, peak <= 200)
+    share = len(seen.latencies_s) / (3 * seconds) / peak
     yield Verdict(
         "overload: goodput at 3x capacity",
-        "90 % of peak",
+        "90 % of capacity",
         f"{share:.0%} ({dict(seen.statuses)})",
         share >= 0.9,
     )

@@ -32,9 +32,14 @@ def weights_digest(name: str, options: list[str]) -> str:
     """The sha256 of the weights that one training leaves, in a process and a directory of its own."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / name
-        recipe = [sys.executable, "-m", f"models.{name}.train", "--out", str(out), *options]
-        subprocess.run(recipe, cwd=MODELS.parent, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        train_apart(name, out, options)
         return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+
+
+def train_apart(name: str, out: Path, options: list[str]) -> None:
+    """Make the checkpoint `out` by a model's recipe, in a process of its own."""
+    recipe = [sys.executable, "-m", f"models.{name}.train", "--out", str(out), *options]
+    subprocess.run(recipe, cwd=MODELS.parent, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import mcdrop
 from tests.support.markdown import blocks
 from tests.support.repository import ROOT
 
 PAGE = ROOT / "docs" / "packing.md"
 
 
-def test_a_network_of_ones_own_is_packed_inspected_and_can_be_served(tmp_path: Path) -> None:
+def test_a_network_of_ones_own_is_packed_inspected_and_can_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = next(block.text for block in blocks(PAGE) if block.language == "python")
     typed = next(block.text for block in blocks(PAGE) if block.language == "sh")
     (tmp_path / "mynets.py").write_text(module)
@@ -28,12 +33,5 @@ def test_a_network_of_ones_own_is_packed_inspected_and_can_be_served(tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert "max_queue_units" in done.stdout
-    packed = subprocess.run(
-        [sys.executable, "-c", "import mcdrop; print(mcdrop.load('models/net', allow=['mynets']).task)"],
-        cwd=tmp_path,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert packed.stdout == "classification\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    assert mcdrop.load(tmp_path / "models" / "net", allow=["mynets"]).task == "classification"

@@ -1,5 +1,7 @@
 """Reports with everything in them, to show and to write."""
 
+from functools import cache
+
 from mcdrop.evaluation import evaluate
 from mcdrop.scorecard import Report
 from tests.support.predictions import FakeClassPrediction, FakeRegression, normal, permutation
@@ -10,6 +12,7 @@ HOSTILE = '<script>document.title = "taken"</script><img src=https://example.com
 """A name that is markup in HTML; names are data."""
 
 
+@cache
 def full_classification(*, hostile: bool = False) -> Report:
     """Of 150 rows in three classes, with groups, rows from elsewhere and scores before calibration."""
     probs, y = (2 * normal(150, 3)).softmax(-1), permutation(150) % 3
@@ -30,6 +33,7 @@ def full_classification(*, hostile: bool = False) -> Report:
     )
 
 
+@cache
 def full_regression() -> Report:
     """Of 90 rows, far from zero, with noise and a deterministic pass."""
     samples = 1e6 + normal(64, 90, 1)

@@ -15,17 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
-from mcdrop_service.scheduler import (
-    Batch,
-    Job,
-    Ledger,
-    More,
-    Outcome,
-    QueueLimits,
-    Ripe,
-    Scheduler,
-    Unit,
-)
+from mcdrop_service.scheduler import Batch, Job, Ledger, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
 
 __all__ = ["Dispatcher", "Runner"]
 
@@ -69,6 +59,7 @@ class Dispatcher:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._alarm = Alarm(self._expire)
         self._stopping = False
+        self._waking = False
         self._called = False
         self._began_s = 0.0
         self._alive = False
@@ -171,10 +162,18 @@ class Dispatcher:
             try:
                 ticket = self._scheduler.submit(job, time.monotonic())
                 self._waiting[ticket] = future
-                self._condition.notify()
             finally:
                 self._deliver()
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake)
         return ticket
+
+    def _wake(self) -> None:
+        """Once for all jobs that come together: woken by the first, the thread would run it alone."""
+        self._waking = False
+        with self._lock:
+            self._condition.notify()
 
     def _expire(self, due_s: float) -> float:
         """A deadline has come, whatever the clock says: a timer of uvloop can ring a millisecond early."""
@@ -242,21 +241,15 @@ class Dispatcher:
             results = self._runner.run_batch(batch.key, batch.units)
         except BaseException:  # a model can raise anything, SystemExit too
             logger.exception("a batch failed; its requests are run again apart")
-            self._fault(batch)
+            with self._lock:
+                self._scheduler.fault(batch, time.monotonic())
+                self._deliver()
             return
-        if ripe := self._complete(batch, results):
-            self._finish(batch.key, ripe)
-
-    def _fault(self, batch: Batch) -> None:
-        with self._lock:
-            self._scheduler.fault(batch, time.monotonic())
-            self._deliver()
-
-    def _complete(self, batch: Batch, results: Sequence[Any]) -> list[Ripe]:
         with self._lock:
             ripe = self._scheduler.complete(batch, results, time.monotonic())
             self._deliver()
-        return ripe
+        if ripe:
+            self._finish(batch.key, ripe)
 
     def _finish(self, key: Hashable, ripe: Sequence[Ripe]) -> None:
         """Answer jobs together, or let them grow; if that fails, each apart, so that one harms no other."""

@@ -34,7 +34,7 @@ class FairOrder(Generic[T]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[T]:
-        return (self._members[mark] for mark in self._order)
+        return map(self._members.__getitem__, self._order)
 
     @property
     def first(self) -> T:

@@ -37,7 +37,7 @@ class Place:
     @property
     def reserved(self) -> int:
         """Units that were not handed out yet, with those that the job can still grow by."""
-        return self.outlook(self.job.blocks)
+        return self.outlook(self.job.blocks) if self.job.grows else self.waiting
 
     @property
     def lot(self) -> Hashable | None:
@@ -54,18 +54,12 @@ class Place:
         """The next units, all rows of a block before the next block; with a lot, of one block only."""
         first, rows = self._handed_out, len(self._rows)
         alike = self.waiting if self.job.lot is None else rows - first % rows
-        last = first + min(most, alike)
-        self.waiting = len(self.results) - last
-        return [
-            Unit(
-                self.ticket,
-                self.job.payload,
-                self._rows[place % rows],
-                self._first_block + place // rows,
-                place,
-            )
-            for place in range(first, last)
-        ]
+        units: list[Unit] = []
+        for place in range(first, first + min(most, alike)):
+            row, block = self._rows[place % rows], self._first_block + place // rows
+            units.append(Unit(self.ticket, self.job.payload, row, block, place))
+        self.waiting -= len(units)
+        return units
 
     def take_in(self, unit: Unit, result: Any) -> None:
         """The result of one unit."""

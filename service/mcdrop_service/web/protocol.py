@@ -115,11 +115,6 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         cast("dict[str, Any]", self.scope)["extensions"] = {WHEN_GONE: self._when_gone}
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field has come; those behind a body are dropped, else they would be taken for the head's."""
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """A head has ended (the parser calls this)."""
         self._in_head, self._bytes_of_no_body = False, 0
@@ -127,6 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise httptools.HttpParserError
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.headers = []  # fields behind the body land here, else they would be taken for the head's
 
     def on_body(self, body: bytes) -> None:
         """Some of a body has come (the parser calls this)."""

@@ -82,6 +82,19 @@ def test_many_jobs_are_answered_each_with_its_own_by_one_thread() -> None:
     dispatched(test)
 
 
+def test_jobs_that_come_together_share_a_batch() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        first = asyncio.create_task(dispatcher.run(job("a")))
+        await asyncio.sleep(0)
+        runner.release.wait(0.05)  # the thread could begin now, if it were awake
+        assert runner.order == []
+        assert (await dispatcher.run(job("b")))[0] is Outcome.ANSWERED
+        assert (await first)[0] is Outcome.ANSWERED
+        assert runner.order == ["batch"]
+
+    dispatched(test)
+
+
 def test_a_job_that_fails_hurts_none_that_waits_beside_it(caplog: pytest.LogCaptureFixture) -> None:
     async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
         payloads = ["a", "bad", "b", "unfinished"]

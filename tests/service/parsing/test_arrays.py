@@ -45,6 +45,17 @@ def test_whole_numbers_will_do_where_floats_are_wanted() -> None:
     assert array_from_nested([[1, 2, 3]], TABLE).tolist() == [[1.0, 2.0, 3.0]]
 
 
+def test_whole_numbers_beyond_2_to_53_keep_every_digit() -> None:
+    value = [[2**64 - 1], [1]]
+    assert array_from_nested(value, InputFacts("x", "uint64", (1,))).tolist() == value
+
+
+@pytest.mark.parametrize(("shape", "layout"), [((), r"\(N,\)"), ((-1, 2), r"\(N, any, 2\)")])
+def test_a_refusal_tells_the_shape_that_was_wanted(shape: tuple[int, ...], layout: str) -> None:
+    with pytest.raises(BadRequestError, match=f"x must be {layout}, got shape"):
+        array_from_nested([[1]], InputFacts("x", "float32", shape))
+
+
 def test_any_length_will_do_where_the_model_says_so() -> None:
     tokens = InputFacts("tokens", "int64", (-1,))
     assert array_from_nested([[1, 2], [3, 4]], tokens).shape == (2, 2)
@@ -66,8 +77,8 @@ def test_any_length_will_do_where_the_model_says_so() -> None:
         ([[1, 2, 3], [1, 2]], "ragged: .* lengths 2 to 3 at depth 1"),
         ([[1, 2, 3], 4], "ragged: .* at depth 1"),
         ([4, [1, 2, 3]], r"must be \(N, 3\), got shape \(2,\)"),
-        ([[1, 2, "3"]], "numbers only, got a string in row 0"),
-        ([[1, 2, 3], [1, 2, True]], "numbers only, got true or false in row 1"),
+        ([[1, 2, "3"]], "numbers only, got a string in row 0$"),
+        ([[1, 2, 3], [1, 2, True]], "numbers only, got true or false in row 1$"),
         ([[1, 2, None]], "numbers only, got null in row 0"),
         ([[1, 2, {}]], "numbers only, got an object in row 0"),
         ([[1, 2, [3]]], "numbers only, got a list in row 0"),

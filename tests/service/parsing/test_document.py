@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcdrop_service.errors import BadRequestError, TooLargeError
 from mcdrop_service.parsing.document import MOST_TEXT, decode_object
-from mcdrop_service.parsing.long_numbers import LONG
+from mcdrop_service.parsing.long_numbers import LONG, LongNumbers
+
+from tests.service.parsing.memory import at_most
 
 KEYS = st.text(max_size=8)
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -108,8 +110,29 @@ HALF = MOST_TEXT // 2
     ids=["objects", "lists", "text", "blanks"],
 )
 def test_what_would_take_many_times_its_length_in_memory_or_long_to_read_is_too_large(value: bytes) -> None:
-    with pytest.raises(TooLargeError, match="1048576 characters of JSON beside its long arrays"):
-        decode_object(b'{"inputs": ' + value + b"}")
+    body = b'{"inputs": ' + value + b"}"
+    with (
+        at_most(4 * len(body)),
+        pytest.raises(TooLargeError, match="1048576 characters of JSON beside its long arrays"),
+    ):
+        decode_object(body)
+
+
+def test_what_is_no_long_array_may_reach_the_limit_and_no_more() -> None:
+    body = b'{"inputs":"%b"}'
+    room = MOST_TEXT - len(body % b"")
+    assert decode_object(body % (b"a" * room)) == {"inputs": "a" * room}
+    with pytest.raises(TooLargeError):
+        decode_object(body % (b"a" * (room + 1)))
+
+
+LATER = LongNumbers(json.dumps([0.5] * LONG).encode())
+
+
+@pytest.mark.parametrize("inputs", [{"a": LATER, "b": LATER}, [{"data": LATER}, {"data": LATER}]])
+def test_long_arrays_are_left_for_later_wherever_inputs_stand(inputs: object) -> None:
+    body = json.dumps({"inputs": inputs}, default=lambda _: "here").replace('"here"', LATER.text.decode())
+    assert decode_object(body.encode()) == {"inputs": inputs}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How many samples: a number, or `auto` with its tolerance, as the library has it."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -39,7 +40,10 @@ def test_a_row_takes_at_most_what_the_library_has_it_take_or_the_service_allows(
         ),
         ({"n_samples": "AUTO"}, "from 2 to 2000 or 'auto', got 'AUTO'"),
         *(
-            ({**AUTO, "tolerance": value}, "tolerance must be a positive number, in units of the mean, got")
+            (
+                {**AUTO, "tolerance": value},
+                f"tolerance must be a positive number, in units of the mean, got {re.escape(repr(value))}$",
+            )
             for value in (0, -0.1, math.inf, math.nan, "0.01", True, None, [0.01])
         ),
         *(
@@ -54,5 +58,6 @@ def test_what_is_no_number_of_samples_is_refused_in_words(said: dict[str, Any], 
 
 
 def test_a_service_that_allows_fewer_than_auto_takes_says_so() -> None:
+    assert sample_count_of(AUTO, facts(), RequestLimits(max_n_samples=32)) == SampleCount(32, 0.01)
     with pytest.raises(BadRequestError, match="takes at least 32 samples, and this service at most 16"):
         sample_count_of(AUTO, facts(), RequestLimits(max_n_samples=16))

@@ -68,7 +68,9 @@ def test_no_call_of_the_parser_sees_more_than_a_piece(monkeypatch: pytest.Monkey
     ],
 )
 def test_the_brackets_tell_the_shape(text: str, shape: tuple[int, ...]) -> None:
-    assert LongNumbers(text.encode()).shape(16) == shape
+    assert LongNumbers(text.encode()).shape(len(shape)) == shape
+    with pytest.raises(NotRectangularError, match="nested over"):
+        LongNumbers(text.encode()).shape(len(shape) - 1)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,21 @@ def test_what_is_wrong_in_the_middle_of_a_long_array_is_found(old: str, new: str
     body = (text[:place] + text[place:].replace(old, new, 1)).encode()
     with pytest.raises(BadRequestError, match=match):
         array_from_nested(decode_object(body)["inputs"], wanted((1, 8)))
+
+
+@pytest.mark.parametrize(
+    ("text", "came"),
+    [
+        ("[[1],[2],3]", r"x must be \(N, 1\), got lists of different lengths"),
+        ("[[ ]]", r"x must be \(N, 1\), got an empty list"),
+    ],
+)
+def test_a_refusal_tells_what_was_wanted(text: str, came: str) -> None:
+    numbers = LongNumbers(text.encode())
+    with pytest.raises(BadRequestError, match=came):
+        array_from_nested(numbers, wanted((1, 1)))
+    with pytest.raises(BadRequestError, match=came):
+        array_from_values(numbers, (1, 1), wanted((1, 1)))
 
 
 def test_whole_numbers_are_asked_for_as_ever() -> None:

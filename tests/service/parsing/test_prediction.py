@@ -28,10 +28,10 @@ def test_a_request_that_says_little_gets_the_models_defaults() -> None:
 
 
 def test_a_request_that_says_all_gets_what_it_says() -> None:
-    request = parsed(n_samples=64, seed=2**63 - 1, outputs=["std", "mean"], quantiles=[0.95, 0.05])
+    request = parsed(n_samples=64, seed=2**63 - 1, outputs=["std", "samples"], quantiles=[0.95, 0.05, 0.5])
     assert (request.n_samples, request.seed) == (64, 2**63 - 1)
-    assert request.outputs == ("std", "mean")
-    assert request.quantiles == (0.95, 0.05)
+    assert request.outputs == ("std", "samples")
+    assert request.quantiles == (0.95, 0.05, 0.5)
 
 
 def test_with_a_tolerance_rows_take_what_they_need_and_the_answer_says_how_much() -> None:
@@ -92,7 +92,11 @@ def _json(value: Any) -> str:
         ({"outputs": []}, "outputs must be a list of at least one, got an empty list"),
         ({"outputs": "mean"}, "outputs must be a list of at least one, got 'mean'"),
         ({"outputs": None}, "outputs must be a list"),
-        ({"outputs": ["median"]}, "unknown output 'median'; this model has mean, std, standard_error"),
+        (
+            {"outputs": ["median"]},
+            "unknown output 'median'; this model has mean, std, standard_error, samples$",
+        ),
+        ({"outputs": ["samples_taken"]}, "the output samples_taken belongs to n_samples='auto'"),
         ({"outputs": ["__class__"]}, "unknown output '__class__'"),
         ({"outputs": [["mean"]]}, r"unknown output \['mean'\]"),
         ({"outputs": ["mean", "mean"]}, "'mean' is asked for twice"),
@@ -124,7 +128,10 @@ def test_rows_times_blocks_of_samples_may_reach_the_limit(rows: int, n_samples: 
 
 @pytest.mark.parametrize(("rows", "n_samples", "units"), [(21, 16, 21), (11, 17, 22), (3, 100, 21)])
 def test_rows_times_blocks_over_the_limit_are_refused(rows: int, n_samples: int, units: int) -> None:
-    with pytest.raises(TooLargeError, match=f"20 rows times blocks of 16 samples, got {units}"):
+    came = (
+        rf"20 rows times blocks of 16 samples, got {units} \({rows} rows, {n_samples} samples\); send fewer"
+    )
+    with pytest.raises(TooLargeError, match=f"{came} rows at a time$"):
         parsed(inputs=[ROW] * rows, n_samples=n_samples)
 
 

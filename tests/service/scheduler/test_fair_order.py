@@ -68,3 +68,12 @@ def test_a_member_that_leaves_takes_no_share_any_more(members: tuple[str, str]) 
     order.add("small", 3)
     assert list(order) == ["comes", "stays", "small"]
     assert order.rank(1) == 1
+
+
+def test_what_is_given_out_at_once_is_shared_by_those_who_still_want_some() -> None:
+    order: FairOrder[str] = FairOrder()
+    for member, units in (("done", 1), ("a", 9), ("b", 9)):
+        order.add(member, units)
+    order.serve(9, ["done"])  # one for each of three, and three for each of two
+    order.add("comes", 5)
+    assert list(order) == ["a", "b", "comes"]
