@@ -59,7 +59,7 @@ class Dispatcher:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._alarm = Alarm(self._expire)
         self._stopping = False
-        self._waking = False
+        self._asleep = False
         self._called = False
         self._began_s = 0.0
         self._alive = False
@@ -162,16 +162,15 @@ class Dispatcher:
             try:
                 ticket = self._scheduler.submit(job, time.monotonic())
                 self._waiting[ticket] = future
+                if self._asleep:
+                    self._asleep = False
+                    self._loop.call_soon(self._wake)
             finally:
                 self._deliver()
-        if not self._waking:
-            self._waking = True
-            self._loop.call_soon(self._wake)
         return ticket
 
     def _wake(self) -> None:
         """Once for all jobs that come together: woken by the first, the thread would run it alone."""
-        self._waking = False
         with self._lock:
             self._condition.notify()
 
@@ -227,7 +226,9 @@ class Dispatcher:
                 if step is not None or (self._stopping and not self._calls):
                     return step
                 if not self._calls:
+                    self._asleep = True
                     self._condition.wait()
+                    self._asleep = False
 
     def _chosen(self) -> Callable[[], None] | None:
         self._called = bool(self._calls) and not self._called
