@@ -9,11 +9,9 @@ Alphabet: R cells of a computation, N rows, S samples.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
-from operator import attrgetter
 from typing import Final
 
 import torch
@@ -24,16 +22,18 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
-from mcdrop.errors import McdropError, ShapeError
-from mcdrop.prediction import Laws, Reduction, Wanted, deterministic_output, finish, picked, single_law
+from mcdrop.errors import ShapeError
+from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked, single_law
 from mcdrop.predictive import Predictive, Task
 from mcdrop.stopping import Stopping
 
-__all__ = ["Cell", "CellResult", "Computation", "ExactBlocks"]
+__all__ = ["Cell", "ExactBlocks"]
 
-_TABLE: Final = 3
-"""Axes of (16, R, C). A softmax over the last axis has the same bits however many samples there are; one with
-more axes behind it need not."""
+_TABLE: Final = 2
+"""Axes of a cell (16, C). A softmax over the last axis has the same bits however many rows and samples there
+are; one with more axes behind it need not."""
+_FEW_NUMBERS: Final = 2**16
+"""Of raw outputs, that are reduced together."""
 _ENOUGH: Final = 2
 """How often a block is rehearsed: the second time it is written down."""
 
@@ -49,55 +49,6 @@ class Cell:
 
     row: Call
     key: BlockKey
-
-
-@dataclass(frozen=True, eq=False)
-class Computation:
-    """What one computation of R cells gave; its moments are taken once for all its cells.
-
-    Attributes:
-        outputs: (16, R, ...) raw outputs.
-    """
-
-    outputs: Tensor
-    _reductions: dict[tuple[int, bool], Reduction] = field(default_factory=dict, repr=False)
-    _laws: list[Laws] = field(default_factory=list, repr=False)
-
-    def reduction(self, task: Task, count: int, *, keep: bool) -> Reduction:
-        """The moments of the first `count` samples of every cell; with `keep` their law as well."""
-        if (count, keep) not in self._reductions:
-            reduction = Reduction()
-            reduction.take_in(self._head(task, count), keep=keep)
-            self._reductions[count, keep] = reduction
-        return self._reductions[count, keep]
-
-    def _head(self, task: Task, count: int) -> Laws:
-        """The laws of the first `count` samples: all are made at once where their bits stay the same."""
-        if self.outputs.dim() > _TABLE:
-            return Laws.of(task, self.outputs[:count])
-        if not self._laws:
-            try:
-                self._laws.append(Laws.of(task, self.outputs))
-            except McdropError:  # perhaps of a sample that nobody wants
-                return Laws.of(task, self.outputs[:count])
-        return self._laws[0].head(count)
-
-
-@dataclass(frozen=True, slots=True)
-class CellResult:
-    """What a cell came to: its column in a computation.
-
-    Attributes:
-        computation: That held the cell.
-        column: Between 0 and R - 1.
-    """
-
-    computation: Computation
-    column: int
-
-    def apart(self) -> "CellResult":
-        """The same without the other cells."""
-        return CellResult(Computation(self.computation.outputs.narrow(1, self.column, 1)), 0)
 
 
 @dataclass(frozen=True)
@@ -153,11 +104,14 @@ class ExactBlocks:
         """Whether a site has no row axis, so that the cells of one computation must have one key."""
         return any(site.row_axis is None for site in self.plan.network.sites.values())
 
-    def run(self, cells: Sequence[Cell]) -> list[CellResult]:
+    def run(self, cells: Sequence[Cell]) -> list[Tensor]:
         """Compute some cells together.
 
         Args:
             cells: At most R of them; of one key if `shares_masks`.
+
+        Returns:
+            (16, ...) raw outputs of each cell.
 
         Raises:
             ShapeError: If there are too many cells, or of more keys than one computation can have.
@@ -173,25 +127,14 @@ class ExactBlocks:
         padded = keys[:1] if one_key else keys + [keys[-1]] * (size - len(keys))
         plan = self._plans[size]
         outputs = picked(self.task, plan.network, block_outputs(plan, block, [padded], self.rng))
-        computation = Computation(outputs if size == self.rows else self._widened(outputs))
-        return [CellResult(computation, column) for column in range(len(cells))]
-
-    def _widened(self, outputs: Tensor) -> Tensor:
-        """(16, R, ...), the last column again and again: what comes later sees one shape, whatever ran."""
-        return outputs.index_select(1, self._columns[outputs.shape[1]])
-
-    @cached_property
-    def _columns(self) -> dict[int, Tensor]:
-        """For each number of rows: R numbers of them, the last again and again."""
-        each = torch.arange(self.rows, device=self.plan.network.device)
-        return {size: each.clamp(max=size - 1) for size in self.sizes}
+        return list(outputs.unbind(1)[: len(cells)])
 
     def deterministic(self, call: Call) -> Tensor:
         """(R, ...) raw outputs of the pass with dropout off, for at most R rows, padded to R rows."""
         return deterministic_output(self.plan, call.pad(self.rows), self.task)
 
     def assemble(
-        self, blocks: Sequence[Sequence[CellResult]], wanted: Wanted, *, deterministic: Tensor | None = None
+        self, blocks: Sequence[Sequence[Tensor]], wanted: Wanted, *, deterministic: Tensor | None = None
     ) -> Predictive:
         """The predictive of some rows, from the results of all their cells.
 
@@ -210,16 +153,17 @@ class ExactBlocks:
         if as_tile and rows > self.rows:
             raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
         # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
-        padding = self.rows - rows if as_tile else 0
-        moments = _moments([[*results, *[results[0]] * padding] for results in blocks], wanted)
-        single = None if deterministic is None else single_law(wanted.task, deterministic)
-        if single is None:
-            single = moments.unknown(blocks[0][0].computation.outputs.dtype)
-        return finish(moments, single, wanted, rows)
+        reduction = self._reduction(_filled(blocks, self.rows) if as_tile else blocks, wanted)
+        summary = reduction.summary(stratified=wanted.stratified)
+        if deterministic is None:
+            single = torch.full_like(summary.mean, math.nan, dtype=blocks[0][0].dtype)
+        else:
+            single = single_law(wanted.task, deterministic)
+        return finish(summary, single, wanted, rows)
 
     def until(
         self,
-        blocks: Sequence[Sequence[CellResult]],
+        blocks: Sequence[Sequence[Tensor]],
         wanted: Wanted,
         *,
         before: Stopping | None = None,
@@ -237,36 +181,58 @@ class ExactBlocks:
         Returns:
             What goes on, and, when nothing does, the predictive of all rows.
         """
-        if before is None:
-            single = _unknown(blocks[0]) if deterministic is None else deterministic
-            before = Stopping.of(single, wanted, self.plan)
-        return before.after(_moments(blocks, wanted, first=before.blocks))
+        if before is not None:
+            return before.after(self._reduction(blocks, wanted, first=before.blocks))
+        single = _unknown(blocks[0]) if deterministic is None else deterministic
+        return Stopping.of(self._reduction(blocks, wanted), single, wanted, self.plan)
+
+    def _reduction(self, blocks: Sequence[Sequence[Tensor]], wanted: Wanted, *, first: int = 0) -> Reduction:
+        """The moments of some rows; `first` is the index of the first of these blocks."""
+        cell = blocks[0][0]
+        if cell.dim() > _TABLE:
+            tiles = _parts(blocks, self.rows)
+            found = [
+                _reduced(_filled(tile, self.rows), wanted, first, together=1).take(slice(len(tile[0])))
+                for tile in tiles
+            ]
+        else:
+            most = max(_FEW_NUMBERS // cell.numel(), 1)
+            found = [
+                _reduced(part, wanted, first, together=max(most // len(part[0]), 1))
+                for part in _parts(blocks, most)
+            ]
+        return Reduction.join(found)
 
 
-def _moments(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int = 0) -> Reduction:
-    """The moments of some rows; `first` is the index of the first of these blocks."""
-    try:
-        return _total(blocks, wanted, first)
-    except McdropError:  # perhaps of other cells of a computation: they must not harm these
-        return _total([[its.apart() for its in results] for results in blocks], wanted, first)
+def _reduced(blocks: Sequence[Sequence[Tensor]], wanted: Wanted, first: int, *, together: int) -> Reduction:
+    """The moments of some rows, so many blocks together."""
+    found = []
+    for start in range(0, len(blocks), together):
+        left = wanted.sampled.n_samples - (first + start) * BLOCK
+        raw = _raw(blocks[start : start + together])[:left]
+        found.append(Reduction.of(wanted.task, raw, keep=wanted.needs_samples))
+    return Reduction.chain(found)
 
 
-def _total(blocks: Sequence[Sequence[CellResult]], wanted: Wanted, first: int) -> Reduction:
-    """The moments of some rows, wherever each of their cells was computed."""
-    total = Reduction()
-    for index, results in enumerate(blocks, first):
-        count = min(wanted.sampled.n_samples - index * BLOCK, BLOCK)
-        parts = [
-            computation.reduction(wanted.task, count, keep=wanted.needs_samples).take(
-                torch.tensor([its.column for its in group], device="cpu")
-            )
-            for computation, group in groupby(results, attrgetter("computation"))
-        ]
-        total = total.followed_by(Reduction.joined(parts))
-    return total
+def _raw(blocks: Sequence[Sequence[Tensor]]) -> Tensor:
+    """(s, N, ...) raw outputs of whole blocks, from those of every cell."""
+    cells = torch.stack([cell for results in blocks for cell in results])
+    by_block = cells.view(len(blocks), -1, *cells.shape[1:])
+    return by_block.transpose(1, 2).reshape(len(blocks) * BLOCK, -1, *cells.shape[2:])
 
 
-def _unknown(results: Sequence[CellResult]) -> Tensor:
+def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> Iterator[list[Sequence[Tensor]]]:
+    """At most so many of the rows at a time."""
+    for start in range(0, len(blocks[0]), most):
+        yield [results[start : start + most] for results in blocks]
+
+
+def _filled(blocks: Sequence[Sequence[Tensor]], rows: int) -> list[list[Tensor]]:
+    """So many rows, the first again and again behind all."""
+    return [[*results, *[results[0]] * (rows - len(results))] for results in blocks]
+
+
+def _unknown(results: Sequence[Tensor]) -> Tensor:
     """(N, ...) NaN in the shape and dtype of raw outputs."""
-    outputs = results[0].computation.outputs
-    return outputs.new_full((len(results), *outputs.shape[2:]), math.nan)
+    first = results[0]
+    return first.new_full((len(results), *first.shape[1:]), math.nan)

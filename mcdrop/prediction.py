@@ -1,10 +1,9 @@
 """Prediction: the samples of a call, tile by tile, reduced to a predictive."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -13,14 +12,13 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.network import Network
 from mcdrop.engine.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
-from mcdrop.moments import Moments, RunningMoments, block_moments, merge, merge_all, standard_error
+from mcdrop.moments import BlockMoments, RunningMoments, block_moments
 from mcdrop.predictive import Predictive, Sampled, Task
 from mcdrop.predictive.predictive import common_notes
 from mcdrop.predictive.tasks import only_output
 from mcdrop.progress import Progress
 
 __all__ = [
-    "Laws",
     "Reduction",
     "Summary",
     "Wanted",
@@ -67,157 +65,103 @@ class Summary:
     """What the samples of some rows come to.
 
     Attributes:
-        total: Moments of the law over all samples.
-        standard_error: (N, ...) of its mean.
+        mean: (N, ...) of the law over all samples.
+        variance: (N, ...) of the law over all samples, ddof = 1.
+        standard_error: (N, ...) of the mean.
         entropy: (N, ...) mean of the samples' entropies, where the task has them.
         samples: (S, N, ...) the samples, where they are needed.
     """
 
-    total: Moments
+    mean: Tensor
+    variance: Tensor
     standard_error: Tensor
     entropy: Tensor | None
     samples: Tensor | None
 
 
 @dataclass(frozen=True)
-class Laws:
-    """The laws of some samples.
-
-    Attributes:
-        law: (s, N, ...) float64, what is averaged.
-        entropies: (s, N, ...) what else is averaged, where the task has it.
-        dtype: Of the raw outputs.
-    """
-
-    law: Tensor
-    entropies: Tensor | None
-    dtype: torch.dtype
-
-    @classmethod
-    def of(cls, task: Task, raw: Tensor) -> "Laws":
-        """Of raw outputs (s, N, ...)."""
-        law = task.law(raw)
-        return cls(law, task.entropies(law), raw.dtype)
-
-    def head(self, count: int) -> "Laws":
-        """Of the first samples."""
-        entropies = None if self.entropies is None else self.entropies[:count]
-        return Laws(self.law[:count], entropies, self.dtype)
-
-
-class Summarized(Protocol):
-    """The moments of some rows, in whatever form."""
-
-    def summary(self, *, stratified: bool) -> Summary:
-        """What they come to."""
-
-
-@dataclass
 class Reduction:
     """The moments of some rows, block by block.
 
     Attributes:
-        blocks: Of the law, in order.
-        entropies: Of the samples' entropies, where the task has them.
+        blocks: Of the law, and of the samples' entropies where the task has them.
         laws: The samples of each block, where they are needed.
     """
 
-    blocks: list[Moments] = field(default_factory=list)
-    entropies: list[Moments] = field(default_factory=list)
-    laws: list[Tensor] = field(default_factory=list)
+    blocks: BlockMoments
+    laws: tuple[Tensor, ...]
 
-    def add(self, task: Task, raw: Tensor, *, keep: bool) -> None:
-        """Take in some whole blocks (or the cut last one) of raw outputs (s, N, ...)."""
-        self.take_in(Laws.of(task, raw), keep=keep)
-
-    def take_in(self, laws: Laws, *, keep: bool) -> None:
-        """The same when the laws of the samples are known."""
-        self.blocks += [block_moments(block) for block in laws.law.split(BLOCK)]
-        if laws.entropies is not None:
-            self.entropies += [block_moments(block) for block in laws.entropies.split(BLOCK)]
-        if keep:
-            self.laws += laws.law.to(laws.dtype).split(BLOCK)
+    @classmethod
+    def of(cls, task: Task, raw: Tensor, *, keep: bool) -> "Reduction":
+        """Of raw outputs (s, N, ...) of whole blocks (and the cut last one); with `keep` the samples too."""
+        law = task.law(raw)
+        entropies = task.entropies(law)
+        blocks = block_moments(law) if entropies is None else block_moments(law, entropies)
+        return cls(blocks, law.to(raw.dtype).split(BLOCK) if keep else ())
 
     @property
     def samples(self) -> int:
         """How many there were."""
-        return sum(block.count for block in self.blocks)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the moments are."""
-        return self.blocks[0].mean.device
-
-    def unknown(self, dtype: torch.dtype) -> Tensor:
-        """(N, ...) NaN in place of the law of the pass in eval mode."""
-        return torch.full_like(self.blocks[0].mean, math.nan, dtype=dtype)
+        return sum(self.blocks.counts)
 
     def head(self, blocks: int) -> "Reduction":
         """Of the first blocks."""
-        return Reduction(self.blocks[:blocks], self.entropies[:blocks], self.laws[:blocks])
+        return Reduction(self.blocks.head(blocks), self.laws[:blocks])
 
     def take(self, rows: Tensor | slice) -> "Reduction":
         """Of some of the rows."""
-        return Reduction(
-            [block.take(rows) for block in self.blocks],
-            [block.take(rows) for block in self.entropies],
-            [law[:, rows] for law in self.laws],
-        )
-
-    def followed_by(self, later: "Reduction") -> "Reduction":
-        """With the blocks that come after these."""
-        return Reduction(self.blocks + later.blocks, self.entropies + later.entropies, self.laws + later.laws)
+        if isinstance(rows, Tensor) and self.laws:
+            rows = rows.to(self.laws[0].device)
+        return Reduction(self.blocks.take(rows), tuple(law[:, rows] for law in self.laws))
 
     @staticmethod
-    def joined(parts: "Sequence[Reduction]") -> "Reduction":
-        """The rows of several reductions of the same blocks."""
+    def chain(parts: "Sequence[Reduction]") -> "Reduction":
+        """The blocks of several reductions of the same rows, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        return Reduction(
-            [Moments.join(each) for each in zip(*(part.blocks for part in parts), strict=True)],
-            [Moments.join(each) for each in zip(*(part.entropies for part in parts), strict=True)],
-            [torch.cat(each, 1) for each in zip(*(part.laws for part in parts), strict=True)],
-        )
+        blocks = BlockMoments.chain([part.blocks for part in parts])
+        return Reduction(blocks, tuple(law for part in parts for law in part.laws))
+
+    @staticmethod
+    def join(parts: "Sequence[Reduction]") -> "Reduction":
+        """The rows of several reductions of the same blocks, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        blocks = BlockMoments.join([part.blocks for part in parts])
+        laws = zip(*(part.laws for part in parts), strict=True)
+        return Reduction(blocks, tuple(torch.cat(each, 1) for each in laws))
 
     def summary(self, *, stratified: bool) -> Summary:
         """What the blocks come to."""
-        return Summary(
-            merge_all(self.blocks),
-            standard_error(self.blocks, stratified=stratified),
-            merge_all(self.entropies).mean if self.entropies else None,
-            torch.cat(self.laws) if self.laws else None,
-        )
+        stream = Stream(self.samples, stratified=stratified)
+        stream.add(self)
+        return stream.summary()
 
 
 class Stream:
     """The moments of some rows over S samples, in memory that does not grow with S unless samples are kept.
 
     Args:
-        wanted: What the prediction is to hold.
+        samples: S.
+        stratified: Whether the samples of a block are.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._law = RunningMoments(wanted.sampled.n_samples, stratified=wanted.stratified)
-        self._entropy: Moments | None = None
+    def __init__(self, samples: int, *, stratified: bool) -> None:
+        self._moments = RunningMoments(samples, stratified=stratified)
         self._laws: list[Tensor] = []
 
-    def add(self, raw: Tensor) -> None:
-        """Take in some whole blocks (or the cut last one) of raw outputs (s, N, ...)."""
-        new = Reduction()
-        new.add(self._wanted.task, raw, keep=self._wanted.needs_samples)
-        for law in new.blocks:
-            self._law.add(law)
-        for entropy in new.entropies:
-            self._entropy = entropy if self._entropy is None else merge(self._entropy, entropy)
+    def add(self, new: Reduction) -> None:
+        """Take in the next blocks."""
+        self._moments.add(new.blocks)
         self._laws += new.laws
 
-    def summary(self, *, stratified: bool) -> Summary:  # noqa: ARG002 - the stream was told before
-        """What the blocks come to."""
+    def summary(self) -> Summary:
+        """What all blocks come to."""
         return Summary(
-            self._law.total,
-            self._law.standard_error(),
-            None if self._entropy is None else self._entropy.mean,
+            self._moments.mean(),
+            self._moments.variance(),
+            self._moments.standard_error(),
+            self._moments.mean(1) if self._moments.quantities > 1 else None,
             torch.cat(self._laws) if self._laws else None,
         )
 
@@ -233,13 +177,13 @@ def predict_tile(
 ) -> Predictive:
     """The predictive of the rows of one tile."""
     tile, count = tile_call(plan, call, rows), rows.stop - rows.start
-    stream = Stream(wanted)
+    stream = Stream(wanted.sampled.n_samples, stratified=wanted.stratified)
     for group in block_groups(plan, draw.n_samples):
         raw = picked(wanted.task, plan.network, group_outputs(plan, tile, draw, rows, group))
-        stream.add(raw)
+        stream.add(Reduction.of(wanted.task, raw, keep=wanted.needs_samples))
         progress.advance(count * len(raw))
     single = single_law(wanted.task, deterministic_output(plan, tile, wanted.task))
-    return finish(stream, single, wanted, call.kept(rows))
+    return finish(stream.summary(), single, wanted, call.kept(rows))
 
 
 def deterministic_output(plan: Plan, tile: Call, task: Task | None) -> Tensor:
@@ -254,32 +198,31 @@ def single_law(task: Task, deterministic: Tensor) -> Tensor:
     return task.law(deterministic.clone().unsqueeze(0))[0].to(deterministic.dtype)
 
 
-def finish(reduction: Summarized, deterministic: Tensor, wanted: Wanted, rows: int | None) -> Predictive:
+def finish(found: Summary, deterministic: Tensor, wanted: Wanted, rows: int | None) -> Predictive:
     """The predictive that the moments of all samples give.
 
     Args:
-        reduction: The moments.
+        found: The moments.
         deterministic: (N, ...) what `single_law` gave; its dtype is that of the result.
         wanted: What it is to hold.
         rows: How many rows there are, None for all; those behind them are the padding of a tile.
     """
     dtype = deterministic.dtype
-    found = reduction.summary(stratified=wanted.stratified)
     common: dict[str, Any] = {
         "sampled": wanted.sampled,
-        "mean": found.total.mean.to(dtype),
-        "sample_std": found.total.variance.sqrt().to(dtype),
+        "mean": found.mean.to(dtype),
+        "sample_std": found.variance.sqrt().to(dtype),
         "standard_error": found.standard_error.to(dtype),
         "deterministic": deterministic,
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if wanted.task.of_mean(found.total.m2)[:rows].any() else ("zero_variance",),
+        "notes": () if wanted.task.of_mean(found.variance)[:rows].any() else ("zero_variance",),
     }
-    result = wanted.task.predictive(common, found.total.mean, found.entropy)
+    result = wanted.task.predictive(common, found.mean, found.entropy)
     if found.samples is not None and wanted.levels:
         result = result.with_quantiles(found.samples)
-    return result[:rows]
+    return result if rows in (None, len(result)) else result[:rows]
 
 
 def gathered(parts: Iterable[tuple[slice, Predictive]], rows: int) -> Predictive:

@@ -24,7 +24,7 @@ from mcdrop.engine.sites import Site, SiteKey
 from mcdrop.engine.switching import switched, switched_blocks
 from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import DomainError
-from mcdrop.moments import Moments, block_moments, merge_all, standard_error
+from mcdrop.moments import BlockMoments, Moments, RunningMoments, block_moments
 from mcdrop.prediction import deterministic_output, picked
 from mcdrop.predictive import Task
 
@@ -222,34 +222,35 @@ class _Settings:
             torch.cat([part.standard_error for part in parts]),
         )
 
-    def _moments(self, on: Collection[SiteKey]) -> list[list[Moments]]:
+    def _moments(self, on: Collection[SiteKey]) -> list[BlockMoments]:
         """For each tile of rows: the moments of each block."""
         setting = switched(self._model, self.traced, self._call, on)
         found = []
         for rows in self._tiles:
-            moments: list[Moments] = []
+            moments: list[BlockMoments] = []
             for first in range(0, self.blocks, self._plan.blocks):
                 group = range(first, min(first + self._plan.blocks, self.blocks))
                 outputs = switched_blocks(
                     setting, self._plan, self._call, self._draw, rows=rows, blocks=group
                 )
                 raw = picked(self._task, self._plan.network, outputs)
-                moments += [block_moments(block) for block in self._law(raw).split(BLOCK)]
-            found.append(moments)
+                moments.append(block_moments(self._law(raw)))
+            found.append(BlockMoments.chain(moments))
         return found
 
     def _law(self, raw: Tensor) -> Tensor:
         return raw.to(torch.float64) if self._task is None else self._task.of_mean(self._task.law(raw))
 
 
-def _of_tile(blocks: Sequence[Moments], rng: str) -> Setting:
+def _of_tile(blocks: BlockMoments, rng: str) -> Setting:
     """The same for the rows of a tile, but with sums over the rows in place of means."""
-    total = merge_all(blocks)
+    moments = RunningMoments.of(blocks, stratified=rng == _STRATIFIED)
+    total = moments.total()
     return Setting(
         total.variance.sum().item(),
-        torch.stack([_without(block, total).variance.sum() for block in blocks]).cpu(),
+        torch.stack([_without(block, total).variance.sum() for block in blocks.each()]).cpu(),
         total.mean,
-        standard_error(blocks, stratified=rng == _STRATIFIED),
+        moments.standard_error(),
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
-from mcdrop.moments import standard_error
+from mcdrop.moments import RunningMoments
 from mcdrop.prediction import (
     Reduction,
     Wanted,
@@ -58,7 +58,7 @@ class _Rows:
 
     def take(self, rows: Tensor) -> "_Rows":
         """Some of them."""
-        return _Rows(self.index[rows], self.reduction.take(rows.to(self.reduction.device)))
+        return _Rows(self.index[rows], self.reduction.take(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +81,12 @@ class Stopping:
     _order: tuple[Tensor, ...] = ()
 
     @classmethod
-    def of(cls, deterministic: Tensor, wanted: Wanted, plan: Plan, *, whole: bool = False) -> "Stopping":
-        """Rows of which nothing was computed yet."""
-        going = _Rows(torch.arange(len(deterministic), device="cpu"), Reduction())
-        return cls(deterministic, wanted, plan, whole, going)
+    def of(
+        cls, first: Reduction, deterministic: Tensor, wanted: Wanted, plan: Plan, *, whole: bool = False
+    ) -> "Stopping":
+        """Rows that took their first blocks."""
+        rows = _Rows(torch.arange(len(deterministic), device="cpu"), first)
+        return _tested(cls(deterministic, wanted, plan, whole, rows), since=0)
 
     @property
     def going(self) -> Tensor:
@@ -102,11 +104,8 @@ class Stopping:
         Args:
             new: Of the rows that go on, in their order. A block that a row does not need is dropped.
         """
-        before = self.blocks
-        now = replace(self, _rows=_Rows(self.going, self._rows.reduction.followed_by(new)))
-        for blocks in range(max(before + 1, _LEAST_BLOCKS), now.blocks + 1):
-            now = now.stopped(blocks)
-        return now
+        reduction = Reduction.chain([self._rows.reduction, new])
+        return _tested(replace(self, _rows=_Rows(self.going, reduction)), since=self.blocks)
 
     def stopped(self, blocks: int) -> "Stopping":
         """The same without the rows for which so many blocks are enough."""
@@ -134,8 +133,8 @@ class Stopping:
 
     def _reached(self, rows: _Rows) -> Tensor:
         """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
-        error = standard_error(rows.reduction.blocks, stratified=self.wanted.stratified)
-        error = self.wanted.task.of_mean(error)
+        moments = RunningMoments.of(rows.reduction.blocks, stratified=self.wanted.stratified)
+        error = self.wanted.task.of_mean(moments.standard_error())
         small = error <= (self.wanted.sampled.tolerance or 0.0)
         return small.unsqueeze(1).flatten(1).all(1).cpu()
 
@@ -150,10 +149,18 @@ class Stopping:
             tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
             raw = self.deterministic[tile.index.to(self.deterministic.device)]
             law = single_law(self.wanted.task, raw)
-            found = finish(tile.reduction, law, self.wanted, count)
+            summary = tile.reduction.summary(stratified=self.wanted.stratified)
+            found = finish(summary, law, self.wanted, count)
             notes = found.notes if converged.all() else (*found.notes, "not_converged")
             taken = torch.full((count,), rows.reduction.samples, device=law.device)
             yield replace(found, taken=taken, converged=converged, notes=notes)
+
+
+def _tested(rows: Stopping, *, since: int) -> Stopping:
+    """The same without the rows that stop at a number of blocks above `since`."""
+    for blocks in range(max(since + 1, _LEAST_BLOCKS), rows.blocks + 1):
+        rows = rows.stopped(blocks)
+    return rows
 
 
 def predict_until(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: Progress) -> Predictive:
@@ -186,20 +193,21 @@ class _Set:
 
     def predictive(self) -> Predictive:
         """Of all its rows."""
-        rows = Stopping.of(self._deterministic(), self.wanted, self.plan, whole=self.call.whole)
-        groups = self._groups()
-        while count := len(rows.going):
+        deterministic, groups = self._deterministic(), self._groups()
+        going, group = torch.arange(len(deterministic), device="cpu"), next(groups)
+        first = self._moments(group, going)
+        rows = Stopping.of(first, deterministic, self.wanted, self.plan, whole=self.call.whole)
+        self._count_saved(going, rows.going, group)
+        while len(going := rows.going):
             group = next(groups)
-            rows = rows.after(self._moments(group, rows.going))
-            self.progress.advance(self._passes_saved(count, len(rows.going)) * self._samples_after(group))
+            rows = rows.after(self._moments(group, going))
+            self._count_saved(going, rows.going, group)
         return rows.predictive()
 
-    def _passes_saved(self, before: int, after: int) -> int:
-        """How many rows of the call are not computed any more."""
-        return int(after == 0) if self.call.whole else before - after
-
-    def _samples_after(self, group: range) -> int:
-        return max(self.draw.n_samples - group.stop * BLOCK, 0)
+    def _count_saved(self, before: Tensor, after: Tensor, group: range) -> None:
+        """Passes of the rows that stopped in these blocks are not computed any more."""
+        stopped = int(not len(after)) if self.call.whole else len(before) - len(after)
+        self.progress.advance(stopped * max(self.draw.n_samples - group.stop * BLOCK, 0))
 
     def _groups(self) -> Iterator[range]:
         """Blocks that run together: at most as many as there were before, so that little is dropped."""
@@ -218,12 +226,11 @@ class _Set:
         def tile(plan: Plan, rows: slice) -> Reduction:
             inputs = tile_call(plan, part, rows)
             raw = picked(self.wanted.task, plan.network, group_outputs(plan, inputs, draw, rows, group))
-            reduction = Reduction()
-            reduction.add(self.wanted.task, raw, keep=bool(self.wanted.levels))
+            reduction = Reduction.of(self.wanted.task, raw, keep=bool(self.wanted.levels))
             self.progress.advance((rows.stop - rows.start) * len(raw))
             return reduction.take(slice(part.kept(rows))).take(own)
 
-        return Reduction.joined([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
+        return Reduction.join([found for _, found in in_tiles(self.plan, part, tile, self.progress)])
 
     def _deterministic(self) -> Tensor:
         def tile(plan: Plan, rows: slice) -> Tensor:

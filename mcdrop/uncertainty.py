@@ -55,7 +55,7 @@ def entropy(probs: Tensor, axis: int = -1) -> Tensor:
     Source:
         Shannon 1948, "A Mathematical Theory of Communication", section 6.
     """
-    terms: Tensor = torch.special.entr(probs.to(torch.float64))
+    terms: Tensor = torch.special.entr(probs.double())
     return terms.sum(axis)
 
 
@@ -71,7 +71,7 @@ def binary_entropy(p: Tensor) -> Tensor:
     Source:
         Shannon 1948, "A Mathematical Theory of Communication", section 6.
     """
-    p = p.to(torch.float64)
+    p = p.double()
     nats: Tensor = torch.special.entr(p) + torch.special.entr(1 - p)
     return nats
 

@@ -74,7 +74,7 @@ class _Classification(_OneOutput):
                 f"outputs must have two classes or more, got shape {tuple(raw.shape[1:])}; "
                 "a model with one logit wants task='binary'"
             )
-        values = raw.to(torch.float64)
+        values = raw.double()
         if self.output == "logits":
             _refuse_probabilities(values, axis)
             return values.softmax(axis)
@@ -106,7 +106,7 @@ class _Binary(_OneOutput):
     output: str
 
     def law(self, raw: Tensor) -> Tensor:
-        values = raw.to(torch.float64)
+        values = raw.double()
         if values.dim() > 2 and values.shape[2] == 1:
             values = values.squeeze(2)
         elif values.dim() > 2:
@@ -130,7 +130,7 @@ class _Multilabel(_OneOutput):
     def law(self, raw: Tensor) -> Tensor:
         if raw.dim() < 3:
             raise ShapeError(f"outputs must be (N, L) for multilabel, got shape {tuple(raw.shape[1:])}")
-        return _event_probabilities(raw.to(torch.float64), self.output)
+        return _event_probabilities(raw.double(), self.output)
 
     def entropies(self, law: Tensor) -> Tensor:
         return binary_entropy(law)
@@ -144,7 +144,7 @@ class _Regression(_OneOutput):
     tau: float | None
 
     def law(self, raw: Tensor) -> Tensor:
-        return raw.to(torch.float64)
+        return raw.double()
 
     def entropies(self, law: Tensor) -> None:
         """None: real numbers have no entropy."""
@@ -156,7 +156,7 @@ class _Regression(_OneOutput):
 @dataclass(frozen=True)
 class _Raw(_OneOutput):
     def law(self, raw: Tensor) -> Tensor:
-        return raw.to(torch.float64)
+        return raw.double()
 
     def entropies(self, law: Tensor) -> None:
         """None: nothing is known of what the numbers are."""
@@ -182,7 +182,7 @@ class _Heteroscedastic:
 
     def law(self, raw: Tensor) -> Tensor:
         """(s, N, ..., 2): mean and variance."""
-        mean, log_variance = raw.to(torch.float64).unbind(-1)
+        mean, log_variance = raw.double().unbind(-1)
         variance = log_variance.exp()
         _check_variances(mean, log_variance, variance)
         return torch.stack([mean, variance], -1)
@@ -298,7 +298,8 @@ def _check_variances(mean: Tensor, log_variance: Tensor, variance: Tensor) -> No
 
 def _class_entropy(probs: Tensor, axis: int) -> Tensor:
     # a sum over another axis than the last has other bits in other places of a tensor
-    return entropy(probs.movedim(axis, -1).contiguous())
+    last = axis in (-1, probs.dim() - 1)
+    return entropy((probs if last else probs.movedim(axis, -1)).contiguous())
 
 
 def _binary_entropies(mean: Tensor, mean_entropy: Tensor | None) -> dict[str, Any]:
@@ -318,7 +319,7 @@ def _logistic(values: Tensor) -> Tensor:
 
 def _refuse_probabilities(values: Tensor, axis: int) -> None:
     least, most = values.aminmax()
-    if least >= 0 and most <= 1 and ((values.sum(axis) - 1).abs() < SUM_TOLERANCE).all():
+    if least.item() >= 0 and most.item() <= 1 and ((values.sum(axis) - 1).abs() < SUM_TOLERANCE).all():
         raise DomainError(
             "the outputs lie in [0, 1] and sum to 1, so the model ends in a softmax; "
             "say output='probabilities', since a softmax of probabilities would hide its certainty"

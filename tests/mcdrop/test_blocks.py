@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import mcdrop
-from mcdrop.blocks import Cell, CellResult, Computation, ExactBlocks
+from mcdrop.blocks import Cell, ExactBlocks
 from mcdrop.calibrating import METHODS
 from mcdrop.engine import exact
 from mcdrop.engine.inputs import Call
@@ -19,6 +19,7 @@ from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.prediction import Reduction
 from mcdrop.predictive import task_named
+from tests.support.networks import features, segmenter
 from tests.support.stochastic_modules import DropConnect
 
 ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
@@ -54,7 +55,7 @@ def network(task: str) -> mcdrop.MCDropout:
 
 def results_of(
     blocks: ExactBlocks, mc: mcdrop.MCDropout, seeds: list[int], n_blocks: int
-) -> list[list[CellResult]]:
+) -> list[list[Tensor]]:
     """For each block the results of all rows, computed together as far as they fit."""
     calls = [mc.as_call(row) for row in ROWS.split(1)]
     cells = [
@@ -141,48 +142,74 @@ def test_rows_that_stop_at_a_tolerance_have_what_predict_gives_however_many_bloc
 
 
 @pytest.mark.parametrize("task", ["classification", "binary", "multilabel", "regression", "raw"])
-@pytest.mark.parametrize("count", [7, 14])
-@pytest.mark.parametrize("rows", [1, 16])
+@pytest.mark.parametrize("count", [7, 16, 46])
+@pytest.mark.parametrize("rows", [3, 700])
 @pytest.mark.parametrize("classes", [2, 10])
-def test_moments_of_the_first_samples_do_not_depend_on_those_behind(
+def test_moments_of_a_row_depend_neither_on_others_nor_on_how_many_blocks_come_at_once(
     task: str, count: int, rows: int, classes: int
 ) -> None:
     meaning = task_named(task)
     generator = torch.Generator().manual_seed(rows)
-    raw = 5 * torch.randn(16, rows, 1 if task == "binary" else classes, generator=generator)
-    alone = Reduction()
-    alone.add(meaning, raw[:count], keep=True)
-    found = Computation(raw).reduction(meaning, count, keep=True)
-    pairs = [
-        *zip(found.blocks, alone.blocks, strict=True),
-        *zip(found.entropies, alone.entropies, strict=True),
-    ]
-    assert all(torch.equal(a.mean, b.mean) and torch.equal(a.m2, b.m2) for a, b in pairs)
-    assert torch.equal(found.laws[0], alone.laws[0])
+    raw = 5 * torch.randn(count, rows, 1 if task == "binary" else classes, generator=generator)
+    together = Reduction.of(meaning, raw, keep=True).take(slice(1, 2))
+    blocks = [Reduction.of(meaning, block[:, 1:2], keep=True) for block in raw.split(16)]
+    for found, alone in zip(summed(together), summed(Reduction.chain(blocks)), strict=True):
+        assert torch.equal(found, alone)
+
+
+def summed(reduction: Reduction) -> list[Tensor]:
+    found = reduction.summary(stratified=True)
+    tensors = (found.mean, found.variance, found.standard_error, found.entropy, found.samples)
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+@pytest.mark.parametrize("most", [1, 40, 10**6])
+def test_few_rows_and_blocks_at_a_time_give_the_bits_of_all_together(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcdrop.blocks._FEW_NUMBERS", most)
+    mc = network("classification")
+    blocks = mc.exact_blocks(ROWS)
+    found = blocks.assemble(results_of(blocks, mc, [3] * 5, 3), mc.wanted(46, seed=3))
+    expected = mc.predict(ROWS, n_samples=46, seed=3, exact=True)
+    for name in set(expected.available_outputs()) - {"deterministic"}:
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_rows_of_pixels_have_the_bits_of_predict_however_many_they_are() -> None:
+    mc = mcdrop.MCDropout(segmenter(), task="classification")
+    images = features(18, 2, 3, 3)
+    blocks = mc.exact_blocks(images)
+    cells = [Cell(mc.as_call(row), BlockKey(3, 0, block)) for block in range(2) for row in images.split(1)]
+    flat = [r for i in range(0, 36, blocks.rows) for r in blocks.run(cells[i : i + blocks.rows])]
+    found = blocks.assemble([flat[:18], flat[18:]], mc.wanted(30, seed=3))
+    expected = mc.predict(images, n_samples=30, seed=3, exact=True)
+    for name in set(expected.available_outputs()) - {"deterministic"}:
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
 
 
 def test_a_sample_that_nobody_wants_is_not_judged() -> None:
-    raw = torch.zeros(16, 2, 2)
-    raw[15] = 1e4  # whose exponential overflows
-    computation, meaning = Computation(raw), task_named("heteroscedastic")
-    assert computation.reduction(meaning, 14, keep=False).samples == 14
+    mc = mcdrop.MCDropout(nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 2)).eval(), task="heteroscedastic")
+    blocks = mc.exact_blocks(ROWS)
+    cell = blocks.run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))])[0].clone()
+    cell[15] = 1e4  # whose exponential overflows
+    expected = mc.predict(ROWS[:1], n_samples=14, exact=True)
+    assert torch.equal(blocks.assemble([[cell]], mc.wanted(14, seed=0)).std, expected.std)
     with pytest.raises(DomainError, match="the variance overflows"):
-        computation.reduction(meaning, 16, keep=False)
+        blocks.assemble([[cell]], mc.wanted(16, seed=0))
 
 
-def test_a_row_with_impossible_probabilities_does_not_harm_its_neighbours() -> None:
+def test_a_row_with_impossible_probabilities_does_not_harm_those_it_was_computed_with() -> None:
     mc = mcdrop.MCDropout(Chances().eval(), task="classification", output="probabilities")
     good, bad = ROWS[:1], ROWS[1:2] + 1000
     blocks = mc.exact_blocks(good)
-    # a computation that holds both, as a processor gives it whose R is 2 or more
     cells = [Cell(mc.as_call(row), BlockKey(0, 0, 0)) for row in (good, bad)]
-    shared = torch.cat([blocks.run([cell])[0].apart().computation.outputs for cell in cells], 1)
-    computation = type(blocks.run(cells[:1])[0].computation)(shared)
+    of_good, of_bad = (r for i in range(0, 2, blocks.rows) for r in blocks.run(cells[i : i + blocks.rows]))
     wanted = mc.wanted(16, seed=0)
-    found = blocks.assemble([[CellResult(computation, 0)]], wanted)
+    found = blocks.assemble([[of_good]], wanted)
     assert torch.equal(found.mean, mc.predict(good, n_samples=16, seed=0, exact=True).mean)
     with pytest.raises(DomainError, match="must sum to 1"):
-        blocks.assemble([[CellResult(computation, 1)]], wanted)
+        blocks.assemble([[of_bad]], wanted)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -197,8 +224,7 @@ def test_a_few_cells_run_in_a_small_block_with_the_bits_of_predict(task: str, co
         alone = mc.predict(ROWS[row : row + 1], n_samples=16, seed=7 + row % 2, exact=True)
         for name in set(alone.available_outputs()) - {"deterministic"}:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
-    raw = [[its.apart().computation.outputs for its in cells] for cells in results]
-    assert all(torch.equal(a, b) for again in raw[1:] for a, b in zip(raw[0], again, strict=True))
+    assert all(torch.equal(a, b) for again in results[1:] for a, b in zip(results[0], again, strict=True))
     assert blocks.plan.lines is not None
     assert len(blocks.plan.lines) == 1, blocks.plan.lines.refused
 
@@ -216,7 +242,7 @@ def test_what_was_rehearsed_is_there_when_it_is_asked_for(
     expected = mc.sample(ROWS[:1], n_samples=16, seed=4, exact=True)
     monkeypatch.delattr(nn.Linear, "forward")
     results = blocks.run([Cell(row, key) for key in keys])
-    assert torch.equal(results[0].apart().computation.outputs, expected)
+    assert torch.equal(results[0], expected[:, 0])
 
 
 def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

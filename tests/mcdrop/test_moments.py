@@ -1,5 +1,7 @@
 """Moments and the Monte Carlo error: closed forms, laws, and its coverage in simulation."""
 
+from functools import reduce
+from itertools import chain
 from math import sqrt
 
 import pytest
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from mcdrop.engine.masks import BLOCK, uniform_bits
 from mcdrop.engine.philox import StreamKey
-from mcdrop.moments import Moments, block_moments, merge, merge_all, standard_error
+from mcdrop.moments import BlockMoments, Moments, RunningMoments, block_moments, merge
 from tests.support.tolerances import EXACT, FLOAT32, FLOAT64, monte_carlo
 
 REPLICATES = 2000
@@ -24,38 +26,43 @@ def column(*numbers: float) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64).unsqueeze(1)
 
 
-def blocks_of(samples: Tensor) -> list[Moments]:
-    return [block_moments(block) for block in torch.split(samples, BLOCK)]
+def total(samples: Tensor) -> Moments:
+    return RunningMoments.of(block_moments(samples)).total()
 
 
-def constant_blocks(means: list[float]) -> list[Moments]:
-    return [block_moments(torch.full((BLOCK, 1), mean, dtype=torch.float64)) for mean in means]
+def standard_error(samples: Tensor, *, stratified: bool = True) -> Tensor:
+    return RunningMoments.of(block_moments(samples), stratified=stratified).standard_error()
+
+
+def constant_blocks(means: list[float]) -> Tensor:
+    """(S, 1) samples of which all in a block are equal."""
+    return column(*means).repeat_interleave(BLOCK, 0)
 
 
 def test_moments_of_four_numbers_by_hand() -> None:
-    found = block_moments(column(1, 2, 3, 6))
+    found = total(column(1, 2, 3, 6))
     assert (found.count, found.mean.item(), found.m2.item()) == (4, 3.0, 14.0)
     assert found.variance.item() == 14 / 3
 
 
 def test_a_single_sample_has_no_variance() -> None:
-    assert block_moments(column(5)).variance.item() == 0
+    assert total(column(5)).variance.item() == 0
 
 
 def test_merging_two_blocks_by_hand() -> None:
-    merged = merge(block_moments(column(1, 3)), block_moments(column(5, 7, 9)))
+    merged = merge(total(column(1, 3)), total(column(5, 7, 9)))
     assert (merged.count, merged.mean.item(), merged.m2.item()) == (5, 5.0, 40.0)
 
 
 def test_float32_samples_are_summed_in_float64() -> None:
-    found = block_moments(torch.tensor([[2.0**24], [1.0]], dtype=torch.float32))
+    found = total(torch.tensor([[2.0**24], [1.0]], dtype=torch.float32))
     assert found.mean.item() == (2**24 + 1) / 2
 
 
-@given(st.lists(st.floats(width=32), min_size=1, max_size=16))
+@given(st.lists(st.floats(width=32), min_size=1, max_size=40))
 def test_a_column_has_the_same_bits_in_a_small_tensor_and_in_a_large_one(numbers: list[float]) -> None:
-    alone = block_moments(column(*numbers))
-    among = block_moments(column(*numbers).expand(-1, 20_000))
+    alone = total(column(*numbers))
+    among = total(column(*numbers).expand(-1, 20_000))
     for name in ("mean", "m2"):
         few, many = getattr(alone, name), getattr(among, name)
         torch.testing.assert_close(many, few.expand(20_000), rtol=0, atol=0, equal_nan=True)
@@ -64,30 +71,30 @@ def test_a_column_has_the_same_bits_in_a_small_tensor_and_in_a_large_one(numbers
 @given(st.data(), sizes)
 def test_merged_blocks_have_the_moments_of_all_samples(data: st.DataObject, counts: list[int]) -> None:
     parts = [column(*data.draw(st.lists(values, min_size=n, max_size=n))) for n in counts]
-    merged, whole = merge_all([block_moments(part) for part in parts]), torch.cat(parts)
+    merged, whole = reduce(merge, map(total, parts)), torch.cat(parts)
     torch.testing.assert_close(merged.mean, whole.mean(0), **FLOAT64)
     torch.testing.assert_close(merged.m2, (whole - whole.mean(0)).square().sum(0), rtol=1e-9, atol=1e-6)
 
 
 @given(st.data(), st.lists(st.lists(values, min_size=16, max_size=16), min_size=1, max_size=6))
 def test_the_order_of_blocks_changes_rounding_alone(data: st.DataObject, numbers: list[list[float]]) -> None:
-    blocks = [block_moments(column(*each)) for each in numbers]
-    turned = merge_all(data.draw(st.permutations(blocks)))
-    torch.testing.assert_close(turned.mean, merge_all(blocks).mean, **FLOAT64)
-    torch.testing.assert_close(turned.m2, merge_all(blocks).m2, rtol=1e-9, atol=1e-6)
+    turned = total(column(*chain(*data.draw(st.permutations(numbers)))))
+    expected = total(column(*chain(*numbers)))
+    torch.testing.assert_close(turned.mean, expected.mean, **FLOAT64)
+    torch.testing.assert_close(turned.m2, expected.m2, rtol=1e-9, atol=1e-6)
 
 
 @given(st.lists(values, min_size=1, max_size=60), st.floats(-1e12, 1e12))
 def test_a_variance_is_never_negative_and_of_equal_samples_zero(numbers: list[float], offset: float) -> None:
-    assert merge_all(blocks_of(column(*numbers) + offset)).m2.min() >= 0
-    equal = merge_all(blocks_of(torch.full((len(numbers), 1), offset)))
+    assert total(column(*numbers) + offset).m2.min() >= 0
+    equal = total(torch.full((len(numbers), 1), offset))
     assert equal.m2.item() == 0 or equal.variance.sqrt().item() <= 1e-9 * abs(offset)
 
 
 @pytest.mark.parametrize("offset", [1e8, -1e8])
 def test_a_large_offset_keeps_the_variance(offset: float) -> None:
     numbers = torch.arange(200, dtype=torch.float64).reshape(200, 1) % 7
-    found = merge_all(blocks_of(numbers + offset))
+    found = total(numbers + offset)
     torch.testing.assert_close(found.variance, numbers.var(0), **FLOAT32)
     torch.testing.assert_close(found.mean, numbers.mean(0) + offset, **FLOAT64)
 
@@ -95,16 +102,45 @@ def test_a_large_offset_keeps_the_variance(offset: float) -> None:
 @given(st.integers(1, 5), st.integers(0, 4))
 def test_a_row_has_the_same_bits_in_every_place(rows: int, place: int) -> None:
     samples = torch.linspace(-1, 1, 48 * 5).reshape(48, 5)
-    alone = merge_all(blocks_of(samples[:, place : place + 1]))
-    among = merge_all(blocks_of(samples.roll(rows, 1)))
+    alone = total(samples[:, place : place + 1])
+    among = total(samples.roll(rows, 1))
     where = (place + rows) % 5
     torch.testing.assert_close(among.m2[where : where + 1], alone.m2, **EXACT)
     torch.testing.assert_close(among.mean[where : where + 1], alone.mean, **EXACT)
 
 
+@pytest.mark.parametrize("rows", [3, 3000])
+@pytest.mark.parametrize("samples", [5, 16, 37])
+def test_a_quantity_beside_another_has_the_moments_that_it_has_alone(rows: int, samples: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    first = torch.randn(samples, rows, 2, generator=generator, dtype=torch.float64)
+    second = torch.randn(samples, rows, generator=generator, dtype=torch.float64)
+    both = RunningMoments.of(block_moments(first, second))
+    assert both.quantities == 2
+    assert torch.equal(both.total().mean, total(first).mean)
+    assert torch.equal(both.total().m2, total(first).m2)
+    assert torch.equal(both.standard_error(), standard_error(first))
+    assert torch.equal(both.mean(1), total(second).mean)
+
+
+def test_few_rows_and_many_are_joined_with_the_bits_that_all_have_together() -> None:
+    samples = torch.randn(40, 2000, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    samples.requires_grad_()
+    few, many = samples[:, :10].detach(), samples[:, 10:]
+    rows = BlockMoments.join([block_moments(few), block_moments(many)])
+    blocks = BlockMoments.chain([block_moments(samples[:16]).take(slice(10)), block_moments(few[16:])])
+    for found, expected in ((rows, samples), (blocks, few)):
+        assert torch.equal(RunningMoments.of(found).total().mean, total(expected).mean)
+        assert torch.equal(RunningMoments.of(found).total().m2, total(expected).m2)
+    assert blocks.counts == (16, 16, 8)
+    assert torch.equal(RunningMoments.of(blocks.head(2)).total().m2, total(few[:32]).m2)
+    last = blocks.take(torch.tensor([9]))
+    assert torch.equal(RunningMoments.of(last).total().mean, total(few[:, 9:]).mean)
+
+
 def test_nan_stays_in_its_row() -> None:
     samples = torch.tensor([[1.0, torch.nan], [2.0, 3.0]])
-    found = block_moments(samples)
+    found = total(samples)
     assert found.mean.isnan().tolist() == [False, True]
     assert found.variance.isnan().tolist() == [False, True]
 
@@ -113,7 +149,7 @@ def test_nan_stays_in_its_row() -> None:
 def test_below_eight_blocks_the_error_is_the_conservative_one(samples: int, factor: float) -> None:
     numbers = torch.randn(samples, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected = (numbers.var(0) * factor / samples).sqrt()
-    torch.testing.assert_close(standard_error(blocks_of(numbers)), expected, **FLOAT64)
+    torch.testing.assert_close(standard_error(numbers), expected, **FLOAT64)
 
 
 def test_eight_blocks_are_compared_with_each_other() -> None:
@@ -140,20 +176,20 @@ def test_a_partial_block_adds_its_own_share() -> None:
     numbers = torch.randn(136, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     between = numbers[:128].reshape(8, 16, 2).mean(1).var(0) / 8
     expected = ((128 / 136) ** 2 * between + (8 / 136) ** 2 * numbers.var(0) / 8 * 16 / 15).sqrt()
-    torch.testing.assert_close(standard_error(blocks_of(numbers)), expected, **FLOAT64)
+    torch.testing.assert_close(standard_error(numbers), expected, **FLOAT64)
 
 
 @pytest.mark.parametrize("samples", [1, 10, 48, 136, 600])
 def test_independent_samples_have_the_textbook_error(samples: int) -> None:
     numbers = torch.randn(samples, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    found = standard_error(blocks_of(numbers), stratified=False)
+    found = standard_error(numbers, stratified=False)
     spread = numbers.std(0) if samples > 1 else torch.zeros(2, dtype=torch.float64)
     torch.testing.assert_close(found, spread / sqrt(samples), **FLOAT64)
 
 
 @pytest.mark.parametrize("samples", [1, 10, 48, 136, 600])
 def test_equal_samples_have_no_error(samples: int) -> None:
-    assert standard_error(blocks_of(torch.full((samples, 2), 0.1))).tolist() == [0, 0]
+    assert standard_error(torch.full((samples, 2), 0.1)).tolist() == [0, 0]
 
 
 def simulated(samples: int) -> Tensor:
@@ -178,7 +214,7 @@ def truth() -> float:
 def test_in_simulation_the_conservative_error_is_not_too_small(samples: int) -> None:
     drawn = simulated(samples)
     mean_square = (drawn.mean(0) - truth()).square().mean().item()
-    stated = standard_error(blocks_of(drawn)).square().mean().item()
+    stated = standard_error(drawn).square().mean().item()
     assert stated >= mean_square * (1 - monte_carlo(REPLICATES, scale=sqrt(2)))
 
 
@@ -186,13 +222,13 @@ def test_in_simulation_the_conservative_error_is_not_too_small(samples: int) -> 
 def test_in_simulation_the_error_between_blocks_is_the_true_one(samples: int) -> None:
     drawn = simulated(samples)
     mean_square = (drawn.mean(0) - truth()).square().mean().item()
-    stated = standard_error(blocks_of(drawn)).square().mean().item()
+    stated = standard_error(drawn).square().mean().item()
     assert abs(stated / mean_square - 1) <= 2 * monte_carlo(REPLICATES, scale=sqrt(2))
 
 
 @pytest.mark.parametrize("samples", [128, 256, 512])
 def test_in_simulation_students_interval_covers_as_it_says(samples: int) -> None:
     drawn = simulated(samples)
-    reach = scipy.stats.t.ppf(0.975, samples // BLOCK - 1) * standard_error(blocks_of(drawn))
+    reach = scipy.stats.t.ppf(0.975, samples // BLOCK - 1) * standard_error(drawn)
     covered = ((drawn.mean(0) - truth()).abs() <= reach).double().mean().item()
     assert abs(covered - 0.95) <= monte_carlo(REPLICATES, scale=sqrt(0.95 * 0.05))

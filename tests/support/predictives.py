@@ -28,11 +28,10 @@ def predictive_of(
         keep,
         Sampled(len(raw), seed, "consistent", "philox-1"),
     )
-    reduction = Reduction()
-    for block in torch.split(raw, 16):
-        reduction.add(wanted.task, block, keep=keep or bool(levels))
+    blocks = [Reduction.of(wanted.task, block, keep=keep or bool(levels)) for block in torch.split(raw, 16)]
     single = single_law(wanted.task, raw[0] if deterministic is None else deterministic)
-    return finish(reduction, single, wanted, raw.shape[1])
+    summary = Reduction.chain(blocks).summary(stratified=wanted.stratified)
+    return finish(summary, single, wanted, raw.shape[1])
 
 
 def raw_outputs(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

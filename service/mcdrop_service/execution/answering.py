@@ -5,15 +5,16 @@ pass without dropout are reduced apart, in tiles of R rows as in the library: th
 the shape of a tensor. So are those with a tolerance, whose rows stop one by one.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import mcdrop
-from mcdrop.blocks import CellResult
 from mcdrop.engine.masks import BLOCK
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive, Sampled
@@ -31,6 +32,7 @@ __all__ = ["Answering"]
 APART: Final = frozenset({"deterministic", "samples", "kept_samples", "prediction_set"})
 ROWS_SECOND: Final = ("quantiles", "samples", "kept_samples")
 SAMPLES: Final = frozenset({"samples", "kept_samples"})
+MOST_WANTS: Final = 64
 
 
 class Answering:
@@ -44,6 +46,7 @@ class Answering:
     def __init__(self, mc: mcdrop.MCDropout, preparation: Preparation) -> None:
         self._mc = mc
         self._preparation = preparation
+        self._known_wants = lru_cache(maxsize=MOST_WANTS)(mc.wanted)
 
     def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
         """For each request its answer, or the blocks that its rows still want.
@@ -51,28 +54,48 @@ class Answering:
         Args:
             ripe: Of one signature; their payloads are tasks.
         """
-        companies: dict[Hashable, list[int]] = {}
-        for index, its in enumerate(ripe):
-            company = self._company(its.payload.request)
-            companies.setdefault(("alone", index) if company is None else company, []).append(index)
         found: dict[int, PredictionAnswer | More] = {}
+        companies: dict[int, list[int]] = {}
+        for index, its in enumerate(ripe):
+            if self._is_apart(its.payload.request):
+                found[index] = self._alone(its)
+            else:
+                companies.setdefault(its.payload.request.n_samples, []).append(index)
         for members in companies.values():
-            found |= zip(members, self._of_company([ripe[index] for index in members]), strict=True)
+            found |= zip(members, self._together([ripe[index] for index in members]), strict=True)
         return [found[index] for index in range(len(ripe))]
 
-    def _company(self, request: PredictionRequest) -> Hashable | None:
-        """Requests of equal company are reduced together; None for one that must be alone."""
+    def _is_apart(self, request: PredictionRequest) -> bool:
+        """Whether it is reduced without others."""
         if request.tolerance is not None or not APART.isdisjoint(request.outputs):
-            return None
-        levels = promised_levels(self._mc.calibrators, request.quantiles)
-        return None if levels else ("samples", request.n_samples)
+            return True
+        return bool(promised_levels(self._mc.calibrators, request.quantiles))
 
-    def _of_company(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
-        if ripe[0].payload.request.tolerance is not None:
-            return [self._growing(ripe[0])]
+    def _together(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer]:
+        """Of requests with the same number of samples."""
         tasks = [its.payload for its in ripe]
-        predictive = self._predictive(tasks[0], _by_block(ripe))
-        return list(self._split(tasks, predictive))
+        blocks = self._preparation.of(tasks[0]).blocks
+        with torch.inference_mode():  # each of the many small operations is cheaper
+            predictive = blocks.assemble(_by_block(ripe), self._wanted(tasks[0].request))
+            return self._split(tasks, predictive)
+
+    def _alone(self, its: Ripe) -> PredictionAnswer | More:
+        """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
+        task: Task = its.payload
+        request = task.request
+        if request.tolerance is not None:
+            return self._growing(its)
+        prepared, results, wanted = self._preparation.of(task), _by_block([its]), self._wanted(request)
+        parts = [
+            prepared.blocks.assemble(
+                [block[rows] for block in results],
+                wanted,
+                deterministic=_deterministic(prepared, rows, request),
+            )
+            for rows in _tiles(request.rows, prepared.blocks.rows)
+        ]
+        (answer,) = self._split([task], type(parts[0]).concatenate(parts))
+        return answer
 
     def _growing(self, its: Ripe) -> PredictionAnswer | More:
         """Of a request whose rows stop at a tolerance: its answer when none goes on."""
@@ -92,18 +115,20 @@ class Answering:
         passes = int(predictive.samples_taken.sum())
         return _answer(task, _outputs(predictive, [task]), slice(None), predictive.notes, passes)
 
-    def _split(self, tasks: Sequence[Task], predictive: Predictive) -> Iterator[PredictionAnswer]:
+    def _split(self, tasks: Sequence[Task], predictive: Predictive) -> list[PredictionAnswer]:
         """The answer to each request, from one predictive of all their rows."""
         arrays = _outputs(predictive, tasks)
-        moved = predictive.sample_std.unsqueeze(1).flatten(1).any(1).tolist()
-        first = 0
+        spread = as_array(predictive.sample_std)
+        moved: list[bool] = np.any(spread.reshape(len(spread), -1), 1).tolist()
+        answers, first = [], 0
         for task in tasks:
             request = task.request
             rows = slice(first, first + request.rows)
             still = () if any(moved[rows]) else ("zero_variance",)
             notes = (*still, *self._void(predictive.sampled, request))
-            yield _answer(task, arrays, rows, notes, request.rows * request.n_samples)
+            answers.append(_answer(task, arrays, rows, notes, request.rows * request.n_samples))
             first = rows.stop
+        return answers
 
     def _void(self, sampled: Sampled, request: PredictionRequest) -> tuple[str, ...]:
         """The note that calibrators are void, if they are; requests of a company differ in their seeds."""
@@ -111,26 +136,9 @@ class Answering:
             return ()
         return void_notes(self._mc.calibrators, replace(sampled, seed=request.seed))
 
-    def _predictive(self, task: Task, blocks: Sequence[Sequence[CellResult]]) -> Predictive:
-        """Of the rows of some requests; in tiles where a request is alone with what it wants."""
-        request, prepared = task.request, self._preparation.of(task)
-        wanted = self._wanted(request)
-        if self._company(request) is not None:
-            with torch.inference_mode():  # each of some hundred small operations is cheaper
-                return prepared.blocks.assemble(blocks, wanted)
-        parts = [
-            prepared.blocks.assemble(
-                [results[rows] for results in blocks],
-                wanted,
-                deterministic=_deterministic(prepared, rows, request),
-            )
-            for rows in _tiles(request.rows, prepared.blocks.rows)
-        ]
-        return type(parts[0]).concatenate(parts)
-
     def _wanted(self, request: PredictionRequest) -> Wanted:
         """What the predictive of a request holds, with what the calibrators need."""
-        return self._mc.wanted(
+        return self._known_wants(
             request.n_samples,
             request.seed,
             tolerance=request.tolerance,
@@ -139,7 +147,7 @@ class Answering:
         )
 
 
-def _by_block(ripe: Sequence[Ripe]) -> list[list[CellResult]]:
+def _by_block(ripe: Sequence[Ripe]) -> list[list[Tensor]]:
     """For each block the results of the rows of all requests, one request after the other."""
     pairs = [(its.payload.request.rows, its.results) for its in ripe]
     blocks = len(pairs[0][1]) // pairs[0][0]

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Self
 
+from torch import Tensor
+
 import mcdrop
-from mcdrop.blocks import Cell, CellResult
+from mcdrop.blocks import Cell
 from mcdrop.checkpoint import Manifest
 from mcdrop.engine.masks import BlockKey
 from mcdrop.errors import CheckpointError
@@ -123,7 +125,7 @@ class CheckpointModel:
             return Lane(1, mixes=True)  # no two rows have the same masks, and a batch can hold only one kind
         return Lane(blocks.rows, mixes=not blocks.shares_masks)
 
-    def run(self, units: Sequence[Unit]) -> Sequence[CellResult]:
+    def run(self, units: Sequence[Unit]) -> Sequence[Tensor]:
         """What some units come to.
 
         Args:

@@ -42,5 +42,4 @@ def batch_invariance(blocks: ExactBlocks, example: Call) -> Invariance:
 def _first_row(blocks: ExactBlocks, company: Sequence[Cell], wanted: Cell) -> Tensor:
     """(16, ...) raw outputs of a cell in its company."""
     place = next(index for index, cell in enumerate(company) if cell is wanted)
-    result = blocks.run(company)[place]
-    return result.computation.outputs[:, result.column]
+    return blocks.run(company)[place]

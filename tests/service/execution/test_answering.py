@@ -1,0 +1,84 @@
+"""Requests that are answered together have the answers that each has alone, which are the library's."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from mcdrop_service.execution import Lane, Task
+from mcdrop_service.execution.checkpoint_model import CheckpointModel
+from mcdrop_service.execution.health import Health
+from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.telemetry import Notes
+
+import mcdrop
+from tests.support.checkpoints import small_checkpoint
+
+ROWS = np.random.default_rng(0).standard_normal((12, 10)).astype(np.float32)
+MOMENTS = ("mean", "std", "standard_error")
+WANTED: list[dict[str, Any]] = [
+    {"rows": ROWS[:1]},
+    {"rows": ROWS[1:4], "seed": 8},
+    {"rows": ROWS[4:6], "n_samples": 16},
+    {"rows": ROWS[6:7], "quantiles": (0.1, 0.5)},
+    {"rows": ROWS[7:8], "outputs": ("deterministic", "mean")},
+    {"rows": ROWS[8:9], "outputs": ("mean", "samples")},
+    {"rows": ROWS[9:10], "outputs": ("standard_error",)},
+    {"rows": np.zeros((1, 10), np.float32), "seed": 8},
+]
+
+
+@pytest.fixture(scope="module")
+def mc(tmp_path_factory: pytest.TempPathFactory) -> mcdrop.MCDropout:
+    directory: Path = tmp_path_factory.mktemp("answering")
+    return mcdrop.load(small_checkpoint(directory / "small"))
+
+
+def request(
+    rows: Any, *, n_samples: int = 30, seed: int = 7, outputs: Any = MOMENTS, quantiles: Any = ()
+) -> PredictionRequest:
+    return PredictionRequest({"columns": rows}, len(rows), n_samples, seed, outputs, quantiles)
+
+
+def ripe(model: CheckpointModel, asked: PredictionRequest, ticket: int) -> Ripe:
+    """A request of which every unit has run, each alone."""
+    task = Task(cast("ModelFacts", None), asked, model, Lane(16, mixes=True), Notes(), cast("Health", None))
+    units = [
+        Unit(ticket, task, row, block, 0)
+        for block in range(-(-asked.n_samples // 16))
+        for row in range(asked.rows)
+    ]
+    return Ripe(ticket, task, [result for unit in units for result in model.run([unit])])
+
+
+def outputs_of(answer: PredictionAnswer | More) -> dict[str, Any]:
+    assert isinstance(answer, PredictionAnswer)
+    return {**answer.outputs, "notes": np.array(answer.notes), "passes": np.array(answer.passes)}
+
+
+def test_requests_that_are_answered_together_have_the_answers_that_each_has_alone(
+    mc: mcdrop.MCDropout,
+) -> None:
+    model = CheckpointModel.of("small", mc)
+    done = [ripe(model, request(**wanted), ticket) for ticket, wanted in enumerate(WANTED)]
+    together = [outputs_of(answer) for answer in model.finish(done)]
+    alone = [outputs_of(model.finish([its])[0]) for its in done]
+    for found, expected in zip(together, alone, strict=True):
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values, name)
+            assert found[name].dtype == values.dtype
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_an_answer_is_what_the_library_predicts(mc: mcdrop.MCDropout, wanted: dict[str, Any]) -> None:
+    model, asked = CheckpointModel.of("small", mc), request(**wanted)
+    answer = outputs_of(model.finish([ripe(model, asked, 0)])[0])
+    options: dict[str, Any] = {"quantiles": asked.quantiles or None, "keep_samples": True}
+    expected = mc.predict(wanted["rows"], n_samples=asked.n_samples, seed=asked.seed, exact=True, **options)
+    for name in asked.outputs:
+        np.testing.assert_array_equal(answer[name], getattr(expected, name).numpy())
+    assert answer["notes"].tolist() == list(expected.notes)
+    if asked.quantiles:
+        np.testing.assert_array_equal(answer["quantiles"], expected.quantile(asked.quantiles).numpy())
