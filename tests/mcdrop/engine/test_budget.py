@@ -3,8 +3,10 @@
 import gc
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mcdrop import MCDropout
@@ -12,9 +14,9 @@ from mcdrop.engine.budget import KEPT_BYTES, Budget, Load, free_memory
 from mcdrop.engine.footprint import Footprint
 from mcdrop.engine.sampling import Plan
 from mcdrop.errors import DomainError, TooLittleMemoryError
-from mcdrop.moments import Moments
-from mcdrop.prediction import Stream, Wanted
-from mcdrop.predictive import Sampled, task_named
+from mcdrop.moments import Moments, RunningMoments
+from mcdrop.prediction import Reduction, Stream
+from mcdrop.predictive import task_named
 from tests.support.networks import classifier, features, fixed
 from tests.support.tolerances import EXACT, FLOAT32
 
@@ -150,26 +152,25 @@ def test_samples_are_kept_up_to_a_size_or_a_share_of_the_budget() -> None:
 
 def test_moments_take_no_more_memory_for_more_samples() -> None:
     def held(samples: int) -> int:
-        sampled = Sampled(samples, 0, "consistent", "philox-1")
-        stream = Stream(Wanted(task_named("classification"), (), keep_samples=False, sampled=sampled))
+        stream, task = Stream(samples, stratified=True), task_named("classification")
         for _ in range(samples // 16):
-            stream.add(torch.zeros(16, 50, 3))
-        return sum(tensor.nbytes for tensor in reachable(stream))
+            stream.add(Reduction.of(task, torch.zeros(16, 50, 3), keep=False))
+        return sum(numbers.nbytes for numbers in reachable(stream))
 
-    assert held(16 * 100) == held(16 * 40)
+    assert held(16 * 100) == held(16 * 40) > 0
 
 
-def reachable(root: object) -> list[Tensor]:
-    """The tensors that an object holds, at any depth."""
-    seen, pending, tensors = {id(root)}, [root], []
+def reachable(root: object) -> list[Tensor | NDArray[Any]]:
+    """The tensors and arrays that an object holds, at any depth."""
+    seen, pending, found = {id(root)}, [root], []
     while pending:
         for each in gc.get_referents(pending.pop()):
-            if isinstance(each, Tensor):
-                tensors.append(each)
-            elif id(each) not in seen and isinstance(each, dict | list | Moments):
+            if isinstance(each, Tensor | np.ndarray):
+                found.append(each)
+            elif id(each) not in seen and isinstance(each, dict | list | Moments | RunningMoments):
                 seen.add(id(each))
                 pending.append(each)
-    return tensors
+    return found
 
 
 def test_the_masks_that_are_kept_count_against_the_budget(mc: MCDropout) -> None:
