@@ -3,8 +3,9 @@
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,7 +18,10 @@ from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.replay import BlockDraws, SampleDraws
 from mcdrop.engine.sites import Law
 
-__all__ = ["Footprint", "OneSample", "footprint"]
+__all__ = ["Footprint", "OneSample", "footprint", "keep_freed_memory"]
+
+_LARGEST_KEPT: Final = 2**25 - 2**16
+"""Bytes: a little less than the largest block that glibc takes as a measure of those to come."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,15 @@ def footprint(network: Network, rows: Call, key: BlockKey) -> tuple[Footprint, l
             outputs = network.outputs_for(rows, source)
     numbers = (sizes.largest[False], sizes.largest[True], source.bytes, sizes.most[False], sizes.most[True])
     return Footprint(*(-(-number // rows.rows) for number in numbers)), outputs
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a tile frees, and not give it back to the system, which clears each page anew.
+
+    It gives back what is free at the end of its heap if that is more than twice the largest block that was
+    freed before, at most 64 MiB. This block is freed, and never written to; elsewhere that does nothing.
+    """
+    torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")
 
 
 class OneSample(BlockDraws):

@@ -14,7 +14,7 @@ from torch import nn
 
 from mcdrop.engine.exact import CANDIDATES, confirmed_rows
 from mcdrop.engine.fallback import Fallback, reason
-from mcdrop.engine.footprint import Footprint, footprint
+from mcdrop.engine.footprint import Footprint, footprint, keep_freed_memory
 from mcdrop.engine.hidden import single_row
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK, BlockKey
@@ -27,7 +27,7 @@ from mcdrop.errors import NothingRandomError
 
 __all__ = ["Planned", "Planner"]
 
-_TILE_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
+_TILE_BYTES: Final = {"cpu": 2**23, "cuda": 2**28}
 """Size of the largest tensor after the first site, over a tile: on a CPU what stays in its cache."""
 _PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
 """The same before it."""
@@ -152,6 +152,7 @@ class Planner:
             raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
         _tell_of(traced.left_off)
         network = network_of(self._model, traced)
+        keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
         with single_row():
             size, outputs = footprint(network, example.take(slice(0, 1)), FREE)

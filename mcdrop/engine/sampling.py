@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar, cast
+from itertools import pairwise
+from typing import Final, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -34,6 +35,9 @@ __all__ = [
     "tile_call",
     "tiles",
 ]
+
+_FEW: Final = BLOCK // 8
+"""Samples that take less than a pass of their own would cost, and less memory than the margin of a budget."""
 
 _T = TypeVar("_T")
 
@@ -146,10 +150,13 @@ def tile_call(plan: Plan, call: Call, rows: slice) -> Call:
 
 
 def block_groups(plan: Plan, n_samples: int) -> Iterator[range]:
-    """The blocks that run together, for S samples."""
+    """The blocks that run together, for S samples; a last one that is cut to a few joins those before it."""
     blocks = math.ceil(n_samples / BLOCK)
-    for first in range(0, blocks, plan.blocks):
-        yield range(first, min(first + plan.blocks, blocks))
+    starts = list(range(0, blocks, plan.blocks))
+    if len(starts) > 1 and n_samples - starts[-1] * BLOCK <= _FEW and not plan.exact:
+        starts.pop()
+    for first, end in pairwise([*starts, blocks]):
+        yield range(first, end)
 
 
 def group_outputs(plan: Plan, tile: Call, draw: Draw, rows: slice, group: range) -> list[Tensor]:

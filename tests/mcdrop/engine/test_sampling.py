@@ -1,5 +1,7 @@
 """Tiles of rows and blocks of samples, also where the device runs out of memory."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop import MCDropout
-from mcdrop.engine.sampling import Draw
+from mcdrop.engine.sampling import Draw, block_groups, sample_call
 from mcdrop.errors import TooLittleMemoryError
 from tests.support.networks import classifier, features
 from tests.support.tolerances import EXACT, FLOAT32
@@ -106,3 +108,34 @@ def test_the_masks_of_some_rows_are_those_that_they_have_among_all() -> None:
     assert some.keys(1, slice(0, 2)) == [draw.keys(1, slice(3, 4))[0], draw.keys(1, slice(0, 1))[0]]
     shared = Draw(3, 40, "philox-1", None)
     assert shared.take([3, 0]).keys(1, slice(0, 2)) == shared.keys(1, slice(0, 4))
+
+
+@pytest.mark.parametrize(
+    ("samples", "together", "groups"),
+    [
+        (50, 1, [range(1), range(1, 2), range(2, 4)]),
+        (51, 1, [range(1), range(1, 2), range(2, 3), range(3, 4)]),
+        (50, 2, [range(2), range(2, 4)]),
+        (34, 2, [range(3)]),
+        (2, 1, [range(1)]),
+        (48, 1, [range(1), range(1, 2), range(2, 3)]),
+    ],
+)
+def test_a_few_samples_at_the_end_run_with_those_before(
+    samples: int, together: int, groups: list[range]
+) -> None:
+    AMPLE.trace(X)
+    plan = replace(AMPLE.plan.fast(len(X)), blocks=together)
+    assert list(block_groups(plan, samples)) == groups
+    alone = [range(block, block + 1) for block in range(math.ceil(samples / 16))]
+    assert list(block_groups(replace(plan, blocks=1, exact=True), samples)) == alone
+
+
+def test_samples_that_run_with_those_before_are_the_same() -> None:
+    AMPLE.trace(X[:3])
+    plan = replace(AMPLE.plan.fast(3), rows=2, blocks=1)
+    got, wanted = (
+        sample_call(plan, AMPLE.as_call(X[:3]), Draw(0, samples, "philox-1", None))[0] for samples in (34, 64)
+    )
+    assert got.shape[0] == 34
+    torch.testing.assert_close(got, wanted[:34], **FLOAT32)
