@@ -10,6 +10,7 @@ Alphabet: R cells of a computation, N rows, S samples.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -34,8 +35,6 @@ _TABLE: Final = 2
 are; one with more axes behind it need not."""
 _FEW_NUMBERS: Final = 2**16
 """Of raw outputs, that are reduced together."""
-_ENOUGH: Final = 2
-"""How often a block is rehearsed: the second time it is written down."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ class ExactBlocks:
     def with_small_blocks(self, example: Call) -> "ExactBlocks":
         """The same for a server, where blocks come again and again.
 
-        Few cells run in a block of fewer rows where a probe finds the bits to be equal, and blocks run
-        without the Python of the model from the second time on, where that is known to be right.
+        Few cells run in a block of fewer rows where a probe finds the bits to be equal, and blocks that come
+        often run without the Python of the model where that is known to be right.
 
         Args:
             example: Some rows.
@@ -84,9 +83,9 @@ class ExactBlocks:
         Args:
             row: A call of one row.
         """
-        for size in (*self.sizes, self.rows):
-            keys = [BlockKey(0, 0, 0 if self.shares_masks else column % 2) for column in range(size)]
-            for _ in range(_ENOUGH):
+        with nullcontext() if self.plan.lines is None else self.plan.lines.at_once():
+            for size in (*self.sizes, self.rows):
+                keys = [BlockKey(0, 0, 0 if self.shares_masks else column % 2) for column in range(size)]
                 self.run([Cell(row, key) for key in keys])
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, GenericAlias, MethodType, ModuleType, UnionType
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,8 @@ __all__ = ["attributes", "unchanged"]
 
 _MOST: Final = 200_000
 _PLAIN: Final = (bool, bytes, complex, float, int, str, type(None))
-_LEFT_OUT: Final = (type, ModuleType, torch.device, torch.dtype)
+_LEFT_OUT: Final = (type, ModuleType, GenericAlias, UnionType, torch.device, torch.dtype)
+_WRAPPERS: Final = (staticmethod, classmethod, MethodType)
 
 
 def attributes(model: nn.Module) -> list[Any]:
@@ -74,22 +75,22 @@ def _is_own(cls: type) -> bool:
 
 def _parts(value: Any) -> Iterable[Any]:
     """What an object holds, as far as that is known; else what it says of itself."""
-    if isinstance(value, _LEFT_OUT):
+    if isinstance(value, _LEFT_OUT) or type(value).__module__ == "typing":
         return ()
     if isinstance(value, Tensor):
         return () if value.is_inference() else (value._version,)  # noqa: SLF001
     if isinstance(value, np.ndarray):
         return (value.tobytes(),)
-    if isinstance(value, FunctionType | MethodType | partial):
+    if isinstance(value, (FunctionType, partial, *_WRAPPERS)):
         return _of_function(value)
     return _held(value)
 
 
-def _of_function(value: FunctionType | MethodType | partial[Any]) -> Iterable[Any]:
+def _of_function(value: Any) -> Iterable[Any]:
     if isinstance(value, partial):
         return (value.func, value.args, value.keywords)
-    if isinstance(value, MethodType):
-        return (value.__self__, value.__func__)
+    if isinstance(value, _WRAPPERS):
+        return (getattr(value, "__self__", None), value.__func__)
     return (*_enclosed(value), value.__defaults__, value.__kwdefaults__, vars(value))
 
 

@@ -8,7 +8,8 @@ else changes later on, and by which forward decides. So lines are for a server, 
 """
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from mcdrop.engine.surroundings import surroundings
 
 __all__ = ["Lines"]
 
+_OFTEN: Final = 32
+"""How often a block comes before it is written down, which takes about as much as that many lines save."""
 _MOST: Final = 64
 """Forms of blocks that are known of one network."""
 _PLAIN: Final = (bool, float, int, str, type(None))
@@ -37,7 +40,7 @@ class Lines:
         refused: Why a form is run in the ordinary way.
     """
 
-    often: int = 2
+    often: int = _OFTEN
     refused: dict[Hashable, str] = field(default_factory=dict)
     _uses: dict[Hashable, int] = field(default_factory=dict)
     _known: dict[Hashable, Line] = field(default_factory=dict)
@@ -46,6 +49,15 @@ class Lines:
     def __len__(self) -> int:
         """How many there are."""
         return len(self._known)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside, blocks are written down when they come for the first time."""
+        self.often, often = 1, self.often
+        try:
+            yield
+        finally:
+            self.often = often
 
     def run(self, wanted: str, fallback: Fallback, block: Block) -> list[Tensor]:
         """Tensors (samples, rows, ...), one for each output: by a line if there is one.

@@ -218,6 +218,8 @@ def test_a_few_cells_run_in_a_small_block_with_the_bits_of_predict(task: str, co
     mc = network(task)
     blocks = mc.exact_blocks(ROWS).with_small_blocks(mc.as_call(ROWS))
     cells = [Cell(mc.as_call(ROWS[i : i + 1]), BlockKey(7 + i % 2, 0, 0)) for i in range(count)]
+    assert blocks.plan.lines is not None
+    blocks.plan.lines.often = 2
     results = [blocks.run(cells) for _ in range(3)]
     together = blocks.assemble([results[0]], mc.wanted(16, seed=7))
     for row in range(count):
@@ -225,7 +227,6 @@ def test_a_few_cells_run_in_a_small_block_with_the_bits_of_predict(task: str, co
         for name in set(alone.available_outputs()) - {"deterministic"}:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
     assert all(torch.equal(a, b) for again in results[1:] for a, b in zip(results[0], again, strict=True))
-    assert blocks.plan.lines is not None
     assert len(blocks.plan.lines) == 1, blocks.plan.lines.refused
 
 
