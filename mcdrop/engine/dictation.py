@@ -31,9 +31,8 @@ _LOOKS: Final = frozenset(
         Tensor.data_ptr,
         Tensor.item,
         Tensor.numpy,
-        Tensor.storage,
         Tensor.tolist,
-        Tensor.untyped_storage,
+        *(getattr(Tensor, name) for name in ("storage", "untyped_storage") if hasattr(Tensor, name)),
     }
 )
 """What tells Python the contents of a tensor, or hands them on, without a call of an operator."""

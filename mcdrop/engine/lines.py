@@ -96,6 +96,8 @@ class Lines:
             self._uses.clear()
 
     def _write(self, key: Hashable, strategy: str, block: Block, outputs: list[Tensor]) -> None:
+        if key in self._known:  # by another thread
+            return
         if len(self._known) + len(self.refused) >= _MOST:
             self.refused.clear()
             self._known.clear()

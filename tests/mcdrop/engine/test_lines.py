@@ -30,12 +30,9 @@ WRITTEN = (
     "nn.Dropout of the input, in place",
     "nn.Dropout2d",
     "F.dropout written to some columns",
-    "attention, weights by head",
     "attention, causal",
-    "sdpa, grouped, causal, scale",
     "causal sdpa without dropout, behind one",
     "LSTM, three layers, both directions",
-    "LSTM, projected",
     "DropConnect",
     "bernoulli_ as a statement",
     "randn_like",
@@ -179,6 +176,7 @@ HOSTILE: dict[str, Callable[[], nn.Module]] = {
     "a list of a buffer": lambda: Hostile(lambda m, h, _x: h * m.table.tolist()[1]),
     "a buffer in NumPy": lambda: Hostile(lambda m, h, _x: h * float(m.table.numpy()[1])),
     "a buffer in NumPy, by data": lambda: Hostile(lambda m, h, _x: h * float(np.asarray(m.table.data)[1])),
+    "the storage of a buffer": lambda: Hostile(lambda m, h, _x: h * m.table.untyped_storage()[3]),
     "the text of a buffer": lambda: Hostile(lambda m, h, _x: h * len(repr(m.table))),
     "a version": lambda: Hostile(lambda m, h, _x: h * m.table._version),
     "a length out of a buffer": lambda: Hostile(lambda m, h, _x: h[:, : int(m.scale)]),
@@ -314,6 +312,15 @@ def test_what_is_around_a_pass_is_heeded(name: str) -> None:
     with SURROUNDINGS[name]():
         assert runs.agree(block)
         assert name == "default dtype" or not torch.equal(usual[0], runs.by_line(block)[0])
+
+
+def test_with_a_torch_that_cannot_be_asked_blocks_are_run_in_the_ordinary_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch._C, "_len_torch_function_stack")
+    runs = runs_of(classifier()).rehearsed()
+    assert not len(runs.lines)
+    assert not runs.lines.refused
 
 
 def test_under_autocast_a_block_is_run_in_the_ordinary_way() -> None:
