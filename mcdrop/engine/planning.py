@@ -146,6 +146,7 @@ class Planner:
                 self._exact[call.signature] = planned.exact(self._exact_rows, self._exact_strategy)
             return self._exact[call.signature]
 
+    @torch.inference_mode(mode=False)  # of the caller's: it hides writes to tensors, and draws
     def _make(self, call: Call) -> Planned:
         traced = trace(self._model, call)
         if not traced.sites:

@@ -31,6 +31,14 @@ def test_an_array_is_a_tensor() -> None:
     assert_same_rows(CLASSIFIER.predict(X.double().numpy()), CLASSIFIER.predict(X))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_in_the_callers_inference_mode_the_answers_are_the_same(mc: MCDropout, rows: int) -> None:
+    wanted = CLASSIFIER.predict(X[:rows])
+    with torch.inference_mode():
+        got = mc.predict(X[:rows].clone())
+    assert_same_rows(got, wanted)
+
+
 def test_a_bare_list_is_refused() -> None:
     with pytest.raises(InputError, match="an input is a list"):
         CLASSIFIER.predict([X, X])
