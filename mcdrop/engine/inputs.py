@@ -78,7 +78,17 @@ class Call:
             return self
         taken = tuple(_take(leaf, axis, rows) for leaf, axis in zip(self.leaves, self.axes, strict=True))
         count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
-        return replace(self, leaves=taken, rows=count)
+        return Call(taken, self.spec, self.axes, count)
+
+    def one_by_one(self) -> "list[Call]":
+        """Each row as a call of its own; a whole call is one row."""
+        if self.rows == 1:
+            return [self]
+        columns = (
+            [leaf] * self.rows if axis is None else leaf.split(1, axis)
+            for leaf, axis in zip(self.leaves, self.axes, strict=True)
+        )
+        return [Call(leaves, self.spec, self.axes, 1) for leaves in zip(*columns, strict=True)]
 
     def repeat(self, times: int) -> "Call":
         """The same call with all rows so many times, one copy of them behind the other."""
@@ -95,7 +105,7 @@ class Call:
             _own_copy(array).to(leaf.device, leaf.dtype)
             for array, leaf in zip(arrays, self.leaves, strict=True)
         )
-        return replace(self, leaves=leaves, rows=_row_count(leaves, self.axes))
+        return Call(leaves, self.spec, self.axes, _row_count(leaves, self.axes))
 
     @staticmethod
     def join(calls: "Sequence[Call]", rows: int | None = None) -> "Call":

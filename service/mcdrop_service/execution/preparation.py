@@ -1,6 +1,6 @@
 """From a checked request to what the engine computes: rows as calls, and the blocks of their signature."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +28,7 @@ class Prepared:
     """
 
     call: Call
-    rows: tuple[Call, ...]
+    rows: Sequence[Call]
     blocks: ExactBlocks
 
 
@@ -79,8 +79,7 @@ class Preparation:
     def _prepared(self, request: PredictionRequest) -> Prepared:
         like, blocks = self._known(request.inputs)
         call = like.holding(list(request.inputs.values()))
-        rows = tuple(call.take(slice(row, row + 1)) for row in range(request.rows))
-        return Prepared(call, rows, blocks)
+        return Prepared(call, call.one_by_one(), blocks)
 
     def _known(self, inputs: Mapping[str, Array]) -> tuple[Call, ExactBlocks]:
         """A call of one row of this signature, and the blocks that run it."""

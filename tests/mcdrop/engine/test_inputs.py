@@ -248,6 +248,19 @@ def test_rows_are_taken_from_every_input_that_has_them(rows: list[int], axis: in
     assert taken.leaves[1].item() == 3
 
 
+@given(st.integers(1, 4), st.integers(0, 1))
+def test_one_by_one_every_row_is_a_call_of_its_own(rows: int, axis: int) -> None:
+    x, scale = torch.arange(2 * rows).reshape((rows, 2) if axis == 0 else (2, rows)), torch.tensor(3)
+    several = call(x, scale, batch_axis=(axis, None))
+    for row, single in enumerate(several.one_by_one()):
+        expected = several.take(slice(row, row + 1))
+        assert (single.rows, single.signature) == (1, expected.signature)
+        torch.testing.assert_close(single.leaves, expected.leaves, **EXACT)
+    assert Call.join(several.one_by_one()).rows == rows
+    whole = call(x, batch_axis=None)
+    assert whole.one_by_one() == [whole]
+
+
 @given(st.integers(1, 6), st.integers(0, 4), st.integers(0, 1))
 def test_padding_puts_zeros_behind_the_rows(rows: int, more: int, axis: int) -> None:
     x = torch.ones((rows, 2) if axis == 0 else (2, rows))
