@@ -1,38 +1,28 @@
 """Mean, variance and Monte Carlo error of samples that come in blocks of 16.
 
-One algorithm, whether the samples are kept or not. Each block gives a float64 mean and a centred sum of
-squares; blocks are merged in index order. Sums over samples are additions of halves, which IEEE 754 rounds
-exactly, so a row's moments do not depend on its place in a tensor (a reduction of torch may add in another
-order at the end of a tensor).
+One algorithm, whether the samples are kept or not: the moments of the blocks are merged in index order.
 
-Several quantities of the same samples can stand side by side: their numbers are added up together. Where all
-are few and on the CPU they are arrays of NumPy, whose calls take a third of the time; additions, products and
-quotients have the same bits. Roots do not: they are always torch's.
-
-Alphabet: s samples of one block, S samples in B blocks, N rows, K numbers of a row in all quantities.
+Alphabet: S samples, N rows, K numbers of a row in all quantities.
 """
 
-from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BlockMoments", "Moments", "RunningMoments", "block_moments", "merge"]
+from mcdrop.blockmoments import BLOCK, BlockMoments, Numbers, quantity, some_rows
 
-_BLOCK: Final = 16
+__all__ = ["UNGROUPED", "Moments", "RunningMoments", "each_block", "merge"]
+
 _STRATA_FACTOR: Final = 16 / 15
 """A mean of 16 stratified draws has at most this times the variance of independent ones (Owen 1997)."""
 _FEW_BLOCKS: Final = 8
-_FEW_NUMBERS: Final = 2**14
-"""So many at a time are arrays of NumPy."""
 _MOST_GROUPS: Final = 32
-
-_Numbers = Any
-"""A tensor or an array, with what the two have in common."""
+UNGROUPED: Final = _MOST_GROUPS * BLOCK
+"""Up to so many samples every block is a group of its own for the error."""
 
 
 @dataclass(frozen=True)
@@ -46,125 +36,20 @@ class Moments:
     """
 
     count: int
-    mean: _Numbers
-    m2: _Numbers
+    mean: Numbers
+    m2: Numbers
 
     @property
-    def variance(self) -> _Numbers:
+    def variance(self) -> Numbers:
         """(N, ...) with ddof = 1; 0 for a single sample."""
         return self.m2 / max(self.count - 1, 1)
 
 
-@dataclass(frozen=True)
-class BlockMoments:
-    """Moments of some blocks, of one quantity or several.
-
-    Attributes:
-        counts: B numbers of samples; all blocks are whole but perhaps the last.
-        mean: (B, N, K) float64.
-        m2: (B, N, K) float64, the sums of squared deviations from the mean.
-        shapes: Of a row in each quantity.
-    """
-
-    counts: tuple[int, ...]
-    mean: _Numbers
-    m2: _Numbers
-    shapes: tuple[torch.Size, ...]
-
-    def __len__(self) -> int:
-        """B."""
-        return len(self.counts)
-
-    def each(self) -> list[Moments]:
-        """(N, ...) of each block, of the first quantity, as tensors."""
-        means, sums = ([_own(block, self.shapes) for block in blocks] for blocks in (self.mean, self.m2))
-        return list(map(Moments, self.counts, means, sums))
-
-    def head(self, blocks: int) -> "BlockMoments":
-        """Of the first blocks."""
-        return BlockMoments(self.counts[:blocks], self.mean[:blocks], self.m2[:blocks], self.shapes)
-
-    def take(self, rows: Tensor | slice) -> "BlockMoments":
-        """Of some of the rows."""
-        if isinstance(rows, Tensor):
-            where: Any = rows.to(self.mean.device) if isinstance(self.mean, Tensor) else rows.cpu().numpy()
-        else:
-            where = rows
-        return BlockMoments(self.counts, self.mean[:, where], self.m2[:, where], self.shapes)
-
-    @staticmethod
-    def chain(parts: "Sequence[BlockMoments]") -> "BlockMoments":
-        """Of the blocks of all parts, one after the other; of the same rows."""
-        return _joined_moments(parts, 0, tuple(count for part in parts for count in part.counts))
-
-    @staticmethod
-    def join(parts: "Sequence[BlockMoments]") -> "BlockMoments":
-        """Of the rows of all parts, one after the other; of the same blocks."""
-        return _joined_moments(parts, 1, parts[0].counts)
-
-
-def _joined_moments(parts: Sequence[BlockMoments], axis: int, counts: tuple[int, ...]) -> BlockMoments:
-    """Side by side: tensors if one of the parts has them."""
-    alike = torch.as_tensor if any(isinstance(part.mean, Tensor) for part in parts) else np.asarray
-    means, sums = [alike(part.mean) for part in parts], [alike(part.m2) for part in parts]
-    return BlockMoments(counts, _joined(means, axis), _joined(sums, axis), parts[0].shapes)
-
-
-def block_moments(*samples: Tensor) -> BlockMoments:
-    """Moments of every 16 samples, and of those that are left over.
-
-    Args:
-        *samples: (S, N, ...) of each quantity.
-    """
-    tables, at_once = _tables([values.double() for values in samples])
-    with np.errstate(all="ignore"):
-        parts = [_moments(blocks) for blocks in _blocks(tables, at_once)]
-    counts, means, sums = zip(*parts, strict=True)
-    shapes = tuple(values.shape[2:] for values in samples)
-    return BlockMoments(tuple(chain(*counts)), _joined(means, 0), _joined(sums, 0), shapes)
-
-
-def _tables(samples: Sequence[Tensor]) -> tuple[list[_Numbers], int]:
-    """(S, N, K) each quantity, as arrays if its numbers are few; and how many blocks are taken at once."""
-    first = samples[0]
-    count, rows = first.shape[:2]
-    at_once = _FEW_NUMBERS * count // (_BLOCK * max(sum(map(torch.numel, samples)), 1))
-    if at_once and first.is_cpu and not first.requires_grad:
-        return [values.numpy().reshape(count, rows, -1) for values in samples], at_once
-    return [values.reshape(count, rows, -1) for values in samples], 1
-
-
-def _blocks(tables: Sequence[_Numbers], at_once: int) -> Iterator[_Numbers]:
-    """(s, b, N, K) at most so many blocks of one size, all quantities side by side."""
-    samples = len(tables[0])
-    whole = samples - samples % _BLOCK
-    for start in (*range(0, whole, at_once * _BLOCK), *range(whole, samples, _BLOCK)):
-        stop = min(start + at_once * _BLOCK, whole if start < whole else samples)
-        numbers = _joined([table[start:stop] for table in tables], 2)
-        yield numbers.reshape(-1, min(stop - start, _BLOCK), *numbers.shape[1:]).swapaxes(0, 1)
-
-
-def _moments(blocks: _Numbers) -> tuple[tuple[int, ...], _Numbers, _Numbers]:
-    """Counts (b), means and sums of squares (b, N, K) of (s, b, N, K)."""
-    mean = _sum_of_samples(blocks) / len(blocks)
-    deviations = blocks - mean
-    return (len(blocks),) * len(mean), mean, _sum_of_samples(deviations * deviations)
-
-
-def _sum_of_samples(blocks: _Numbers) -> _Numbers:
-    """Sum of (s, ...) over s: the second half is added to the first until one is left."""
-    while (count := len(blocks)) > 1:
-        half = count // 2
-        added = blocks[:half] + blocks[half : 2 * half]
-        blocks = _joined([added, blocks[2 * half :]], 0) if count % 2 else added
-    return blocks[0]
-
-
-def _joined(parts: Sequence[_Numbers], axis: int) -> _Numbers:
-    """Arrays or tensors side by side."""
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat(list(parts), axis) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis)
+def each_block(blocks: BlockMoments) -> list[Moments]:
+    """(N, ...) of each block, of the first quantity, as tensors."""
+    means = [quantity(block, blocks.shapes) for block in blocks.mean]
+    sums = [quantity(block, blocks.shapes) for block in blocks.m2]
+    return list(map(Moments, blocks.counts, means, sums))
 
 
 def merge(first: Moments, second: Moments) -> Moments:
@@ -189,7 +74,8 @@ class RunningMoments:
     squared error of the whole blocks' share. Independent samples give s / sqrt(S).
 
     Args:
-        samples: S, how many there will be; the error groups whole blocks by it.
+        samples: S, how many there will be; the error groups whole blocks by it. Up to `UNGROUPED` every block
+            is a group, and the error can be asked for after each.
         stratified: Whether the samples of a block are stratified.
 
     Source:
@@ -198,9 +84,8 @@ class RunningMoments:
     """
 
     def __init__(self, samples: int, *, stratified: bool = True) -> None:
-        self._samples = samples
         self._stratified = stratified
-        self._sizes = _group_sizes(samples // _BLOCK) if stratified else []
+        self._sizes = _group_sizes(samples // BLOCK) if stratified else []
         self._shapes: tuple[torch.Size, ...] = ()
         self._total: Moments | None = None
         self._group: Moments | None = None
@@ -213,13 +98,34 @@ class RunningMoments:
         running.add(blocks)
         return running
 
+    def followed_by(self, blocks: BlockMoments) -> "RunningMoments":
+        """The same with the next blocks; this one stays as it is."""
+        running = copy(self)
+        running.add(blocks)
+        return running
+
+    def take(self, rows: Tensor) -> "RunningMoments":
+        """Of some of the rows; this one stays as it is."""
+        running = copy(self)
+        running.keep(rows)
+        return running
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all other rows."""
+        self._total, self._group, self._between = (
+            None
+            if each is None
+            else Moments(each.count, some_rows(each.mean, rows), some_rows(each.m2, rows))
+            for each in (self._total, self._group, self._between)
+        )
+
     def add(self, blocks: BlockMoments) -> None:
         """Take in the next blocks; all are whole but perhaps the last of all."""
         self._shapes = blocks.shapes
         with np.errstate(all="ignore"):
             for block in map(Moments, blocks.counts, blocks.mean, blocks.m2):
                 self._total = block if self._total is None else merge(self._total, block)
-                if self._sizes and block.count == _BLOCK:
+                if self._sizes and block.count == BLOCK:
                     self._add_to_group(block.mean)
 
     @property
@@ -254,38 +160,32 @@ class RunningMoments:
             raise RuntimeError("no block was added")
         return self._total
 
-    def _own(self, numbers: _Numbers, place: int = 0) -> Tensor:
-        return _own(numbers, self._shapes, place)
+    def _own(self, numbers: Numbers, place: int = 0) -> Tensor:
+        return quantity(numbers, self._shapes, place)
 
-    def _square_error(self, total: Moments) -> _Numbers:
-        whole = self._samples // _BLOCK
+    def _square_error(self, total: Moments) -> Numbers:
+        whole = total.count // BLOCK
         factor = _STRATA_FACTOR if self._stratified and whole else 1.0
-        if self._between is None:
+        if self._between is None or whole < _FEW_BLOCKS:
             return total.variance * (factor / total.count)
-        share = whole * _BLOCK / total.count
-        rest = total.count - whole * _BLOCK
+        share = whole * BLOCK / total.count
+        rest = total.count - whole * BLOCK
         partial = total.variance * (rest / total.count**2 * factor)
         groups = min(whole, _MOST_GROUPS)
         return share**2 * self._between.m2 / ((groups - 1) * whole) + partial
 
-    def _add_to_group(self, mean: _Numbers) -> None:
+    def _add_to_group(self, mean: Numbers) -> None:
         """Groups are consecutive blocks; of each only the mean matters, weighted by its number of blocks."""
         weight = 1
         if self._group is not None:
             weight = self._group.count + 1
             mean = self._group.mean + (mean - self._group.mean) / weight
-        self._group = Moments(weight, mean, 0.0)
+        zeros = (torch if isinstance(mean, Tensor) else np).zeros_like(mean)
+        self._group = Moments(weight, mean, zeros)
         if weight == self._sizes[0]:
             self._between = self._group if self._between is None else merge(self._between, self._group)
             self._group = None
             self._sizes = self._sizes[1:]
-
-
-def _own(numbers: _Numbers, shapes: Sequence[torch.Size], place: int = 0) -> Tensor:
-    """(N, ...) those of one quantity, of numbers (N, K) of all."""
-    start = sum([shape.numel() for shape in shapes[:place]])
-    own = numbers[:, start : start + shapes[place].numel()].reshape(len(numbers), *shapes[place])
-    return own.contiguous() if isinstance(own, Tensor) else torch.from_numpy(np.ascontiguousarray(own))
 
 
 def _group_sizes(whole: int) -> list[int]:

@@ -8,11 +8,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.network import Network
 from mcdrop.engine.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
-from mcdrop.moments import BlockMoments, RunningMoments, block_moments
+from mcdrop.moments import RunningMoments
 from mcdrop.predictive import Predictive, Sampled, Task
 from mcdrop.predictive.predictive import common_notes
 from mcdrop.predictive.tasks import only_output

@@ -16,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.planning import Planned
@@ -24,7 +25,7 @@ from mcdrop.engine.sites import Site, SiteKey
 from mcdrop.engine.switching import switched, switched_blocks
 from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import DomainError
-from mcdrop.moments import BlockMoments, Moments, RunningMoments, block_moments
+from mcdrop.moments import Moments, RunningMoments, each_block
 from mcdrop.prediction import deterministic_output, picked
 from mcdrop.predictive import Task
 
@@ -248,7 +249,7 @@ def _of_tile(blocks: BlockMoments, rng: str) -> Setting:
     total = moments.total()
     return Setting(
         total.variance.sum().item(),
-        torch.stack([_without(block, total).variance.sum() for block in blocks.each()]).cpu(),
+        torch.stack([_without(block, total).variance.sum() for block in each_block(blocks)]).cpu(),
         total.mean,
         moments.standard_error(),
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.sampling import Draw, Plan, group_outputs, in_tiles, tile_call, tiles
-from mcdrop.moments import RunningMoments
+from mcdrop.moments import UNGROUPED, RunningMoments
 from mcdrop.prediction import (
     Reduction,
     Wanted,
@@ -51,14 +51,27 @@ class _Rows:
     Attributes:
         index: (A,) their places in the call.
         reduction: Their moments, block by block.
+        tested: Moments of the blocks after which they did not stop.
+        tests: How many blocks these are.
     """
 
     index: Tensor
     reduction: Reduction
+    tested: RunningMoments
+    tests: int = 0
 
     def take(self, rows: Tensor) -> "_Rows":
         """Some of them."""
-        return _Rows(self.index[rows], self.reduction.take(rows))
+        return _Rows(self.index[rows], self.reduction.take(rows), self.tested.take(rows), self.tests)
+
+    def after(self, blocks: int, *, stratified: bool) -> "_Rows":
+        """The same, tested after so many blocks."""
+        head = self.reduction.blocks.head(blocks)
+        if blocks * BLOCK > UNGROUPED:  # a group that grows by a block has another mean
+            tested = RunningMoments.of(head, stratified=stratified)
+        else:
+            tested = self.tested.followed_by(head.since(self.tests))
+        return _Rows(self.index, self.reduction, tested, blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +98,8 @@ class Stopping:
         cls, first: Reduction, deterministic: Tensor, wanted: Wanted, plan: Plan, *, whole: bool = False
     ) -> "Stopping":
         """Rows that took their first blocks."""
-        rows = _Rows(torch.arange(len(deterministic), device="cpu"), first)
+        index = torch.arange(len(deterministic), device="cpu")
+        rows = _Rows(index, first, RunningMoments(UNGROUPED, stratified=wanted.stratified))
         return _tested(cls(deterministic, wanted, plan, whole, rows), since=0)
 
     @property
@@ -105,19 +119,19 @@ class Stopping:
             new: Of the rows that go on, in their order. A block that a row does not need is dropped.
         """
         reduction = Reduction.chain([self._rows.reduction, new])
-        return _tested(replace(self, _rows=_Rows(self.going, reduction)), since=self.blocks)
+        return _tested(replace(self, _rows=replace(self._rows, reduction=reduction)), since=self.blocks)
 
     def stopped(self, blocks: int) -> "Stopping":
         """The same without the rows for which so many blocks are enough."""
-        rows = _cut(self._rows, blocks)
-        stops = self._stops(rows)
+        rows = self._rows.after(blocks, stratified=self.wanted.stratified)
+        stops = self._stops(rows, blocks)
         if not stops.any():
-            return self
+            return replace(self, _rows=rows)
         found = rows.take(stops)
         return replace(
             self,
-            _rows=self._rows.take(~stops),
-            _parts=(*self._parts, *self._finished(found)),
+            _rows=rows.take(~stops),
+            _parts=(*self._parts, *self._finished(found, blocks)),
             _order=(*self._order, found.index),
         )
 
@@ -125,34 +139,33 @@ class Stopping:
         """Of all rows, when none goes on."""
         return type(self._parts[0]).concatenate(self._parts)[torch.cat(self._order).argsort()]
 
-    def _stops(self, rows: _Rows) -> Tensor:
+    def _stops(self, rows: _Rows, blocks: int) -> Tensor:
         """(A,) bool: which rows stop."""
-        if rows.reduction.samples >= self.wanted.sampled.n_samples:
+        if blocks * BLOCK >= self.wanted.sampled.n_samples:
             return torch.ones(len(rows.index), dtype=torch.bool, device="cpu")
         return self._reached(rows)
 
     def _reached(self, rows: _Rows) -> Tensor:
         """(A,) bool: whether the error of every element of a row is small enough; NaN is not."""
-        moments = RunningMoments.of(rows.reduction.blocks, stratified=self.wanted.stratified)
-        error = self.wanted.task.of_mean(moments.standard_error())
+        error = self.wanted.task.of_mean(rows.tested.standard_error())
         small = error <= (self.wanted.sampled.tolerance or 0.0)
         return small.unsqueeze(1).flatten(1).all(1).cpu()
 
-    def _finished(self, rows: _Rows) -> Iterator[Predictive]:
+    def _finished(self, rows: _Rows, blocks: int) -> Iterator[Predictive]:
         """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
-        reached = self._reached(rows)
+        reached, reduction = self._reached(rows), rows.reduction.head(blocks)
         tile_rows = len(rows.index) if self.whole else self.plan.rows
         for places in torch.arange(len(rows.index), device="cpu").split(tile_rows):
             count, converged = len(places), reached[places].to(self.deterministic.device)
             # the bits of entropies and quantiles may depend on the shape of the tensor
             padding = tile_rows - count if self.plan.exact else 0
-            tile = rows.take(torch.cat([places, places[-1:].expand(padding)]))
-            raw = self.deterministic[tile.index.to(self.deterministic.device)]
+            tile = torch.cat([places, places[-1:].expand(padding)])
+            raw = self.deterministic[rows.index[tile].to(self.deterministic.device)]
             law = single_law(self.wanted.task, raw)
-            summary = tile.reduction.summary(stratified=self.wanted.stratified)
+            summary = reduction.take(tile).summary(stratified=self.wanted.stratified)
             found = finish(summary, law, self.wanted, count)
             notes = found.notes if converged.all() else (*found.notes, "not_converged")
-            taken = torch.full((count,), rows.reduction.samples, device=law.device)
+            taken = torch.full((count,), reduction.samples, device=law.device)
             yield replace(found, taken=taken, converged=converged, notes=notes)
 
 
@@ -244,8 +257,3 @@ def _tiles_of_a_set(plan: Plan, draw: Draw) -> int:
     """As many as keep the moments of all blocks small: two numbers in float64 for each element."""
     tile = plan.rows * plan.network.row_bytes * 4 * (draw.n_samples // BLOCK)
     return min(max(_SET_BYTES // tile, 1), _MOST_TILES)
-
-
-def _cut(rows: _Rows, blocks: int) -> _Rows:
-    """The same rows after their first blocks."""
-    return _Rows(rows.index, rows.reduction.head(blocks))

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.masks import BLOCK, uniform_bits
 from mcdrop.engine.philox import StreamKey
-from mcdrop.moments import BlockMoments, Moments, RunningMoments, block_moments, merge
+from mcdrop.moments import UNGROUPED, Moments, RunningMoments, merge
 from tests.support.tolerances import EXACT, FLOAT32, FLOAT64, monte_carlo
 
 REPLICATES = 2000
@@ -62,10 +63,10 @@ def test_float32_samples_are_summed_in_float64() -> None:
 @given(st.lists(st.floats(width=32), min_size=1, max_size=40))
 def test_a_column_has_the_same_bits_in_a_small_tensor_and_in_a_large_one(numbers: list[float]) -> None:
     alone = total(column(*numbers))
-    among = total(column(*numbers).expand(-1, 20_000))
+    among = total(column(*numbers).expand(-1, 2_000))
     for name in ("mean", "m2"):
         few, many = getattr(alone, name), getattr(among, name)
-        torch.testing.assert_close(many, few.expand(20_000), rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(many, few.expand(2_000), rtol=0, atol=0, equal_nan=True)
 
 
 @given(st.data(), sizes)
@@ -136,6 +137,20 @@ def test_few_rows_and_many_are_joined_with_the_bits_that_all_have_together() -> 
     assert torch.equal(RunningMoments.of(blocks.head(2)).total().m2, total(few[:32]).m2)
     last = blocks.take(torch.tensor([9]))
     assert torch.equal(RunningMoments.of(last).total().mean, total(few[:, 9:]).mean)
+
+
+@pytest.mark.parametrize("rows", [5, 1100])
+def test_up_to_32_blocks_the_error_of_all_so_far_is_known_after_every_block(rows: int) -> None:
+    samples = torch.randn(UNGROUPED, rows, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    blocks, last = block_moments(samples), torch.tensor([rows - 1])
+    before = RunningMoments(UNGROUPED)
+    for count in range(1, len(blocks) + 1):
+        now = before.followed_by(blocks.head(count).since(count - 1))
+        assert torch.equal(now.standard_error(), standard_error(samples[: count * BLOCK]))
+        if count > 1:
+            assert torch.equal(before.standard_error(), standard_error(samples[: (count - 1) * BLOCK]))
+        before = now.take(last) if count == len(blocks) else now
+    assert torch.equal(before.standard_error(), standard_error(samples)[last])
 
 
 def test_nan_stays_in_its_row() -> None:
