@@ -129,7 +129,8 @@ def _needed(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[Step]:
 
 def _is_view(step: Step) -> bool:
     schema = step.operator._schema  # noqa: SLF001 - the only place where torch says it
-    return not schema.is_mutable and all(value.alias_info is not None for value in schema.returns)
+    views = [value.alias_info is not None for value in schema.returns]
+    return not schema.is_mutable and bool(views) and all(views)  # what returns nothing is there to complain
 
 
 def _slots(value: Any) -> Iterator[Slot]:

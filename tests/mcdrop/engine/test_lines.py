@@ -363,6 +363,17 @@ def test_a_mistake_in_the_rows_is_told_as_ever() -> None:
         runs.by_line(runs.block(0, replace(runs.call, leaves=(torch.tensor([[1, 2], [3, 40]]),))))
 
 
+def test_so_is_a_mistake_that_forward_looks_for_without_looking() -> None:
+    def checked(_model: Hostile, h: Tensor, x: Tensor) -> Tensor:
+        torch._assert_async((x < 100).all(), "too large")
+        return h
+
+    runs = runs_of(Hostile(checked).eval(), "fold").rehearsed()
+    assert len(runs.lines) == 2, runs.lines.refused
+    with pytest.raises(RuntimeError, match="too large"):
+        runs.by_line(runs.block(0, replace(runs.call, leaves=(features(4) + 1000,))))
+
+
 def test_threads_share_lines_and_get_what_each_gets_alone() -> None:
     runs = runs_of(classifier())
     wanted = [runs.ordinary(runs.block(number)) for number in range(24)]
