@@ -18,7 +18,8 @@ from mcdrop.engine.functorch import is_wrapped
 
 __all__ = ["large_product", "product"]
 
-_LEAST_ROWS: Final = ((2**17, 32), (2**16, 512))
+_SOME_WEIGHTS, _SOME_ROWS = 2**16, 512
+_MANY_WEIGHTS, _MANY_ROWS = 2**17, 32
 """From how many weights on, and then how many rows, oneDNN takes no longer (measured on Zen 4).
 
 With so few rows, blocks of exact mode of all sizes mostly ask the same library, and have the same bits: in
@@ -52,7 +53,9 @@ def large_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | No
 
 def _is_large(x: Tensor, weight: Tensor) -> bool:
     weights = weight.numel()
-    return any(weights >= most and x.numel() >= rows * weight.shape[-1] for most, rows in _LEAST_ROWS)
+    if weights < _SOME_WEIGHTS:
+        return False
+    return x.numel() >= weight.shape[-1] * (_MANY_ROWS if weights >= _MANY_WEIGHTS else _SOME_ROWS)
 
 
 @cache
