@@ -164,6 +164,15 @@ audit: .venv-audit/.ready ## List what is pinned (build/sbom.json), and look for
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off --vulnerability-service osv \
 		|| { echo 'audit: failed: a version has a known vulnerability, or (see above) the database could not be asked' >&2; exit 1; }
 
+.venv-mutants/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-mutants
+	.venv-mutants/bin/$(INSTALL) pytest hypothesis mutmut==3.8.1
+	@touch $@
+
+.PHONY: mutants
+mutants: .venv-mutants/.ready ## Change scheduler, parser and masks in one place at a time: do the tests notice?
+	nice .venv-mutants/bin/python -m tests.mutants
+
 .venv-hashes/.ready:
 	$(PYTHON) -m venv .venv-hashes
 	.venv-hashes/bin/pip install --quiet uv==0.13.9
