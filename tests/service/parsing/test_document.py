@@ -42,6 +42,15 @@ def test_a_colon_inside_a_string_is_no_second_key() -> None:
     assert decode_object(b'{"a:b": "c:d"}') == {"a:b": "c:d"}
 
 
+def test_the_slower_parser_is_not_asked_where_there_are_as_many_colons_as_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = {"inputs": [{"name": "x", "parameters": {"binary_data_size": 4}}, {"name": "y"}], "id": "a"}
+    body = json.dumps(document).encode()
+    monkeypatch.delattr(json, "loads")
+    assert decode_object(body) == document
+
+
 @pytest.mark.parametrize(
     "body",
     [

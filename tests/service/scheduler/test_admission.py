@@ -117,16 +117,17 @@ def test_nobody_is_taken_on_who_would_make_late_what_is_in_already(worker: FakeW
     assert {large, other} <= set(worker.answers)
 
 
-def test_a_job_of_another_key_is_not_made_late_either(worker: FakeWorker) -> None:
+@pytest.mark.parametrize(("blocks", "done_s"), [(8, 13.0), (9, 14.0)])
+def test_a_job_of_another_key_is_not_made_late_either(worker: FakeWorker, blocks: int, done_s: float) -> None:
     for key in "abc":
         worker.submit(job(key=key))
         worker.step()
-    worker.submit(job(key="c", blocks=4))
+    worker.submit(job(key="c", blocks=2))
     due = worker.submit(job(key="a", blocks=40, deadline_s=worker.now_s + 12.5))
     worker.now_s += 0.75  # 11.75 are left, 10 of its own and 1 of c are wanted
     with pytest.raises(RefusedError, match="deadline") as caught:
-        worker.submit(job(key="b", blocks=8))
-    assert caught.value.retry_after_s == 13.0
+        worker.submit(job(key="b", blocks=blocks))
+    assert caught.value.retry_after_s == done_s
     worker.run()
     assert due in worker.answers
 

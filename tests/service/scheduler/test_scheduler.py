@@ -1,7 +1,7 @@
 """The scheduler, one property at a time, with a fake worker and a fake clock."""
 
 import pytest
-from mcdrop_service.scheduler import Outcome
+from mcdrop_service.scheduler import Outcome, Settled
 
 from tests.service.scheduler.jobs import CAPACITY, FakeWorker, job
 
@@ -121,6 +121,14 @@ def test_an_answer_that_comes_after_the_deadline_is_not_given(worker: FakeWorker
     assert len(worker.scheduler.complete(batch, ["done"], 1.0)) == 1
     worker.scheduler.settle(ticket, Outcome.ANSWERED, 2.0)
     assert worker.outcomes() == {ticket: Outcome.EXPIRED}
+
+
+def test_an_answer_is_told_with_the_outcome_if_it_is_in_time(worker: FakeWorker) -> None:
+    tickets = [worker.submit(job(deadline_s=due_s)) for due_s in (2.0, 3.0)]
+    for ticket in tickets:
+        worker.scheduler.settle(ticket, Outcome.ANSWERED, 2.0, f"answer {ticket}")
+    told = worker.scheduler.settled()
+    assert told == [Settled(0, Outcome.EXPIRED), Settled(1, Outcome.ANSWERED, "answer 1")]
 
 
 def test_poison_fails_alone_and_its_mates_are_run_again(worker: FakeWorker) -> None:
