@@ -132,6 +132,16 @@ def test_a_job_of_another_key_is_not_made_late_either(worker: FakeWorker, blocks
     assert due in worker.answers
 
 
+def test_a_slow_key_is_not_made_late_by_a_fast_one(worker: FakeWorker) -> None:
+    for key, batch_s in (("slow", 100.0), ("fast", 1.0)):
+        worker.batch_s = batch_s
+        worker.submit(job(key=key))
+        worker.step()
+    worker.submit(job(key="slow", blocks=40, deadline_s=worker.now_s + 1050))
+    with pytest.raises(RefusedError, match="deadline"):
+        worker.submit(job(key="fast", blocks=4, deadline_s=1e6))
+
+
 def test_what_cannot_be_in_time_any_more_holds_nobody_up(worker: FakeWorker) -> None:
     worker.submit(job())
     worker.step()

@@ -100,6 +100,15 @@ def test_a_job_cancelled_while_it_runs_is_not_answered(worker: FakeWorker) -> No
     assert worker.scheduler.complete(batch, ["late"], 1.0) == []
 
 
+def test_a_mate_of_a_job_cancelled_while_it_runs_is_answered(worker: FakeWorker) -> None:
+    first, mate = worker.submit(job()), worker.submit(job())
+    batch = worker.scheduler.next_batch(0.0)
+    assert batch is not None
+    worker.scheduler.settle(first, Outcome.CANCELLED, 0.5)
+    (ripe,) = worker.scheduler.complete(batch, ["late", "in time"], 1.0)
+    assert (ripe.ticket, ripe.results) == (mate, ["in time"])
+
+
 def test_a_job_that_waits_past_its_deadline_is_never_run(worker: FakeWorker) -> None:
     ticket = worker.submit(job(deadline_s=5.0))
     worker.now_s = 5.0
