@@ -1,6 +1,7 @@
 """The engine without a service, in requests a second: `python -m benchmarks.servers.engine_alone CHECKPOINT`.
 
-Full blocks of R cells, each request one row and two blocks at the default seed, and the answers' moments.
+Full blocks of R cells, run as the service runs them, each request one row and two blocks at the default seed,
+and the answers' moments.
 """
 
 import sys
@@ -24,7 +25,8 @@ def main() -> None:
     assert mc.manifest is not None
     shape = mc.manifest.inputs[0].shape
     rows = [mc.as_call(torch.rand(1, *shape)) for _ in range(16)]
-    blocks = mc.exact_blocks(torch.rand(16, *shape))
+    blocks = mc.exact_blocks(torch.rand(16, *shape)).with_small_blocks(mc.as_call(torch.rand(16, *shape)))
+    blocks.rehearse(rows[0])
     together = max(blocks.rows // 2, 1)
     cells = [Cell(rows[i // 2], BlockKey(mc.seed, 0, i % 2)) for i in range(2 * together)]
     wanted = mc.wanted(REQUEST, mc.seed)
