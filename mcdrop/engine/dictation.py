@@ -11,9 +11,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from mcdrop.engine.operators import draws, written_tensors
+from mcdrop.engine.operators import Watch, draws, written_tensors
 from mcdrop.engine.transcript import Constant, NoTranscriptError, Slot, Step, Transcript
 
 __all__ = ["transcript", "transcript_of_shapes"]
@@ -74,16 +73,14 @@ def transcript_of_shapes(function: Function, given: Sequence[Tensor]) -> Transcr
     return recorder.found
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(Watch):
     """Notes what reaches the dispatcher in this thread.
 
     A tensor is known by a mark on its object, so that none is kept alive.
     """
 
-    supports_higher_order_operators = True
-
     def __init__(self, given: Sequence[Tensor], *, real: bool = True) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.given = [tensor.detach() for tensor in given]  # objects of our own, to be marked
         self.found = Transcript(len(given), slots=len(given))
         self.busy = False

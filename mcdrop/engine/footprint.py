@@ -8,12 +8,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mcdrop.engine.forcing import few
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.network import Network
+from mcdrop.engine.operators import Watch
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.replay import BlockDraws, SampleDraws
 from mcdrop.engine.sites import Law
@@ -99,13 +99,11 @@ class _Noticing:
         return drawn
 
 
-class _Sizes(TorchDispatchMode):
+class _Sizes(Watch):
     """Watches the tensors that a pass makes: the largest, and the most that live at once."""
 
-    supports_higher_order_operators = True
-
     def __init__(self, source: _Noticing) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._source = source
         self._alive: dict[int, int] = {}
         self._live = 0

@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from mcdrop.engine.operators import draws, written_tensors
+from mcdrop.engine.operators import Watch, draws, written_tensors
 from mcdrop.errors import UnsupportedModelError
 
 __all__ = ["Guard"]
 
 
-class Guard(TorchDispatchMode):
+class Guard(Watch):
     """Refuses in-place writes to the parameters of a model, before they happen, and notes random operators.
 
     Args:
@@ -28,10 +27,8 @@ class Guard(TorchDispatchMode):
         differentiates: Whether gradients were switched on inside, whatever was outside.
     """
 
-    supports_higher_order_operators = True
-
     def __init__(self, model: nn.Module, place: Callable[[], str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._protected = {_storage(parameter): name for name, parameter in model.named_parameters()}
         self._place = place
         self.unseen: list[str] = []

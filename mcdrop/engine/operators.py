@@ -1,4 +1,4 @@
-"""What the schema of an operator of PyTorch tells: which tensors it writes to, and whether it draws."""
+"""Operators of PyTorch: which tensors one writes to and whether it draws, by its schema. Watching them."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -6,8 +6,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["draws", "written_tensors"]
+__all__ = ["Watch", "draws", "written_tensors"]
 
 _SWITCHES: Final = ("dropout_p", "dropout", "train", "training")
 """Arguments that are 0 or False where an operator which might draw does not: fused attention, RReLU, RNNs."""
@@ -41,3 +42,20 @@ def _schema(operator: Any) -> Any:
     if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001
         return ()
     return operator._schema.arguments  # noqa: SLF001 - the only place where torch says it
+
+
+class Watch(TorchDispatchMode):
+    """What every mode of ours that looks at operators has in common.
+
+    torch wraps the method of a mode so that its compiler leaves it alone, and imports that compiler for it,
+    which takes a second at the first prediction. Nothing is compiled in here: what was, runs as written.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False

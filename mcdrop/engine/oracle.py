@@ -14,12 +14,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mcdrop.engine.generators import generators_restored
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.network import Network
-from mcdrop.engine.operators import draws
+from mcdrop.engine.operators import Watch, draws
 from mcdrop.engine.sites import Law
 
 __all__ = ["OracleResult", "largest_difference", "native_oracle"]
@@ -111,13 +110,11 @@ def _gap(wanted: Tensor, got: Tensor) -> float:
 _Inputs = tuple[Any, ...]
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watch):
     """Keeps what every random operator drew, in standard form."""
 
-    supports_higher_order_operators = True
-
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.draws: list[tuple[str, Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
