@@ -279,3 +279,8 @@ def test_a_large_mask_drawn_in_pieces_has_the_bits_of_the_whole(rng: str) -> Non
     large = draw_block(Law("keep", 0.3, torch.float32), (2, 2**15 + 3), key, rng)
     whole = uniform_bits(key, large[0].numel(), rng) >= round(0.3 * 2**32)
     assert np.array_equal(large.bool().flatten(1).numpy(), whole)
+
+
+def test_a_block_that_is_drawn_in_parts_has_the_dtype_of_its_law() -> None:
+    law = Law("noise", 0.5, torch.float64)
+    assert draw_block(law, (2**15 + 1,), StreamKey(0, 0, 0, 1), "philox-1").dtype == torch.float64
