@@ -282,13 +282,11 @@ def _parts_and_rates(model: nn.Module) -> tuple[list[Any], list[float]]:
         parts += held.get("_parameters", {}).values()
         parts += held.get("_buffers", {}).values()
         rates += [value for value in held.values() if type(value) is float]
-        children = [
-            child
-            for child in held.get("_modules", {}).values()
-            if child is not None and id(child) not in seen
-        ]
-        modules += children
-        seen.update(map(id, children))
+        inner = held.get("_modules")
+        if inner:  # most modules are leaves
+            children = [child for child in inner.values() if child is not None and id(child) not in seen]
+            modules += children
+            seen.update(map(id, children))
     return parts, rates
 
 
