@@ -180,6 +180,9 @@ HOSTILE: dict[str, Callable[[], nn.Module]] = {
     "the text of a buffer": lambda: Hostile(lambda m, h, _x: h * len(repr(m.table))),
     "a version": lambda: Hostile(lambda m, h, _x: h * m.table._version),
     "a length out of a buffer": lambda: Hostile(lambda m, h, _x: h[:, : int(m.scale)]),
+    "a shape that a buffer decides": lambda: Hostile(
+        lambda m, h, x: h * x.tensor_split(m.table[:1].long(), 1)[0].shape[1]
+    ),
     "a shape by the data": lambda: Hostile(lambda _m, h, x: h + x[x > 0].sum()),
     "the data in NumPy": lambda: Hostile(lambda _m, h, x: h + torch.from_numpy(x.numpy().copy())[:, :1]),
     "a look that is caught": lambda: Hostile(in_spite_of_all),
@@ -275,6 +278,14 @@ def test_a_model_of_another_dtype_is_run_in_the_ordinary_way() -> None:
     with pytest.raises(RuntimeError, match="dtype"):
         runs.by_line(runs.block(6))
     model.float()
+    assert runs.agree(runs.block(6))
+
+
+def test_a_buffer_of_another_shape_is_seen() -> None:
+    model = Hostile(lambda m, h, _x: h * m.table * len(m.table)).eval()
+    runs = runs_of(model).rehearsed()
+    assert len(runs.lines) == 2, runs.lines.refused
+    model.table.data = torch.tensor([2.0])
     assert runs.agree(runs.block(6))
 
 
