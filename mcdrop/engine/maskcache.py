@@ -16,7 +16,7 @@ __all__ = ["MaskCache"]
 
 _BYTES: Final = 2**26
 _SMALL: Final = 2**18
-"""Bytes of joined blocks that are worth keeping a second time: below it, joining them costs more."""
+"""Bytes of joined blocks that are kept at once: below it, joining them costs more than keeping them twice."""
 
 _REMEMBERED: Final = 4096
 """Addresses of which it is known that they came once."""
@@ -61,14 +61,20 @@ class MaskCache:
             self._limit // 4,
         )
 
-    def joined(self, address: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    def joined(self, address: Hashable, make: Callable[[], Tensor], *, copies: bool) -> Tensor:
         """Several blocks side by side, as the network takes them.
+
+        Large ones are kept from the second time on, while there is room for them beside all that is kept.
 
         Args:
             address: All that they depend on.
             make: Draws and joins them, if they are not kept yet.
+            copies: Whether joining copies them; else there is little to save.
         """
-        return self._found_or_made(address, make, min(_SMALL, self._limit // 4))
+        most = min(_SMALL, self._limit // 4)
+        if copies and self._came_before(address):
+            most = max(most, self._limit - self._size)
+        return self._found_or_made(address, make, most)
 
     def several(self, address: Hashable, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """The masks of several sites, kept from the second time on: what comes once would push others out.

@@ -96,7 +96,7 @@ class BlockDraws:
             return make()
         keys = tuple(key for (key,) in self._keys)
         address = (type(self), site.key, law, site.row_shape(shape), keys, self._rng)
-        return self._cache.joined(address, make)
+        return self._cache.joined(address, make, copies=len(keys) > 1)
 
     def _joined(self, site: Site, law: Law, shape: tuple[int, ...]) -> Tensor:
         blocks = [draw_site(site, law, shape, keys, self._rng, draw=self.draw) for keys in self._keys]

@@ -47,14 +47,24 @@ def test_the_oldest_go_first_when_the_bound_is_reached() -> None:
         return make
 
     for number in (0, 1, 2, 3, 0, 4, 0, 1):
-        cache.joined(number, maker(number))
+        cache.joined(number, maker(number), copies=False)
     assert made == [0, 1, 2, 3, 4, 1]  # 0 was asked for in between, 1 was the oldest
 
 
-def test_joined_blocks_that_are_large_are_not_kept_twice() -> None:
-    cache = MaskCache(CPU)
-    first = cache.joined("large", lambda: torch.zeros(2**16 + 1))
-    assert cache.joined("large", lambda: torch.zeros(2**16 + 1)) is not first
+@pytest.mark.parametrize(
+    ("copies", "room", "kept"), [(True, 2**19, True), (True, 2**18, False), (False, 2**19, False)]
+)
+def test_joined_blocks_that_are_large_are_kept_from_the_second_time_on_if_there_is_room(
+    copies: bool, room: int, kept: bool
+) -> None:
+    cache = MaskCache(CPU, limit=2**18 + room)
+    block = cache.draw(LAW, (2**10,), StreamKey(0, 0, 0, 1), "philox-1")
+    for number in range(3):
+        cache.joined(number, lambda: torch.zeros(2**14), copies=copies)  # small: kept at once
+    large = [cache.joined("large", lambda: torch.zeros(2**16 + 1), copies=copies) for _ in range(3)]
+    assert large[0] is not large[1]
+    assert (large[1] is large[2]) == kept
+    assert cache.draw(LAW, (2**10,), StreamKey(0, 0, 0, 1), "philox-1") is block  # nothing was pushed out
 
 
 def test_masks_of_several_sites_are_kept_from_the_second_time_on() -> None:
