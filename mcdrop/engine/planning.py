@@ -45,7 +45,7 @@ _CLEARLY: Final = 0.75
 _TIMINGS: Final = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Planned:
     """What is known of one input signature.
 
@@ -68,6 +68,25 @@ class Planned:
     verification: Verification | None
     footprint: Footprint
     fallback: Fallback = field(default_factory=Fallback)
+
+    def __repr__(self) -> str:
+        """Sites, strategies, the largest tile, and what was verified with what difference; a line each."""
+        sites = ", ".join(map(str, self.network.sites))
+        tile = self.fast(max(_MOST_ROWS.values()))
+        return "\n".join(
+            (
+                f"{len(self.network.sites)} sites: {sites}",
+                f"strategy: {self.fast_strategy}; few rows {self.single_strategy}; exact {self.strategy}",
+                f"tile: at most {tile.rows} rows x {tile.blocks * BLOCK} samples",
+                f"verified: {self.verification or 'nothing, as verify=False wanted'}",
+                *(f"{name} is not used: {why}" for name, why in self._unused().items()),
+            )
+        )
+
+    def _unused(self) -> dict[str, str]:
+        """Why a strategy is not used, by name."""
+        refused = {} if self.verification is None else self.verification.refused
+        return {**refused, **self.fallback.failed}
 
     def fast(self, rows: int) -> Plan:
         """The plan for samples of `rows` rows that agree to rounding."""

@@ -64,6 +64,14 @@ class Verification:
     refused: Mapping[str, str]
     tolerance: float
 
+    def __str__(self) -> str:
+        """In a line."""
+        apart = ", ".join(f"{name} {difference:.1e}" for name, difference in self.differences.items())
+        return (
+            f"{self.oracle.explained} of {len(self.oracle.native_draws)} native random calls explained; "
+            f"differences from the per-row loop: {apart} (tolerance {self.tolerance:.0e})"
+        )
+
     def agreeing(self) -> list[str]:
         """The strategies that agree with the per-row loop, the fastest first."""
         return [name for name in STRATEGIES if self.differences.get(name, float("inf")) <= self.tolerance]

@@ -23,3 +23,13 @@ def test_the_settings_that_change_bits_are_told(monkeypatch: pytest.MonkeyPatch)
     assert (facts["torch"], facts["device"]) == (torch.__version__, "cpu")
     assert facts["threads"] == torch.get_num_threads()
     assert facts["float32_matmul_precision"] == torch.get_float32_matmul_precision()
+
+
+def test_the_library_of_products_and_the_maker_of_the_processor_are_told() -> None:
+    facts = environment(torch.device("cpu"))
+    with torch.backends.mkldnn.flags(enabled=False):
+        without = environment(torch.device("cpu"))
+    assert {name for name in facts if facts[name] != without[name]} <= {"onednn"}
+    assert facts["onednn"] == torch.backends.mkldnn.is_available()
+    assert not without["onednn"]
+    assert isinstance(facts["amd"], bool)

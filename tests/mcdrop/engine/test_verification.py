@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import mcdrop
 from mcdrop.engine import strategies
 from mcdrop.engine.footprint import footprint
 from mcdrop.engine.interception.mode import Interception
@@ -229,3 +230,21 @@ def _passes(once: bool) -> int:
 
 def test_a_pass_that_was_made_before_counts_as_the_repetition() -> None:
     assert _passes(once=True) == _passes(once=False) - 1
+
+
+def test_a_plan_says_in_a_few_lines_what_was_found_and_verified() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 2)).eval()
+    mc = mcdrop.MCDropout(model)
+    mc.sample(torch.ones(2, 4))
+    sites, strategies, tile, verified = str(mc.plan).splitlines()
+    assert sites == "1 sites: 1#0"
+    assert f"exact {mc.plan.strategy}" in strategies
+    assert tile.startswith("tile: at most ")
+    assert verified.startswith(
+        "verified: 1 of 1 native random calls explained; differences from the per-row loop: "
+    )
+    mc.plan.fallback.failed["fold"] = "ValueError: no room"
+    assert str(mc.plan).endswith("\nfold is not used: ValueError: no room")
+    unverified = mcdrop.MCDropout(model, verify=False)
+    unverified.sample(torch.ones(2, 4))
+    assert "verified: nothing" in repr(unverified.plan)
