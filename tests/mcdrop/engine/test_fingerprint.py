@@ -25,10 +25,12 @@ def test_the_settings_that_change_bits_are_told(monkeypatch: pytest.MonkeyPatch)
     assert facts["float32_matmul_precision"] == torch.get_float32_matmul_precision()
 
 
-def test_the_library_of_products_and_the_maker_of_the_processor_are_told() -> None:
+def test_the_library_of_products_and_the_maker_of_the_processor_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     facts = environment(torch.device("cpu"))
-    with torch.backends.mkldnn.flags(enabled=False):
-        without = environment(torch.device("cpu"))
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    without = environment(torch.device("cpu"))
     assert {name for name in facts if facts[name] != without[name]} <= {"onednn"}
     assert facts["onednn"] == torch.backends.mkldnn.is_available()
     assert not without["onednn"]
