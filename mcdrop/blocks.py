@@ -85,8 +85,9 @@ class ExactBlocks:
         """
         with nullcontext() if self.plan.lines is None else self.plan.lines.at_once():
             for size in (*self.sizes, self.rows):
-                keys = [BlockKey(0, 0, 0 if self.shares_masks else column % 2) for column in range(size)]
-                self.run([Cell(row, key) for key in keys])
+                for blocks in (1,) if self.shares_masks else (1, 2):
+                    keys = [BlockKey(0, 0, column % blocks) for column in range(size)]
+                    self.run([Cell(row, key) for key in keys])
 
     @property
     def rows(self) -> int:

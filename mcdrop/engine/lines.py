@@ -86,8 +86,8 @@ class Lines:
         """Note that a block came, and write it down if it has come often."""
         if key in self.refused or key in self._known:
             return
-        self._uses[key] = self._uses.get(key, 0) + 1
-        if self._uses[key] >= self.often and self._lock.acquire(blocking=False):
+        uses = self._uses[key] = self._uses.get(key, 0) + 1
+        if uses >= self.often and self._lock.acquire(blocking=False):
             try:
                 self._write(key, strategy, block, outputs)
             finally:
@@ -113,7 +113,7 @@ def _form_of(strategy: str, block: Block) -> Hashable | None:
     outside, leaves = surroundings(), block.call.leaves
     if outside is None or not all(map(_is_known, leaves)) or _repeated(leaves):
         return None
-    forms = tuple(form(leaf) if type(leaf) is Tensor else (type(leaf), leaf) for leaf in leaves)
+    forms = tuple(form(leaf) if type(leaf) is Tensor else repr(leaf) for leaf in leaves)  # 0.0 == -0.0
     return strategy, block.samples, len(block.keys), len(block.keys[0]), outside, forms
 
 

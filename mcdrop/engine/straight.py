@@ -96,6 +96,7 @@ def _call_by_name(operator: Any, args: list[Any], names: tuple[str, ...]) -> Any
 
 def _shortened(transcript: Transcript) -> tuple[list[Step], list[Slot]]:
     """The steps without those that only give a tensor another object, or a view that nobody uses."""
+    written = {slot for step in transcript.steps if _writes(step) for slot in _all_slots(step)}
     known: dict[Slot, Slot] = {}
     steps = []
     for step in transcript.steps:
@@ -104,7 +105,8 @@ def _shortened(transcript: Transcript) -> tuple[list[Step], list[Slot]]:
             args=tuple(_renamed(value, known) for value in step.args),
             kwargs={name: _renamed(value, known) for name, value in step.kwargs.items()},
         )
-        if moved.same and isinstance(moved.args[0], Slot):
+        # a write can give one of two objects another shape: they are not the same then
+        if moved.same and isinstance(moved.args[0], Slot) and written.isdisjoint(_all_slots(step)):
             known |= {out: moved.args[0] for out in moved.outs if out is not None and out != moved.args[0]}
         else:
             steps.append(moved)
@@ -128,9 +130,18 @@ def _needed(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[Step]:
 
 
 def _is_view(step: Step) -> bool:
-    schema = step.operator._schema  # noqa: SLF001 - the only place where torch says it
-    views = [value.alias_info is not None for value in schema.returns]
-    return not schema.is_mutable and bool(views) and all(views)  # what returns nothing is there to complain
+    returns = step.operator._schema.returns  # noqa: SLF001 - the only place where torch says it
+    views = [value.alias_info is not None for value in returns]
+    return not _writes(step) and bool(views) and all(views)  # what returns nothing is there to complain
+
+
+def _writes(step: Step) -> bool:
+    writes: bool = step.operator._schema.is_mutable  # noqa: SLF001
+    return writes
+
+
+def _all_slots(step: Step) -> Iterator[Slot]:
+    yield from _slots((step.args, tuple(step.kwargs.values()), step.outs))
 
 
 def _slots(value: Any) -> Iterator[Slot]:
@@ -144,8 +155,7 @@ def _slots(value: Any) -> Iterator[Slot]:
 def _calls(steps: Sequence[Step], outputs: Sequence[Slot], constants: Sequence[Tensor]) -> Iterator[_Call]:
     last: dict[Slot, int] = {}
     for index, step in enumerate(steps):
-        used = (*_slots((step.args, tuple(step.kwargs.values()))), *_slots(step.outs))
-        last |= dict.fromkeys(used, index)
+        last |= dict.fromkeys(_all_slots(step), index)
     ends: list[list[int]] = [[] for _ in steps]
     for slot, index in last.items():
         if slot not in outputs:

@@ -1,6 +1,7 @@
 """Blocks that come again run without the Python of the model, with the same bits, or in the ordinary way."""
 
 import itertools
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -76,7 +77,11 @@ def _others(call: Call, seed: int) -> Call:
     """Rows of the same form; sequences as long as they were."""
     generator = torch.Generator().manual_seed(seed)
     leaves = (
-        torch.randn(leaf.shape, generator=generator) if leaf.is_floating_point() else leaf.clone()
+        leaf
+        if not isinstance(leaf, Tensor)
+        else torch.randn(leaf.shape, generator=generator)
+        if leaf.is_floating_point()
+        else leaf.clone()
         for leaf in call.leaves
     )
     return replace(call, leaves=tuple(leaves))
@@ -349,6 +354,33 @@ def test_rows_of_another_form_have_a_line_of_their_own() -> None:
     turned_rows = replace(runs.call, leaves=(features(6, 4).t(),))
     assert all(runs.agree(runs.block(0, turned_rows)) for _ in range(4))
     assert len(runs.lines) == 3
+
+
+def test_two_objects_of_one_tensor_of_which_one_takes_another_shape_stay_two() -> None:
+    def turned(_model: Hostile, h: Tensor, _x: Tensor) -> Tensor:
+        other = h.detach()
+        other.unsqueeze_(1)
+        return h + other.squeeze(1)
+
+    runs = runs_of(Hostile(turned).eval()).rehearsed()
+    assert len(runs.lines) == 2, runs.lines.refused
+
+
+def test_a_zero_of_another_sign_is_another_argument() -> None:
+    class Signed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.4)
+
+        def forward(self, x: Tensor, sign: float) -> Tensor:
+            out: Tensor = self.drop(x) * math.copysign(2, sign)
+            return out
+
+    runs = Runs(*network_and_call(Signed().eval(), features(4), 0.0)).rehearsed()
+    block = runs.block(0)
+    (positive,) = runs.by_line(block)
+    other = replace(block, call=replace(block.call, leaves=(block.call.leaves[0], -0.0)))
+    assert _same(runs.by_line(other)[0], -positive)
 
 
 def test_one_tensor_given_twice_is_not_taken_for_two() -> None:
