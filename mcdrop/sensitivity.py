@@ -20,7 +20,7 @@ from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.planning import Planned
-from mcdrop.engine.sampling import Draw, tiles
+from mcdrop.engine.sampling import Draw, block_groups, tiles
 from mcdrop.engine.sites import Site, SiteKey
 from mcdrop.engine.switching import switched, switched_blocks
 from mcdrop.engine.tracing import Trace, trace
@@ -229,8 +229,7 @@ class _Settings:
         found = []
         for rows in self._tiles:
             moments: list[BlockMoments] = []
-            for first in range(0, self.blocks, self._plan.blocks):
-                group = range(first, min(first + self._plan.blocks, self.blocks))
+            for group in block_groups(self._plan, self.blocks * BLOCK):
                 outputs = switched_blocks(
                     setting, self._plan, self._call, self._draw, rows=rows, blocks=group
                 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mcdrop.engine.operators import Watch, draws, written_tensors
+from mcdrop.engine.operators import Watch, draws, storage_of, written_tensors
 from mcdrop.engine.transcript import Constant, NoTranscriptError, Slot, Step, Transcript
 
 __all__ = ["transcript", "transcript_of_shapes"]
@@ -88,7 +88,7 @@ class _Recorder(Watch):
         self._real = real
         self._me = object()
         self._before: dict[int, Constant | Slot] = {}
-        self._older = set(map(_storage, self.given)) if real else set()
+        self._older = set(map(storage_of, self.given)) if real else set()
         self._ours: set[int] = set()
         for number, tensor in enumerate(self.given):
             self._mark(tensor, Slot(number))
@@ -130,7 +130,7 @@ class _Recorder(Watch):
     def _check_writes(self, func: Any, args: Any, kwargs: Any) -> None:
         for tensor in () if func is _DETACH else written_tensors(func, args, kwargs):
             if isinstance(self._slot(tensor), Constant) or (
-                self._real and tensor.numel() and _storage(tensor) not in self._ours
+                self._real and tensor.numel() and storage_of(tensor) not in self._ours
             ):
                 raise self.refusal(f"{func} writes to a tensor that is older than the pass")
 
@@ -154,8 +154,8 @@ class _Recorder(Watch):
             self._mark(tensor, slot)
         else:
             self._before[id(tensor)] = slot
-        if self._real and _storage(tensor) not in self._older:
-            self._ours.add(_storage(tensor))
+        if self._real and storage_of(tensor) not in self._older:
+            self._ours.add(storage_of(tensor))
         return slot
 
     def _placed(self, value: Any) -> Any:
@@ -175,8 +175,8 @@ class _Recorder(Watch):
         constant = Constant(len(self.found.constants))
         self._before[id(tensor)] = constant
         self.found.constants.append(tensor)
-        self._older.add(_storage(tensor))
-        self._ours.discard(_storage(tensor))
+        self._older.add(storage_of(tensor))
+        self._ours.discard(storage_of(tensor))
         return constant
 
     def _known(self, tensor: Tensor) -> Slot | Constant | None:
@@ -229,7 +229,3 @@ def _form(tensor: Tensor) -> Iterator[Any]:
         tensor.is_neg(),
         tensor.is_conj(),
     )
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mcdrop.engine.operators import Watch, draws, written_tensors
+from mcdrop.engine.operators import Watch, draws, storage_of, written_tensors
 from mcdrop.errors import UnsupportedModelError
 
 __all__ = ["Guard"]
@@ -29,7 +29,7 @@ class Guard(Watch):
 
     def __init__(self, model: nn.Module, place: Callable[[], str]) -> None:
         super().__init__()
-        self._protected = {_storage(parameter): name for name, parameter in model.named_parameters()}
+        self._protected = {storage_of(parameter): name for name, parameter in model.named_parameters()}
         self._place = place
         self.unseen: list[str] = []
         self.differentiates = False
@@ -43,13 +43,9 @@ class Guard(Watch):
         return func(*args, **(kwargs or {}))
 
     def _check(self, tensor: Tensor) -> None:
-        name = self._protected.get(_storage(tensor)) if tensor.numel() else None
+        name = self._protected.get(storage_of(tensor)) if tensor.numel() else None
         if name is not None:
             raise UnsupportedModelError(
                 f"the forward pass writes to the parameter {name} in train mode, and sampling must not "
                 "change the model; keep what changes in a buffer, or initialise it before sampling"
             )
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()

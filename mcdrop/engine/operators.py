@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Watch", "draws", "written_tensors"]
+__all__ = ["Watch", "draws", "storage_of", "written_tensors"]
 
 _SWITCHES: Final = ("dropout_p", "dropout", "train", "training")
 """Arguments that are 0 or False where an operator which might draw does not: fused attention, RReLU, RNNs."""
@@ -42,6 +42,11 @@ def _schema(operator: Any) -> Any:
     if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001
         return ()
     return operator._schema.arguments  # noqa: SLF001 - the only place where torch says it
+
+
+def storage_of(tensor: Tensor) -> int:
+    """Where the numbers of a tensor begin in memory: the same for all its views."""
+    return tensor.untyped_storage().data_ptr()
 
 
 class Watch(TorchDispatchMode):

@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from mcdrop.engine.functorch import has_sample_axis
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.interception.mode import DrawSource, Handler, Interception
+from mcdrop.engine.operators import storage_of
 from mcdrop.engine.view import state_tensors
 
 __all__ = ["Attempt", "Births", "Promotions", "with_promotions"]
@@ -87,7 +88,7 @@ class Births:
         self._one = one
         self._search = search
         lasting = (*model.parameters(), *state_tensors(model).values()) if search else ()
-        self._births: dict[int, int | None] = dict.fromkeys(map(_storage, lasting))
+        self._births: dict[int, int | None] = dict.fromkeys(map(storage_of, lasting))
         self._alive: list[Tensor] = []  # so that no storage is born twice
         self._calls = 0
 
@@ -127,7 +128,7 @@ class Births:
             _Promote: If a tensor that it may have written to was born without a sample axis.
         """
         for target in (kwargs.get("out"), *args[:1]):
-            birth = self._births.get(_storage(target)) if _is_plain(target) else None
+            birth = self._births.get(storage_of(target)) if _is_plain(target) else None
             if birth is not None and birth not in self._promoted:
                 raise _Promote(birth)
 
@@ -141,7 +142,7 @@ class Births:
 
     def _note(self, number: int, tensor: Any) -> None:
         if _is_plain(tensor):
-            self._births.setdefault(_storage(tensor), number)
+            self._births.setdefault(storage_of(tensor), number)
             self._alive.append(tensor)
 
 
@@ -175,7 +176,3 @@ class _Numbering(Interception):
 def _is_plain(tensor: Any) -> bool:
     """Whether it is a tensor without a sample axis."""
     return isinstance(tensor, Tensor) and not has_sample_axis(tensor)
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -21,9 +21,35 @@ from mcdrop_service.facts import Array
 __all__ = ["Counters", "Histograms"]
 
 Labels = tuple[str, ...]
+T = TypeVar("T")
 
 FEW: Final = 64
 """Up to this many numbers plain Python is faster than NumPy."""
+
+
+class _Family(Collector, Generic[T]):
+    """Something for each of some sets of labels; safe to share between threads.
+
+    Args:
+        name: In Prometheus.
+        about: What is counted or measured.
+        labels: Their names.
+    """
+
+    def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
+        self._name, self._about, self._labels = name, about, labels
+        self._lock = threading.Lock()
+        self._members: dict[Labels, T] = {}
+
+    def _new(self) -> T:
+        raise NotImplementedError
+
+    def _of(self, labels: Labels) -> T:
+        """What there is for some labels; the lock is held."""
+        found = self._members.get(labels)
+        if found is None:
+            found = self._members[labels] = self._new()
+        return found
 
 
 @dataclass(slots=True)
@@ -34,19 +60,8 @@ class Count:
     born_s: float = field(default_factory=time.time)
 
 
-class Counters(Collector):
-    """A counter for each of some sets of labels; safe to share between threads.
-
-    Args:
-        name: In Prometheus.
-        about: What is counted.
-        labels: Their names.
-    """
-
-    def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
-        self._name, self._about, self._labels = name, about, labels
-        self._counts: dict[Labels, Count] = {}
-        self._lock = threading.Lock()
+class Counters(_Family[Count]):
+    """A counter for each of some sets of labels; safe to share between threads."""
 
     def add(self, labels: Labels, more: float = 1) -> None:
         """Count.
@@ -56,18 +71,18 @@ class Counters(Collector):
             more: How many.
         """
         with self._lock:
-            found = self._counts.get(labels)
-            if found is None:
-                found = self._counts[labels] = Count()
-            found.total += more
+            self._of(labels).total += more
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus' client asks of a collector."""
         family = CounterMetricFamily(self._name, self._about, labels=self._labels)
         with self._lock:
-            for labels, count in self._counts.items():
+            for labels, count in self._members.items():
                 family.add_metric(labels, count.total, created=count.born_s)
         return [family]
+
+    def _new(self) -> Count:
+        return Count()
 
 
 @dataclass(slots=True)
@@ -79,7 +94,7 @@ class Bins:
     born_s: float = field(default_factory=time.time)
 
 
-class Histograms(Collector):
+class Histograms(_Family[Bins]):
     """A histogram for each of some sets of labels; safe to share between threads.
 
     Args:
@@ -90,10 +105,8 @@ class Histograms(Collector):
     """
 
     def __init__(self, name: str, about: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        self._name, self._about, self._labels = name, about, labels
+        super().__init__(name, about, labels)
         self._bounds = tuple(map(float, bounds))
-        self._bins: dict[Labels, Bins] = {}
-        self._lock = threading.Lock()
 
     def take(self, labels: Labels, value: float) -> None:
         """Count a value.
@@ -128,17 +141,14 @@ class Histograms(Collector):
         family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
         ends = [*map(str, self._bounds), "+Inf"]
         with self._lock:
-            for labels, bins in self._bins.items():
+            for labels, bins in self._members.items():
                 family.add_metric(labels, list(zip(ends, accumulate(bins.counts), strict=True)), bins.total)
                 named = dict(zip(self._labels, labels, strict=True))
                 family.add_sample(f"{self._name}_created", named, bins.born_s)
         return [family]
 
-    def _of(self, labels: Labels) -> Bins:
-        found = self._bins.get(labels)
-        if found is None:
-            found = self._bins[labels] = Bins([0] * (len(self._bounds) + 1))
-        return found
+    def _new(self) -> Bins:
+        return Bins([0] * (len(self._bounds) + 1))
 
     def _take_many(self, bins: Bins, flat: Array) -> None:
         places = np.searchsorted(np.asarray(self._bounds), flat, side="left")
