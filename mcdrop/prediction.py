@@ -209,16 +209,17 @@ def finish(found: Summary, deterministic: Tensor, wanted: Wanted, rows: int | No
         rows: How many rows there are, None for all; those behind them are the padding of a tile.
     """
     dtype = deterministic.dtype
+    std = found.variance.sqrt().to(dtype)
     common: dict[str, Any] = {
         "sampled": wanted.sampled,
         "mean": found.mean.to(dtype),
-        "sample_std": found.variance.sqrt().to(dtype),
+        "sample_std": std,
         "standard_error": found.standard_error.to(dtype),
         "deterministic": deterministic,
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if wanted.task.of_mean(found.variance)[:rows].any() else ("zero_variance",),
+        "notes": () if wanted.task.of_mean(std)[:rows].any() else ("zero_variance",),
     }
     result = wanted.task.predictive(common, found.mean, found.entropy)
     if found.samples is not None and wanted.levels:

@@ -54,8 +54,8 @@ class Predictive:
         kept_samples: (S, N, ...), or None if they were dropped.
         levels: Levels of the quantiles that were asked for in the call.
         level_values: (Q, N, ...) these quantiles, or None.
-        notes: Things to know about this result, by name; `zero_variance` if no row moved, `not_converged` if
-            a row took the most samples and its error is still above the tolerance.
+        notes: Things to know about this result, by name; `zero_variance` if `sample_std` is 0 everywhere,
+            `not_converged` if a row took the most samples and its error is still above the tolerance.
         calibrators: Those that corrected it, in their order.
         taken: (N,) int64, the samples that each row took; None if all took S.
         converged: (N,) bool, whether a row's standard error came down to the tolerance; None without one.

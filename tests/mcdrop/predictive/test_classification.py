@@ -84,6 +84,12 @@ def test_a_row_that_moves_takes_the_note_away() -> None:
     assert classified(raw_outputs(20, 3, 4)).notes == ()
 
 
+def test_a_spread_too_small_for_the_dtype_is_noted_as_none() -> None:
+    pred = classified(raw_outputs(20, 3, 2) + torch.tensor([0.0, -200]))
+    assert pred.std.unique().tolist() == [0]
+    assert pred.notes == ("zero_variance",)
+
+
 @pytest.mark.parametrize(("class_axis", "order"), [(1, (0, 1, 2, 3)), (-1, (0, 1, 3, 2)), (2, (0, 1, 3, 2))])
 def test_the_class_axis_moves_with_the_numbers(class_axis: int, order: tuple[int, ...]) -> None:
     raw = raw_outputs(20, 2, 3, 5)

@@ -13,7 +13,8 @@ from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
 
 import mcdrop
-from tests.support.checkpoints import small_checkpoint
+from mcdrop.checkpoint import write_checkpoint
+from tests.support.checkpoints import small_checkpoint, small_manifest, small_model
 
 ROWS = np.random.default_rng(0).standard_normal((12, 10)).astype(np.float32)
 MOMENTS = ("mean", "std", "standard_error")
@@ -82,3 +83,16 @@ def test_an_answer_is_what_the_library_predicts(mc: mcdrop.MCDropout, wanted: di
     assert answer["notes"].tolist() == list(expected.notes)
     if asked.quantiles:
         np.testing.assert_array_equal(answer["quantiles"], expected.quantile(asked.quantiles).numpy())
+
+
+def test_a_spread_below_the_dtype_is_none_in_company_and_alone(tmp_path: Path) -> None:
+    network = small_model()
+    list(network.parameters())[-1].data.fill_(-200)
+    mc = mcdrop.load(write_checkpoint(tmp_path / "sure", small_manifest(task="binary"), network, readme="#"))
+    model, sure, moved = CheckpointModel.of("sure", mc), ROWS[1:2], 10 * ROWS[4:5]
+    done = [ripe(model, request(rows), ticket) for ticket, rows in enumerate([sure, moved])]
+    answers = [outputs_of(answer) for answer in model.finish(done)]
+    assert [answer["std"].item() == 0 for answer in answers] == [True, False]
+    assert [answer["notes"].tolist() for answer in answers] == [["zero_variance"], []]
+    for rows, answer in zip([sure, moved], answers, strict=True):
+        assert mc.predict(rows, exact=True, n_samples=30, seed=7).notes == tuple(answer["notes"])
