@@ -129,7 +129,9 @@ def _read_in_pieces(numbers: LongNumbers, shape: tuple[int, ...], wanted: InputF
             parts.append(_numbers(leaves, wanted))
             first += len(leaves)
     except orjson.JSONDecodeError:
-        raise BadRequestError(f"the numbers of {wanted.name} are not JSON after the first {first}") from None
+        raise BadRequestError(
+            f"the numbers of {wanted.name} are not JSON after the first {first}, or beside an empty list"
+        ) from None
     if first != size:
         raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got an empty list beside others")
     return np.concatenate(parts).reshape(shape)

@@ -21,9 +21,11 @@ LONG: Final = 2**16
 """Characters from which an array is read in pieces, and about as many are in a piece."""
 
 _STRIDE: Final = 2**20
-_DIGITS: Final = b"0123456789+-.eE \t\r\n"
+_BLANKS: Final = b" \t\r\n"
+_DIGITS: Final = b"0123456789+-.eE" + _BLANKS
+_MARKS: Final = b"[],"
 _OF_NUMBERS: Final = np.zeros(256, dtype=bool)
-_OF_NUMBERS[list(_DIGITS + b"[],")] = True
+_OF_NUMBERS[list(_DIGITS + _MARKS)] = True
 _RAGGED: Final = "lists of different lengths, or beside single values"
 _NO_BRACKETS: Final = bytes.maketrans(b"[]", b"  ")
 
@@ -70,6 +72,8 @@ class LongNumbers:
             lengths.append(length)
         if unit != marks:
             raise NotRectangularError(_RAGGED)
+        if lengths[:1] == [1] and self._is_empty():
+            lengths[0] = 0  # a list without a comma has one number or none
         return tuple(reversed(lengths))
 
     def pieces(self) -> Iterator[list[object]]:
@@ -84,6 +88,9 @@ class LongNumbers:
             stop = len(self.text) if stop < 0 else stop
             yield orjson.loads(b"[%b]" % self.text[start:stop].translate(_NO_BRACKETS))
             start = stop + 1
+
+    def _is_empty(self) -> bool:
+        return not any(piece.translate(None, _BLANKS + _MARKS) for piece in _strides(self.text))
 
 
 def strangers(body: bytes) -> int:

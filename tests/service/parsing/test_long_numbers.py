@@ -13,6 +13,7 @@ from mcdrop_service.parsing.arrays import array_from_nested, array_from_values
 from mcdrop_service.parsing.document import decode_object
 from mcdrop_service.parsing.long_numbers import LONG, LongNumbers, NotRectangularError
 
+BLANKS = " " * LONG
 SHAPES = [(12_000,), (3_000, 8), (1, 30_000), (100, 1, 16, 16)]
 
 
@@ -119,15 +120,34 @@ def test_what_is_wrong_in_the_middle_of_a_long_array_is_found(old: str, new: str
     ("text", "came"),
     [
         ("[[1],[2],3]", r"x must be \(N, 1\), got lists of different lengths"),
-        ("[[ ]]", r"x must be \(N, 1\), got an empty list"),
+        ("[[1],[ ],[2]]", "the numbers of x are not JSON after the first 0, or beside an empty list"),
+        (f"[[1{BLANKS}],[{BLANKS}],[2]]", r"x must be \(N, 1\), got an empty list beside others"),
     ],
+    ids=["ragged", "empty", "empty piece"],
 )
 def test_a_refusal_tells_what_was_wanted(text: str, came: str) -> None:
     numbers = LongNumbers(text.encode())
     with pytest.raises(BadRequestError, match=came):
-        array_from_nested(numbers, wanted((1, 1)))
+        array_from_nested(numbers, wanted((3, 1)))
     with pytest.raises(BadRequestError, match=came):
-        array_from_values(numbers, (1, 1), wanted((1, 1)))
+        array_from_values(numbers, (3, 1), wanted((3, 1)))
+
+
+@pytest.mark.parametrize("text", ["[ ]", "[[ ]]", "[[],[\n]]", "[[[ ],[ ]]]"])
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1)])
+def test_a_long_array_of_blanks_is_told_what_a_short_one_is(text: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(BadRequestError) as short:
+        array_from_nested(json.loads(text), wanted(shape))
+    with pytest.raises(BadRequestError) as blanks:
+        array_from_nested(LongNumbers(text.encode()), wanted(shape))
+    assert blanks.value.message == short.value.message
+
+
+def test_an_array_that_blanks_make_long_has_no_rows() -> None:
+    read = decode_object(b'{"inputs": [' + BLANKS.encode() + b"]}")
+    assert isinstance(read["inputs"], LongNumbers)
+    with pytest.raises(BadRequestError, match="x must hold at least one row, got none"):
+        array_from_nested(read["inputs"], wanted((1, 8)))
 
 
 def test_whole_numbers_are_asked_for_as_ever() -> None:
