@@ -1,7 +1,6 @@
 """Reading a request body under a limit of bytes and of time, straight from ASGI."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
@@ -12,26 +11,15 @@ from mcdrop_service.errors import (
     UnsupportedMediaTypeError,
     shown,
 )
+from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, headers_of, media_type
 from mcdrop_service.web.memory import Account
 from mcdrop_service.web.service import Service
 
-__all__ = ["check_media_type", "headers_of", "read_body"]
-
-JSON: Final = b"application/json"
-PLAIN: Final = b"identity"
+__all__ = ["check_media_type", "read_body"]
 
 # After a body grew too long this much more is read and thrown away, so that a client that sends first and
 # reads later finds the answer and not a reset connection.
 LINGER_BYTES = 8 * 1024 * 1024
-
-
-def headers_of(request: Request) -> Mapping[bytes, bytes]:
-    """The headers of a request by their names in lower case; of those with equal names the first.
-
-    Args:
-        request: Any. Its own `headers` look through all of them for each name, and decode it.
-    """
-    return dict(reversed(request.scope["headers"]))
 
 
 def check_media_type(headers: Mapping[bytes, bytes]) -> None:
@@ -43,16 +31,14 @@ def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     Raises:
         UnsupportedMediaTypeError: If another content type or a compression is declared.
     """
-    kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    kind, coding = media_type(headers), content_coding(headers)
     if kind != JSON:
         raise UnsupportedMediaTypeError(
-            f"the content type must be application/json, got {shown(kind.decode('latin-1'))}; "
-            "with curl, add -H 'content-type: application/json'"
+            f"the content type must be {JSON}, got {shown(kind)}; with curl, add -H 'content-type: {JSON}'"
         )
-    coding = headers.get(b"content-encoding", PLAIN).strip().lower()
-    if coding != PLAIN:
+    if coding != IDENTITY:
         raise UnsupportedMediaTypeError(
-            f"the body must not be compressed, got content encoding {shown(coding.decode('latin-1'))}"
+            f"the body must not be compressed, got content encoding {shown(coding)}"
         )
 
 

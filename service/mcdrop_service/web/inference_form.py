@@ -10,13 +10,12 @@ from mcdrop_service.encoding import encode_inference
 from mcdrop_service.errors import BadRequestError, UnsupportedMediaTypeError, shown
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import CODINGS, MOST_TIMES, RequestLimits, inflated, parse_inference
+from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, media_type
 
 __all__ = ["InferenceForm", "form_of"]
 
 JSON_LENGTH: Final = "inference-header-content-length"
-JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
-NAMES: Final = (b"content-type", b"content-encoding", JSON_LENGTH.encode())
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class InferenceForm:
 
     def most_bytes(self, size: int) -> int:
         """The longest that a body of this size can be without its compression."""
-        return size if self.coding == "identity" else size * MOST_TIMES
+        return size if self.coding == IDENTITY else size * MOST_TIMES
 
     def unpack(self, body: bytes, max_bytes: int) -> bytes:
         """The body without its compression."""
-        return body if self.coding == "identity" else inflated(body, self.coding, max_bytes)
+        return body if self.coding == IDENTITY else inflated(body, self.coding, max_bytes)
 
     def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
         """The request that a body holds."""
@@ -61,18 +60,17 @@ def form_of(headers: Mapping[bytes, bytes]) -> InferenceForm:
         UnsupportedMediaTypeError: If the content type or the compression is not one that is read here.
         BadRequestError: If the length of the JSON part is no number.
     """
-    texts = {name: headers[name].decode("latin-1") for name in NAMES if name in headers}
-    kind = texts.get(b"content-type", JSON).partition(";")[0].strip().lower()
+    kind, coding = media_type(headers), content_coding(headers)
     if kind not in {JSON, BYTES}:
         raise UnsupportedMediaTypeError(f"the content type must be {JSON} or {BYTES}, got {shown(kind)}")
-    coding = texts.get(b"content-encoding", "identity").strip().lower()
-    if coding not in {"identity", *CODINGS}:
+    if coding not in {IDENTITY, *CODINGS}:
         raise UnsupportedMediaTypeError(
             f"the content encoding must be {', '.join(CODINGS)} or none, got {shown(coding)}"
         )
-    length = texts.get(JSON_LENGTH.encode())
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) < 20):
+    length = headers.get(JSON_LENGTH.encode())
+    if length is not None and not (length.isdigit() and len(length) < 20):
         raise BadRequestError(
-            f"Inference-Header-Content-Length must be a number of bytes, got {shown(length)}"
+            "Inference-Header-Content-Length must be a number of bytes, got "
+            f"{shown(length.decode('latin-1'))}"
         )
     return InferenceForm(coding, None if length is None else int(length))

@@ -12,7 +12,7 @@ from mcdrop_service.encoding import encode_document
 from mcdrop_service.web import openapi_inference as openapi
 from mcdrop_service.web.answers import json_response
 from mcdrop_service.web.asking import ask
-from mcdrop_service.web.body import headers_of
+from mcdrop_service.web.headers import headers_of
 from mcdrop_service.web.inference_form import form_of
 from mcdrop_service.web.metadata import inference_metadata, repository_index
 from mcdrop_service.web.repository_body import only_ready

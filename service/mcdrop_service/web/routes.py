@@ -7,8 +7,9 @@ from mcdrop_service.telemetry import METRICS_TYPE, Gauges
 from mcdrop_service.web import openapi
 from mcdrop_service.web.answers import json_response
 from mcdrop_service.web.asking import ask
-from mcdrop_service.web.body import check_media_type, headers_of
+from mcdrop_service.web.body import check_media_type
 from mcdrop_service.web.docs_page import docs_page
+from mcdrop_service.web.headers import headers_of
 from mcdrop_service.web.metadata import model_document
 from mcdrop_service.web.plain import PlainForm
 from mcdrop_service.web.watch import service_of
