@@ -5,6 +5,7 @@ Each level of the nesting is unpacked at once by built-ins that run at C speed.
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from itertools import chain
 from typing import Final
 
@@ -146,8 +147,12 @@ def _unnested(value: object, wanted: InputFacts) -> tuple[tuple[int, ...], list[
             raise BadRequestError(
                 f"{wanted.name} must be {_layout(wanted)}, got lists nested over {MAX_DEPTH} deep"
             )
-        shape.append(_common_length(level, len(shape), wanted))
-        level = list(chain.from_iterable(level))  # type: ignore[arg-type]
+        if len(level) == 1:  # as in the request of one row: nothing to compare, nothing to join
+            level = level[0]
+            shape.append(len(level))
+        else:
+            shape.append(_common_length(level, len(shape), wanted))
+            level = list(chain.from_iterable(level))  # type: ignore[arg-type]
     return tuple(shape), level
 
 
@@ -187,10 +192,9 @@ def _check_kinds(
 ) -> None:
     """Leaves number `first` and following of `size`."""
     allowed, wants, _ = LEAVES[np.dtype(wanted.dtype).kind]
-    strangers = set(map(type, leaves)) - allowed
-    if not strangers:
+    if allowed.issuperset(map(type, leaves)):
         return
-    place = next(i for i, leaf in enumerate(leaves) if type(leaf) in strangers)
+    place = next(i for i, leaf in enumerate(leaves) if type(leaf) not in allowed)
     came = KINDS.get(type(leaves[place]), f"the number {leaves[place]}")
     row = (first + place) * shape[0] // (size or len(leaves))
     raise BadRequestError(f"{wanted.name} must hold {wants} only, got {came} in row {row}")
@@ -202,12 +206,27 @@ def _numbers(leaves: list[object], wanted: InputFacts) -> Array:
         values: Array = np.array(leaves, dtype=LEAVES[dtype.kind][2])
     except OverflowError:
         raise _does_not_fit(wanted) from None
-    with np.errstate(over="ignore"):
-        narrow = values.astype(dtype)
-    fits = np.isfinite(narrow) if dtype.kind == "f" else narrow == values
-    if np.count_nonzero(fits) < fits.size:  # on few numbers much faster than `all`
+    low, high = _ends(wanted.dtype)
+    # reductions of ufuncs: on few numbers much faster than `min` and `max`, which are Python; 0 always fits
+    least, greatest = np.minimum.reduce(values, initial=0), np.maximum.reduce(values, initial=0)
+    if not (least >= low and greatest <= high):  # so that NaN is refused
         raise _does_not_fit(wanted)
-    return narrow
+    return values.astype(dtype)
+
+
+@cache
+def _ends(name: str) -> tuple[float, float]:
+    """The least and the greatest number that fit a dtype, in the widest dtype of its kind."""
+    dtype = np.dtype(name)
+    if dtype.kind == "b":
+        return 0, 1
+    if dtype.kind != "f":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    greatest = np.finfo(dtype).max
+    half_step = (float(greatest) - float(np.nextafter(greatest, dtype.type(0)))) / 2
+    # what is nearer to the greatest number than half a step is rounded to it, and the half itself to infinity
+    high = math.nextafter(float(greatest) + half_step, 0)
+    return -high, high
 
 
 def _does_not_fit(wanted: InputFacts) -> BadRequestError:

@@ -23,6 +23,7 @@ __all__ = [
 
 COUNT = ("n_samples", "tolerance", "max_samples")
 """What a request can say of its number of samples."""
+WITH_AUTO = frozenset(COUNT[1:])
 
 BLOCK = 16
 LEAST_AUTO = 32
@@ -77,10 +78,10 @@ def sample_count_of(said: Mapping[str, object], facts: ModelFacts, limits: Reque
     n_samples = said.get("n_samples", facts.n_samples)
     if n_samples == AUTO:
         return _auto(said, limits)
-    given = [name for name in COUNT[1:] if name in said]
-    if given:
+    if not WITH_AUTO.isdisjoint(said):
+        given = next(name for name in COUNT[1:] if name in said)
         came = shown(n_samples) if "n_samples" in said else "no n_samples"
-        raise BadRequestError(f"{given[0]} belongs to n_samples='auto', got {came}")
+        raise BadRequestError(f"{given} belongs to n_samples='auto', got {came}")
     return SampleCount(_whole_number(n_samples, "n_samples", 2, limits.max_n_samples, " or 'auto'"))
 
 
@@ -124,10 +125,11 @@ def common_rows(inputs: Mapping[str, Array]) -> int:
     Raises:
         BadRequestError: If they differ.
     """
-    rows = {name: len(array) for name, array in inputs.items()}
-    if len(set(rows.values())) > 1:
-        raise BadRequestError(f"all inputs must have the same number of rows, got {rows}")
-    return next(iter(rows.values()))
+    rows = set(map(len, inputs.values()))
+    if len(rows) > 1:
+        came = {name: len(array) for name, array in inputs.items()}
+        raise BadRequestError(f"all inputs must have the same number of rows, got {came}")
+    return rows.pop()
 
 
 def output_names(names: Sequence[object], known: Sequence[str], count: SampleCount) -> tuple[str, ...]:

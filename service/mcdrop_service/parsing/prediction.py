@@ -96,7 +96,7 @@ def _outputs(document: Mapping[str, object], facts: ModelFacts, count: SampleCou
     if not isinstance(beside, bool):
         raise BadRequestError(f"{DETERMINISTIC} must be true or false, got {shown(beside)}")
     further = (*((DETERMINISTIC,) if beside else ()), *(() if count.tolerance is None else STOPPED))
-    return tuple(dict.fromkeys((*names, *further)))
+    return tuple(dict.fromkeys((*names, *further))) if further else names
 
 
 def _quantiles(value: object, limits: RequestLimits) -> tuple[float, ...]:

@@ -90,6 +90,37 @@ def test_what_is_not_rows_of_three_numbers_is_refused(value: Any, came: str) -> 
         array_from_nested(value, TABLE)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@given(st.integers(-3, 3), st.booleans())
+def test_a_number_fits_a_dtype_if_it_is_rounded_to_a_finite_one(
+    dtype: str, steps: int, negative: bool
+) -> None:
+    limits = np.finfo(dtype)
+    half_step = (float(limits.max) - float(np.nextafter(limits.max, limits.dtype.type(0)))) / 2
+    number = np.float64(float(limits.max) + half_step)  # where those end that are rounded down
+    for _ in range(abs(steps)):
+        number = np.nextafter(number, np.float64(steps * np.inf))
+    number = -number if negative else number
+    with np.errstate(over="ignore"):
+        rounded = number.astype(dtype)
+    wanted = InputFacts("x", dtype, (2,))
+    if np.isfinite(rounded):
+        assert array_from_nested([[0.0, float(number)]], wanted).tolist() == [[0.0, float(rounded)]]
+    else:
+        with pytest.raises(BadRequestError, match=f"does not fit {dtype}"):
+            array_from_nested([[0.0, float(number)]], wanted)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("int8", 7), ("int32", 31), ("uint8", 8), ("uint32", 32)])
+def test_the_ends_of_a_whole_dtype_fit_and_what_is_beyond_does_not(dtype: str, bits: int) -> None:
+    wanted = InputFacts("x", dtype, (1,))
+    low, high = (0 if dtype[0] == "u" else -(2**bits)), 2**bits - 1
+    assert array_from_nested([[low], [high]], wanted).tolist() == [[low], [high]]
+    for beyond in (low - 1, high + 1):
+        with pytest.raises(BadRequestError, match=f"does not fit {dtype}"):
+            array_from_nested([[beyond], [0]], wanted)
+
+
 @pytest.mark.parametrize(
     ("value", "came"),
     [
