@@ -76,7 +76,7 @@ def proven_line(strategy: str, block: Block, outputs: list[Tensor]) -> Line:
     steps = transcript(_function(strategy, passes[0]), passes[0].given)
     steps.check_equal(transcript(_function(strategy, passes[1]), passes[1].given))
     steps.check_equal(transcript_of_shapes(_function(strategy, passes[0]), passes[0].given))
-    line = Line(StraightLine(steps), tuple(passes[0].drawn))
+    line = Line(StraightLine(steps, passes[0].given), tuple(passes[0].drawn))
     for each in passes:
         _check_bits(line.run(each.block), each.outputs)
     return line

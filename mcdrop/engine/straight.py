@@ -4,12 +4,15 @@ Parameters and buffers are held by reference: what is written to them is seen. W
 another shape, dtype, layout or device since, the line does not hold any more.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from types import FunctionType
+from typing import Any
 
 from torch import Tensor
+from torch._ops import OpOverload
 
+from mcdrop.engine.bindings import binding
 from mcdrop.engine.transcript import Constant, Slot, Step, Transcript
 
 __all__ = ["StraightLine", "form"]
@@ -23,25 +26,29 @@ def form(tensor: Tensor) -> tuple[Any, ...]:
 class StraightLine:
     """The calls of a transcript, ready to be made again; safe to share between threads.
 
+    They stand one below the other in a function of Python, which is the least that there is around a call.
+
     Args:
         transcript: Of a pass with real numbers.
+        given: What it was given; the calls are made with it once.
     """
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, given: Sequence[Tensor]) -> None:
         self.constants = tuple(transcript.constants)
         self._forms = [form(tensor) for tensor in self.constants]
         steps, outputs = _shortened(transcript)
-        self._outputs = [slot.number for slot in outputs]
-        self._calls = list(_calls(steps, outputs, self.constants))
-        self._room: list[Any] = [None] * (transcript.slots - transcript.given)
+        self._calls = len(steps)
+        self._function = _function(transcript.given, steps, outputs, self.constants)
+        _bind(self._function, given)
 
     def __len__(self) -> int:
         """How many calls it makes."""
-        return len(self._calls)
+        return self._calls
 
     def holds(self) -> bool:
         """Whether every tensor that it refers to still has the form that it had."""
-        return [form(tensor) for tensor in self.constants] == self._forms
+        # as `form`, without a call for each
+        return [(t.shape, t.stride(), t.dtype, t.device) for t in self.constants] == self._forms
 
     def run(self, given: Sequence[Tensor]) -> list[Tensor]:
         """What the function returns for other tensors.
@@ -49,49 +56,8 @@ class StraightLine:
         Args:
             given: As many, and of the same forms, as the transcript was given.
         """
-        values = [*given, *self._room]
-        for operator, fixed, places, lists, names, outs, done in self._calls:
-            args = fixed.copy()
-            for place, slot in places:
-                args[place] = values[slot]
-            for place, slots in lists:
-                args[place] = [values[each] if type(each) is int else each for each in slots]
-            made = operator(*args) if not names else _call_by_name(operator, args, names)
-            if isinstance(outs, int):
-                values[outs] = made
-            else:
-                for out, each in zip(outs, made or (), strict=True):
-                    values[out] = each
-            for slot in done:
-                values[slot] = None
-        return [values[slot] for slot in self._outputs]
-
-
-class _Call(NamedTuple):
-    """One call.
-
-    Attributes:
-        operator: An overload.
-        args: With nothing in the place of what is made on the way.
-        places: Where in `args` a tensor goes, and which.
-        lists: Where in `args` a list goes, and what is in it: numbers of tensors, or something else.
-        names: Of the last of `args`.
-        outs: The number of the tensor that it returns, or those of several.
-        done: The numbers of those that nobody needs any more.
-    """
-
-    operator: Any
-    args: list[Any]
-    places: list[tuple[int, int]]
-    lists: list[tuple[int, list[Any]]]
-    names: tuple[str, ...]
-    outs: int | tuple[int, ...]
-    done: tuple[int, ...]
-
-
-def _call_by_name(operator: Any, args: list[Any], names: tuple[str, ...]) -> Any:
-    by_position = len(args) - len(names)
-    return operator(*args[:by_position], **dict(zip(names, args[by_position:], strict=True)))
+        outputs: list[Tensor] = self._function(*given)
+        return outputs
 
 
 def _shortened(transcript: Transcript) -> tuple[list[Step], list[Slot]]:
@@ -152,45 +118,95 @@ def _slots(value: Any) -> Iterator[Slot]:
             yield from _slots(each)
 
 
-def _calls(steps: Sequence[Step], outputs: Sequence[Slot], constants: Sequence[Tensor]) -> Iterator[_Call]:
+def _function(
+    given: int, steps: Sequence[Step], outputs: Sequence[Slot], constants: Sequence[Tensor]
+) -> FunctionType:
+    """A function of so many tensors that makes the calls; its globals are all that it refers to."""
+    text = _Text(constants)
+    lines = [f"def line({', '.join(_name(Slot(number)) for number in range(given))}):"]
+    for step, done in zip(steps, _ends(steps, outputs), strict=True):
+        lines += [text.call(step), *(f"del {_name(slot)}" for slot in done)]
+    lines.append(f"return [{', '.join(map(_name, outputs))}]")
+    exec("\n    ".join(lines), text.names)  # noqa: S102 - names of ours, and nothing else
+    function: FunctionType = text.names["line"]
+    return function
+
+
+def _ends(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[list[Slot]]:
+    """For each step: what nobody needs any more after it."""
     last: dict[Slot, int] = {}
     for index, step in enumerate(steps):
         last |= dict.fromkeys(_all_slots(step), index)
-    ends: list[list[int]] = [[] for _ in steps]
+    ends: list[list[Slot]] = [[] for _ in steps]
     for slot, index in last.items():
         if slot not in outputs:
-            ends[index].append(slot.number)
-    for step, done in zip(steps, ends, strict=True):
-        yield _call(step, constants, tuple(done))
+            ends[index].append(slot)
+    return ends
 
 
-def _call(step: Step, constants: Sequence[Tensor], done: tuple[int, ...]) -> _Call:
-    given = (*step.args, *step.kwargs.values())
-    numbers = tuple(out.number for out in step.outs if out is not None)
-    return _Call(
-        step.operator,
-        [_bound(value, constants) for value in given],
-        [(place, value.number) for place, value in enumerate(given) if isinstance(value, Slot)],
-        [(place, list(_entries(value, constants))) for place, value in enumerate(given) if _moves(value)],
-        tuple(step.kwargs),
-        numbers[0] if step.single else numbers,
-        done,
-    )
+class _Text:
+    """Calls as Python text.
+
+    Args:
+        constants: Of the transcript.
+
+    Attributes:
+        names: What is the same in every run, by its name in the text.
+    """
+
+    def __init__(self, constants: Sequence[Tensor]) -> None:
+        self.names: dict[str, Any] = {}
+        self._constants = constants
+
+    def call(self, step: Step) -> str:
+        """One call, with names for what it returns."""
+        by_name = (f"{name}={self._value(value)}" for name, value in step.kwargs.items())
+        call = f"{self._named(step.operator)}({', '.join([*map(self._value, step.args), *by_name])})"
+        if all(out is None for out in step.outs):
+            return call
+        outs = ", ".join("_" if out is None else _name(out) for out in step.outs)
+        return f"{outs} = {call}" if step.single else f"[{outs}] = {call}"
+
+    def _value(self, value: Any) -> str:
+        if isinstance(value, Slot):
+            return _name(value)
+        if any(True for _ in _slots(value)):
+            return f"[{', '.join(map(self._value, value))}]"
+        return self._named(_bound(value, self._constants))
+
+    def _named(self, value: Any) -> str:
+        name = f"c{len(self.names)}"
+        self.names[name] = value
+        return name
 
 
-def _moves(value: Any) -> bool:
-    return type(value) is tuple and any(isinstance(each, Slot) for each in value)
-
-
-def _entries(values: Iterable[Any], constants: Sequence[Tensor]) -> Iterator[Any]:
-    for value in values:
-        yield value.number if isinstance(value, Slot) else _bound(value, constants)
+def _name(slot: Slot) -> str:
+    return f"t{slot.number}"
 
 
 def _bound(value: Any, constants: Sequence[Tensor]) -> Any:
     """A value that is the same in every run."""
     if isinstance(value, Constant):
         return constants[value.number]
-    if type(value) is tuple:
-        return [_bound(each, constants) for each in value]
-    return None if isinstance(value, Slot) else value
+    return [_bound(each, constants) for each in value] if type(value) is tuple else value
+
+
+def _bind(function: FunctionType, given: Sequence[Tensor]) -> None:
+    """Put quicker functions in the place of the operators that a function calls, by one run of it."""
+    names = function.__globals__
+    tried = {name: _Tried(value) for name, value in names.items() if isinstance(value, OpOverload)}
+    names |= tried
+    function(*given)
+    names |= {name: each.function for name, each in tried.items()}
+
+
+class _Tried:
+    """An operator that finds out, when it is called, by which function it is called sooner."""
+
+    def __init__(self, operator: OpOverload[..., Any]) -> None:
+        self._operator = operator
+        self.function: Any = operator
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.function = binding(self._operator, args, kwargs)
+        return self._operator(*args, **kwargs)

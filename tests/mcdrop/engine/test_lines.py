@@ -238,6 +238,15 @@ def test_a_line_that_gives_other_bits_is_not_used(monkeypatch: pytest.MonkeyPatc
     }
 
 
+def test_neither_is_one_that_calls_another_function_than_the_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mcdrop.engine.straight.binding", lambda *_: torch.add)
+    runs = runs_of(classifier()).rehearsed()
+    assert not len(runs.lines)
+    assert len(runs.lines.refused) == 2
+
+
 # --- what happens to a model afterwards -------------------------------------------------------------
 
 
