@@ -18,7 +18,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mcdrop.engine.exact import smaller_sizes
+from mcdrop.engine.exact import smaller_plans
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
@@ -58,13 +58,13 @@ class ExactBlocks:
         plan: The exact plan, with its R.
         rng: Name of the generator.
         task: What the outputs mean; None for a network that returns one tensor.
-        sizes: Numbers of rows below R, ascending, whose blocks are known to give the same bits.
+        smaller: Plans for fewer rows than R, ascending, whose blocks are known to give the same bits.
     """
 
     plan: Plan
     rng: str
     task: Task | None = None
-    sizes: tuple[int, ...] = ()
+    smaller: tuple[Plan, ...] = ()
 
     def with_small_blocks(self, example: Call) -> "ExactBlocks":
         """The same for a server, where blocks come again and again.
@@ -75,7 +75,9 @@ class ExactBlocks:
         Args:
             example: Some rows.
         """
-        return replace(self, plan=replace(self.plan, lines=Lines()), sizes=smaller_sizes(self.plan, example))
+        lines = Lines()
+        plans = [replace(plan, lines=lines) for plan in (*smaller_plans(self.plan, example), self.plan)]
+        return replace(self, plan=plans.pop(), smaller=tuple(plans))
 
     def rehearse(self, row: Call) -> None:
         """Run blocks of every size, so that the first requests find all that is made on the way.
@@ -84,20 +86,15 @@ class ExactBlocks:
             row: A call of one row.
         """
         with nullcontext() if self.plan.lines is None else self.plan.lines.at_once():
-            for size in (*self.sizes, self.rows):
-                for blocks in (1,) if self.shares_masks else (1, 2):
-                    keys = [BlockKey(0, 0, column % blocks) for column in range(size)]
+            for plan in (*self.smaller, self.plan):
+                for blocks in (1,) if self.shares_masks or plan.rows == 1 else (1, 2):
+                    keys = [BlockKey(0, 0, column % blocks) for column in range(plan.rows)]
                     self.run([Cell(row, key) for key in keys])
 
     @property
     def rows(self) -> int:
         """R: how many cells one computation takes."""
         return self.plan.rows
-
-    @cached_property
-    def _plans(self) -> dict[int, Plan]:
-        """By the number of rows of a block."""
-        return {size: replace(self.plan, rows=size) for size in (*self.sizes, self.rows)}
 
     @cached_property
     def shares_masks(self) -> bool:
@@ -122,10 +119,9 @@ class ExactBlocks:
             raise ShapeError(
                 f"wanted 1 to {self.rows} cells{' of one key' * self.shares_masks}, got {len(cells)}"
             )
-        size = next((size for size in self.sizes if size >= len(cells)), self.rows)
-        block = Call.join([cell.row for cell in cells], size)
-        padded = keys[:1] if one_key else keys + [keys[-1]] * (size - len(keys))
-        plan = self._plans[size]
+        plan = next((plan for plan in self.smaller if plan.rows >= len(cells)), self.plan)
+        block = Call.join([cell.row for cell in cells], plan.rows)
+        padded = keys[:1] if one_key else keys + [keys[-1]] * (plan.rows - len(keys))
         outputs = picked(self.task, plan.network, block_outputs(plan, block, [padded], self.rng))
         return list(outputs.unbind(1)[: len(cells)])
 

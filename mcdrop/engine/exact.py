@@ -18,7 +18,7 @@ from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.sampling import Plan, block_outputs
 
-__all__ = ["CANDIDATES", "confirmed_rows", "smaller_sizes"]
+__all__ = ["CANDIDATES", "confirmed_rows", "smaller_plans"]
 
 CANDIDATES: Final = (16, 8, 4, 2, 1)
 _TRIALS: Final = 2
@@ -43,24 +43,37 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
     return 1
 
 
-def smaller_sizes(plan: Plan, example: Call) -> tuple[int, ...]:
-    """Numbers of rows below R whose blocks give the bits of a block of R rows, as a probe finds; ascending.
+def smaller_plans(plan: Plan, example: Call) -> list[Plan]:
+    """Plans for fewer than R rows whose blocks give the bits of a block of R rows, as a probe finds.
 
-    A server can then run a few rows in a small block: the answer is the same, and comes sooner.
+    A server can then run a few rows in a small block: the answer is the same, and comes sooner. Very few rows
+    that have other bits are tried again with linear layers of as many rows as those of larger blocks have.
 
     Args:
         plan: An exact plan, with its R.
         example: A call of the right signature.
+
+    Returns:
+        By their numbers of rows, ascending.
     """
-    few = (rows for rows in sorted(CANDIDATES) if 1 < rows < plan.rows)
-    return tuple(
-        rows for rows in few if all(_same_in_parts(plan, rows, example, trial) for trial in range(_TRIALS))
-    )
+    found: list[Plan] = []
+    enough = plan.rows
+    for rows in (rows for rows in CANDIDATES if rows < plan.rows):
+        parts = (replace(plan, rows=rows, network=replace(plan.network, least_rows=n)) for n in (1, enough))
+        part = next((part for part in parts if _is_same(plan, part, example)), None)
+        if part is not None:
+            found.insert(0, part)
+            enough = max(rows, part.network.least_rows)
+    return found
 
 
-def _same_in_parts(plan: Plan, rows: int, example: Call, trial: int) -> bool:
+def _is_same(plan: Plan, part: Plan, example: Call) -> bool:
+    return all(_same_in_parts(plan, part, example, trial) for trial in range(_TRIALS))
+
+
+def _same_in_parts(plan: Plan, part: Plan, example: Call, trial: int) -> bool:
     """Whether a block cut into smaller ones keeps its bits, and their rows theirs in every position."""
-    part, block = replace(plan, rows=rows), probe_inputs(example, plan.rows, trial)
+    rows, block = part.rows, probe_inputs(example, plan.rows, trial)
     try:
         full = _run(plan, block)
         pieces = [_run(part, block.take(slice(at, at + rows))) for at in range(0, plan.rows, rows)]

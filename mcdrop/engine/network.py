@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mcdrop.engine.eager import compiled_functions_off
 from mcdrop.engine.generators import generator_states, moved_since, put_back
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.interception.mode import DrawSource
+from mcdrop.engine.interception.mode import DrawSource, Interception
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.outputs import Outputs
 from mcdrop.engine.promotion import Births, Promotions
@@ -39,6 +39,7 @@ class Network:
         differentiates: Whether its forward pass computes gradients, such as forces from an energy.
         cache: Of the masks that all rows share; on the device of the model.
         promotions: What vmap must batch from its birth on; found when first needed.
+        least_rows: Behind fewer rows of a linear layer ahead of the first site stand zeros.
     """
 
     view: nn.Module
@@ -51,6 +52,7 @@ class Network:
     differentiates: bool
     cache: MaskCache
     promotions: Promotions = field(default_factory=Promotions)
+    least_rows: int = 1
 
     def inference(self) -> AbstractContextManager[object]:
         """The mode of its passes: inference mode, which no gradient can be computed in, unless it does."""
@@ -59,9 +61,8 @@ class Network:
     def outputs_for(self, call: Call, source: DrawSource, births: Births | None = None) -> list[Tensor]:
         """The tensors of one pass, each with its rows on axis 0; `births` says what vmap must batch early."""
         own = self._own(call)
-        if births is None:
-            return self.rows_first(run(self.view, self.paths, own, source))
-        return self.rows_first(run(self.view, self.paths, births.inputs(own), source, births.mode))
+        given, mode = (own, Interception) if births is None else (births.inputs(own), births.mode)
+        return self.rows_first(run(self.view, self.paths, given, source, mode, least_rows=self.least_rows))
 
     def native_outputs(self, call: Call) -> list[Tensor]:
         """The same with the model's own draws, which move the global generators."""

@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcdrop.engine.eager import compiled_functions_off
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.interception.mode import DrawSource, Handler, Interception
 from mcdrop.engine.interception.table import HANDLERS
+from mcdrop.engine.interception.whole import among_zeros
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BlockKey, draw_block, draw_site
 from mcdrop.engine.philox import StreamKey
@@ -29,12 +31,19 @@ ModeFactory = Callable[
 
 
 def run(
-    view: nn.Module, paths: ModulePaths, call: Call, source: DrawSource, mode: ModeFactory = Interception
+    view: nn.Module,
+    paths: ModulePaths,
+    call: Call,
+    source: DrawSource,
+    mode: ModeFactory = Interception,
+    *,
+    least_rows: int = 1,
 ) -> Any:
-    """What the model returns for `call`, with draws from `source`."""
+    """What the model returns for `call`, with draws from `source`; see `Network.least_rows`."""
     paths.clear()
     args, kwargs = call.arguments()
-    with compiled_functions_off(), mode(source, HANDLERS, paths.innermost, paths.row_order):
+    handlers = HANDLERS if least_rows == 1 else HANDLERS | {F.linear: among_zeros(least_rows)}
+    with compiled_functions_off(), mode(source, handlers, paths.innermost, paths.row_order):
         return view(*args, **kwargs)
 
 

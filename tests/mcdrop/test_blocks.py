@@ -249,16 +249,16 @@ def test_what_was_rehearsed_is_there_when_it_is_asked_for(
 def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     mc = network("regression")
     blocks, call = mc.exact_blocks(ROWS), mc.as_call(ROWS)
-    assert blocks.sizes == ()
+    assert blocks.smaller == ()
     honest = block_outputs
 
     def differing(plan: Plan, tile: Call, *rest: Any) -> list[Tensor]:
         return [out + (1e-6 if plan.rows == 4 else 0) for out in honest(plan, tile, *rest)]
 
     monkeypatch.setattr(exact, "block_outputs", differing)
-    sizes = blocks.with_small_blocks(call).sizes
-    assert 4 not in sizes
-    assert 8 in sizes
+    smaller = {plan.rows: plan for plan in blocks.with_small_blocks(call).smaller}
+    assert 4 not in smaller
+    assert 8 in smaller
     ran: list[int] = []
 
     def noting(plan: Plan, tile: Call, *rest: Any) -> list[Tensor]:
@@ -266,9 +266,20 @@ def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyP
         return honest(plan, tile, *rest)
 
     monkeypatch.setattr("mcdrop.blocks.block_outputs", noting)
-    replace(blocks, sizes=(8,)).run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 5)
-    replace(blocks, sizes=(8,)).run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 9)
+    blocks = replace(blocks, smaller=(smaller[8],))
+    blocks.run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 5)
+    blocks.run([Cell(mc.as_call(ROWS[:1]), BlockKey(0, 0, 0))] * 9)
     assert ran == [8, blocks.rows]
+
+
+def test_very_few_rows_are_tried_with_the_linear_layers_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def are_same(_plan: Plan, part: Plan, *_: Any) -> bool:
+        return part.rows > 1 and max(part.rows, part.network.least_rows) >= 4
+
+    monkeypatch.setattr(exact, "_same_in_parts", are_same)
+    mc = network("regression")
+    plans = exact.smaller_plans(replace(mc.exact_blocks(ROWS).plan, rows=16), mc.as_call(ROWS))
+    assert [(plan.rows, plan.network.least_rows) for plan in plans] == [(2, 4), (4, 1), (8, 1)]
 
 
 def test_too_many_cells_or_rows_are_refused() -> None:

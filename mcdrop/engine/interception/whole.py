@@ -1,6 +1,9 @@
 """Calls that draw nothing, but that vmap would take apart: made once, for all samples.
 
 vmap adds the bias of a linear layer in a pass over memory of its own; the native function does it on the way.
+
+A product of very few rows takes another way through its library than one of more, and rounds otherwise.
+Before rows of zeros they have the bits that they have among others.
 """
 
 from typing import Any, Final
@@ -12,7 +15,7 @@ from mcdrop.engine.functorch import has_sample_axis, lifted, lowered
 from mcdrop.engine.interception.mode import Handler, Interception
 from mcdrop.engine.interception.products import large_product
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "among_zeros"]
 
 
 def _linear(_mode: Interception, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -25,6 +28,24 @@ def _linear(_mode: Interception, input: Tensor, weight: Tensor, bias: Tensor | N
     if out is None:
         out = F.linear(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], *weight.shape[:-1])
     return lowered(out, rank + weight.dim() - 2)
+
+
+def among_zeros(rows: int) -> Handler:
+    """Handler of `F.linear` for products that all samples share: rows of zeros stand behind a few.
+
+    Args:
+        rows: That a product has at least.
+    """
+
+    def handle(mode: Interception, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        differ = any(has_sample_axis(each) for each in (input, weight, bias) if each is not None)
+        own = 0 if input.dim() < 2 else input.shape[:-1].numel()
+        if differ or not 0 < own < rows:
+            return _linear(mode, input, weight, bias)
+        filled = F.pad(input.flatten(0, -2), (0, 0, 0, rows - own))
+        return F.linear(filled, weight, bias).narrow(0, 0, own).view(*input.shape[:-1], *weight.shape[:-1])
+
+    return handle
 
 
 HANDLERS: Final[dict[Any, Handler]] = {F.linear: _linear}
