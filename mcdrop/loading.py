@@ -7,6 +7,7 @@ from os import PathLike
 import torch
 
 from mcdrop.checkpoint import read_checkpoint
+from mcdrop.engine.maskcache import MASK_BYTES
 from mcdrop.errors import OptionError
 from mcdrop.mcdropout import MCDropout
 
@@ -19,6 +20,7 @@ def load(
     allow: Collection[str] = (),
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    mask_cache: int = MASK_BYTES,
 ) -> MCDropout:
     """Load a checkpoint.
 
@@ -27,18 +29,20 @@ def load(
         allow: Top-level packages whose factories may be called to build the model.
         device: Where the model runs; by default the environment's MCDROP_DEVICE, or the CPU.
         dtype: Of its parameters, if not the saved one.
+        mask_cache: Bytes of masks that are kept for seeds that come again, 64 MiB by default; 0 keeps none.
 
     Returns:
         The model with the task, defaults and exact mode that the checkpoint names.
 
     Raises:
         OptionError: If there is no such device here.
+        DomainError: If `mask_cache` is no number of bytes.
         CheckpointError: If anything in it is missing, was changed, is unsafe, or does not fit together.
     """
     place = usable_device(device or os.environ.get("MCDROP_DEVICE", "cpu"))
     checkpoint = read_checkpoint(path, allow=allow)
     checkpoint.model.to(place, dtype)
-    return MCDropout.of_checkpoint(checkpoint)
+    return MCDropout.of_checkpoint(checkpoint, mask_cache=mask_cache)
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -15,6 +15,7 @@ from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoi
 from mcdrop.engine.budget import Budget, Load
 from mcdrop.engine.fingerprint import environment, fingerprint_id
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, rows_lead
+from mcdrop.engine.maskcache import MASK_BYTES
 from mcdrop.engine.philox import check_seed
 from mcdrop.engine.planning import Planned, Planner
 from mcdrop.engine.sampling import sample_call
@@ -114,8 +115,16 @@ class MCDropout:
         )
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """The model of a checkpoint, with the task, defaults and exact mode that its manifest names."""
+    def of_checkpoint(cls, checkpoint: Checkpoint, *, mask_cache: int = MASK_BYTES) -> Self:
+        """The model of a checkpoint, with the task, defaults and exact mode that its manifest names.
+
+        Args:
+            checkpoint: Read already.
+            mask_cache: Bytes of masks that are kept for seeds that come again.
+
+        Raises:
+            DomainError: If `mask_cache` is no number of bytes.
+        """
         manifest = checkpoint.manifest
         mc = cls(
             checkpoint.model,
@@ -130,7 +139,9 @@ class MCDropout:
         )
         mc.manifest, mc.digest = manifest, checkpoint.digest
         rows, strategy = manifest.exact.rows, manifest.exact.strategy
-        mc._planner = Planner(checkpoint.model, exact_rows=rows, exact_strategy=strategy)
+        mc._planner = Planner(
+            checkpoint.model, exact_rows=rows, exact_strategy=strategy, mask_cache=mask_cache
+        )
         return mc.calibrated(*read_calibrators(manifest.calibrators)) if manifest.calibrators else mc
 
     def calibrated(self, *calibrators: Calibrator) -> Self:

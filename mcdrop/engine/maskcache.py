@@ -11,10 +11,14 @@ from torch import Tensor
 from mcdrop.engine.masks import draw_block
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.sites import Law
+from mcdrop.errors import DomainError
 
-__all__ = ["MaskCache"]
+__all__ = ["BESIDE", "MASK_BYTES", "MaskCache", "MaskCaches"]
 
-_BYTES: Final = 2**26
+MASK_BYTES: Final = 2**26
+"""What masks that are kept may take unless it is said otherwise."""
+BESIDE: Final = 2**11
+"""Bytes that Python and the allocator keep around each tensor and its address, as measured."""
 _SMALL: Final = 2**18
 """Bytes of joined blocks that are kept at once: below it, joining them costs more than keeping them twice."""
 
@@ -29,10 +33,11 @@ class MaskCache:
 
     Args:
         device: Where the masks are kept.
-        limit: Bytes to keep at most; a block that is larger than a quarter of it is not kept.
+        limit: Bytes to keep at most, with what Python keeps around each mask; a block that is larger than a
+            quarter of it is not kept.
     """
 
-    def __init__(self, device: torch.device, *, limit: int = _BYTES) -> None:
+    def __init__(self, device: torch.device, *, limit: int = MASK_BYTES) -> None:
         self.device = device
         self._limit = self._first_limit = limit
         self._size = 0
@@ -120,5 +125,33 @@ class MaskCache:
             self._size -= _size(dropped)
 
 
+class MaskCaches:
+    """One `MaskCache` for each device, for all input signatures of a model.
+
+    Args:
+        limit: Bytes that each keeps at most.
+
+    Raises:
+        DomainError: If that is negative, or no whole number.
+    """
+
+    def __init__(self, limit: int = MASK_BYTES) -> None:
+        if type(limit) is not int or limit < 0:
+            raise DomainError(f"mask_cache must be a number of bytes, such as 2**26, or 0, got {limit!r}")
+        self._limit = limit
+        self._found: dict[torch.device, MaskCache] = {}
+
+    def on(self, device: torch.device) -> MaskCache:
+        """That of a device."""
+        if device not in self._found:
+            self._found[device] = MaskCache(device, limit=self._limit)
+        return self._found[device]
+
+    def clear(self) -> None:
+        """Forget all masks, and on which devices they were."""
+        self._found.clear()
+
+
 def _size(drawn: Tensor | tuple[Tensor, ...]) -> int:
-    return drawn.nbytes if isinstance(drawn, Tensor) else sum(each.nbytes for each in drawn)
+    tensors = (drawn,) if isinstance(drawn, Tensor) else drawn
+    return sum(each.nbytes + BESIDE for each in tensors)

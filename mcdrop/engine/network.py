@@ -119,8 +119,14 @@ def _without_inference_mode() -> Iterator[None]:
         yield
 
 
-def network_of(model: nn.Module, traced: Trace) -> Network:
-    """The replayable form of a traced model."""
+def network_of(model: nn.Module, traced: Trace, cache: MaskCache | None = None) -> Network:
+    """The replayable form of a traced model.
+
+    Args:
+        model: The user's.
+        traced: What is known of it.
+        cache: Of masks, on the device of the model; None for one of its own.
+    """
     view = private_view(model, clone=traced.written_state)
     set_train_mode(view, traced.owners)
     return Network(
@@ -132,5 +138,5 @@ def network_of(model: nn.Module, traced: Trace) -> Network:
         fixed=traced.fixed,
         written_inputs=traced.written_inputs,
         differentiates=traced.differentiates,
-        cache=MaskCache(traced.device),
+        cache=cache or MaskCache(traced.device),
     )

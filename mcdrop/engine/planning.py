@@ -17,6 +17,7 @@ from mcdrop.engine.fallback import Fallback, reason
 from mcdrop.engine.footprint import Footprint, footprint, keep_freed_memory
 from mcdrop.engine.hidden import single_row
 from mcdrop.engine.inputs import Call
+from mcdrop.engine.maskcache import MASK_BYTES, MaskCaches
 from mcdrop.engine.masks import BLOCK, BlockKey
 from mcdrop.engine.network import Network, network_of
 from mcdrop.engine.sampling import Plan, block_outputs
@@ -122,6 +123,10 @@ class Planner:
         verify: Whether a plan is checked on the user's own input before it is used.
         exact_rows: The largest R to try.
         exact_strategy: Of exact mode; None for that of the plan.
+        mask_cache: Bytes of masks that are kept for seeds that come again, whatever the signature.
+
+    Raises:
+        DomainError: If `mask_cache` is no number of bytes.
     """
 
     def __init__(
@@ -131,11 +136,13 @@ class Planner:
         verify: bool = True,
         exact_rows: int = CANDIDATES[0],
         exact_strategy: str | None = None,
+        mask_cache: int = MASK_BYTES,
     ) -> None:
         self._model = model
         self._verify = verify
         self._exact_rows = exact_rows
         self._exact_strategy = exact_strategy
+        self._caches = MaskCaches(mask_cache)
         self._lock = threading.RLock()
         self._planned: dict[Any, Planned] = {}
         self._exact: dict[Any, Plan] = {}
@@ -171,7 +178,7 @@ class Planner:
         if not traced.sites:
             raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
         _tell_of(traced.left_off)
-        network = network_of(self._model, traced)
+        network = network_of(self._model, traced, self._caches.on(traced.device))
         keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
         with single_row():
@@ -208,6 +215,7 @@ class Planner:
         if rates != seen_rates or len(parts) != len(seen) or not all(map(operator.is_, parts, seen)):
             self._planned.clear()
             self._exact.clear()
+            self._caches.clear()
             self._seen = parts, rates
 
 

@@ -104,7 +104,8 @@ class BlockDraws:
         if len(self._keys[0]) > 1 or site.row_factor > 1:
             return make()
         keys = tuple(key for (key,) in self._keys)
-        address = (type(self), site.key, law, site.row_shape(shape), keys, self._rng)
+        name = (site.key, site.kind, site.row_axis)  # which for other inputs can be others
+        address = (type(self), name, law, site.row_shape(shape), keys, self._rng)
         return self._cache.joined(address, make, copies=len(keys) > 1)
 
     def _joined(self, site: Site, law: Law, shape: tuple[int, ...]) -> Tensor:

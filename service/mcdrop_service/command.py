@@ -72,7 +72,7 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
     if directory is None:
         _fail("wanted DIR, a directory of checkpoints, got none")
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    repository = Repository(directory, names, tuple(allow_package or ()), device)
+    repository = Repository(directory, names, tuple(allow_package or ()), device, settings.max_mask_bytes)
     repository.chosen()  # what is not there is said now: torch, without which nothing loads, takes its time
     _serve(repository, settings)
 

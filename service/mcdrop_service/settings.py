@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     max_queue_bytes: int = Field(default=512 * MEBIBYTE, ge=1)
     """Memory of all requests that wait or run: their inputs, and what is kept of their samples."""
 
+    max_mask_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
+    """Memory of the masks that each version of a model keeps for seeds that come again; 0 keeps none."""
+
     max_quantiles: int = Field(default=100, ge=1)
     """Most quantile levels in one request."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcdrop_service.execution import Repository
 from mcdrop_service.settings import read_settings
 
 from tests.e2e.conftest import SERVE
@@ -136,6 +137,17 @@ def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -
     printed = serve("--max-queue-units", "77", "--print-config").stdout
     (tmp_path / "settings.toml").write_text(printed)
     assert read_settings({}, tmp_path / "settings.toml").max_queue_units == 77
+
+
+def test_what_masks_may_take_reaches_the_models(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Repository] = []
+    monkeypatch.setattr(
+        "mcdrop_service.command._serve", lambda repository, _settings: seen.append(repository)
+    )
+    assert run_here(capsys, "serve", models, "--max-mask-bytes", "7").code == 0
+    assert [each.mask_bytes for each in seen] == [7]
 
 
 def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:

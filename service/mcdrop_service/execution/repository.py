@@ -32,12 +32,14 @@ class Repository:
         names: Those to serve, `NAME` or `NAME@VERSION`; all of them when empty.
         allow: Packages whose factories may be called to build a model.
         device: Where the models run; the library's own choice when None.
+        mask_bytes: What the masks that a model keeps may take.
     """
 
     directory: Path
     names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     device: str | None = None
+    mask_bytes: int = 2**26
 
     def load_all(self) -> Mapping[str, list["CheckpointModel"]]:
         """All versions of every model that is to be served.
@@ -80,7 +82,9 @@ class Repository:
         """
         place = self.known()[name]
         pinned = [pin.partition("@")[2] for pin in self.names if pin.startswith(f"{name}@")]
-        return execution.loading.load_versions(name, place, pinned, allow=self.allow, device=self.device)
+        return execution.loading.load_versions(
+            name, place, pinned, allow=self.allow, device=self.device, mask_bytes=self.mask_bytes
+        )
 
     def known(self) -> dict[str, Path]:
         """Where the models are that may be served, by name.

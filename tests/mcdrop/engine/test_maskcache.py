@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import mcdrop
-from mcdrop.engine.maskcache import MaskCache
+from mcdrop.engine.maskcache import BESIDE, MaskCache, MaskCaches
 from mcdrop.engine.masks import BlockKey, draw_block
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.replay import BlockDraws
 from mcdrop.engine.sites import Law, Site, SiteKey
+from mcdrop.errors import DomainError
 from tests.support.tolerances import EXACT
 
 LAW = Law("noise", 0.3, torch.float32)
@@ -29,14 +30,14 @@ def test_a_block_that_comes_again_is_not_drawn_again() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30))
 def test_what_is_found_is_what_would_be_drawn_however_little_is_kept(asked: list[int]) -> None:
-    cache = MaskCache(CPU, limit=4 * 16 * 8 * 4)  # four blocks
+    cache = MaskCache(CPU, limit=4 * (16 * 8 * 4 + BESIDE))  # four blocks
     for site in asked:
         got = cache.draw(LAW, (8,), StreamKey(0, 0, 0, site), "philox-1")
         torch.testing.assert_close(got, draw_block(LAW, (8,), StreamKey(0, 0, 0, site), "philox-1"), **EXACT)
 
 
 def test_the_oldest_go_first_when_the_bound_is_reached() -> None:
-    cache = MaskCache(CPU, limit=4096)
+    cache = MaskCache(CPU, limit=4 * (256 * 4 + BESIDE))
     made: list[int] = []
 
     def maker(number: int) -> Callable[[], Tensor]:
@@ -68,7 +69,7 @@ def test_joined_blocks_that_are_large_are_kept_from_the_second_time_on_if_there_
 
 
 def test_masks_of_several_sites_are_kept_from_the_second_time_on() -> None:
-    cache, made = MaskCache(CPU, limit=2**16), []
+    cache, made = MaskCache(CPU, limit=2**17), []
 
     def make() -> tuple[Tensor, ...]:
         made.append(1)
@@ -108,3 +109,57 @@ def test_rows_of_which_one_has_the_id_that_is_shared_elsewhere_are_joined_on_one
         draws = BlockDraws({site.key: site}, [keys], "philox-1", MaskCache(elsewhere))
         drawn = draws.get(site.key, site.kind, LAW, (len(ids), 8))
         assert (drawn.device, drawn.shape) == (elsewhere, (16, len(ids), 8))
+
+
+def test_all_shapes_of_input_share_what_a_model_may_keep_and_get_their_own_masks() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.4), nn.Linear(4, 2)).eval()
+    mc, inputs = (
+        mcdrop.MCDropout(model, n_samples=40),
+        [torch.ones(2, *shape, 4) for shape in [(), (3,), (7,)]],
+    )
+    samples = [mc.sample(x) for _ in range(2) for x in inputs][3:]
+    caches = {mc._planner.planned(mc.as_call(x)).network.cache for x in inputs}
+    assert len(caches) == 1
+    for x, found in zip(inputs, samples, strict=True):
+        torch.testing.assert_close(found, mcdrop.MCDropout(model, n_samples=40).sample(x), **EXACT)
+
+
+class TurningDropout(nn.Module):
+    """Drops out of a batch of squares whose rows are the first axis, or, of wide inputs, the second."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        turned = x.transpose(0, 1) if x.shape[2] > 3 else x
+        dropped = nn.functional.dropout(turned[..., :3], 0.5, self.training)
+        return dropped.transpose(0, 1) if x.shape[2] > 3 else dropped
+
+
+def test_masks_whose_rows_lie_on_other_axes_are_not_taken_for_each_other() -> None:
+    inputs = [torch.ones(2, 5, 3), torch.ones(2, 5, 4)]
+    mc = mcdrop.MCDropout(TurningDropout(), n_samples=32)
+    together = [mc.sample(x) for x in inputs]
+    for x, found in zip(inputs, together, strict=True):
+        torch.testing.assert_close(found, mcdrop.MCDropout(TurningDropout(), n_samples=32).sample(x), **EXACT)
+
+
+def test_a_model_that_changed_forgets_its_masks() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.4)).eval()
+    mc = mcdrop.MCDropout(model, n_samples=32)
+    mc.sample(torch.ones(2, 4))
+    before = mc.plan.network.cache
+    model[0] = nn.Linear(4, 4)
+    mc.sample(torch.ones(2, 4))
+    assert mc.plan.network.cache is not before
+
+
+def test_a_limit_of_nothing_keeps_nothing() -> None:
+    cache = MaskCaches(0).on(CPU)
+    blocks = [cache.draw(LAW, (8,), StreamKey(0, 0, 0, 1), "philox-1") for _ in range(2)]
+    assert blocks[0] is not blocks[1]
+    torch.testing.assert_close(blocks[0], blocks[1], **EXACT)
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, True, "64"])
+def test_a_limit_that_is_no_number_of_bytes_is_refused(limit: int) -> None:
+    with pytest.raises(DomainError, match="mask_cache must be a number of bytes"):
+        MaskCaches(limit)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from mcdrop_service.execution import Repository
+from mcdrop_service.settings import Settings
 
 import mcdrop
+from mcdrop.engine.maskcache import MASK_BYTES
 from mcdrop.errors import CheckpointError
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -50,3 +52,10 @@ def test_all_versions_are_loaded_unless_one_is_pinned(
 def test_what_is_not_there_is_refused(directory: Path, names: tuple[str, ...], came: str) -> None:
     with pytest.raises(CheckpointError, match=came):
         Repository(directory, names).load_all()
+
+
+def test_each_version_keeps_as_many_masks_as_it_may(directory: Path) -> None:
+    for model in Repository(directory, ("diabetes",), mask_bytes=12_345).load_all()["diabetes"]:
+        model.probe()
+        assert model._mc.plan.network.cache.limit == 12_345
+    assert Repository(directory).mask_bytes == Settings().max_mask_bytes == MASK_BYTES
