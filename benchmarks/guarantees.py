@@ -30,6 +30,7 @@ from mcdrop.corp_intervals import split_intervals
 from mcdrop.intervals import Interval, mean_interval, wilson_interval
 from mcdrop.metrics.regression_calibration import covered
 from mcdrop.metrics.smooth_calibration import smooth_calibration_error
+from mcdrop.scoring import ScoreOptions, overconfidence_score
 from mcdrop.selective import fit_selective_threshold
 
 BINS = 15
@@ -72,6 +73,7 @@ def cases() -> list[Case]:
     return [
         *(_mean_case(rows) for rows in (50, 1000)),
         *(_proportion_case(share, rows) for share, rows in ((0.5, 50), (0.99, 100))),
+        *(_overconfidence_case(rows) for rows in (50, 300)),
         *(_ece_case(power, rows) for power in (1.0, 1.2, 2.0) for rows in (200, 2000)),
         *(_l2_case(power, rows) for power in (1.0, 1.2, 2.0) for rows in (200, 2000)),
         *(_qce_case(rows) for rows in (100, 1000)),
@@ -118,6 +120,19 @@ def _proportion_case(share: float, rows: int) -> Case:
         return _holds(wilson_interval(int(hits.sum()), rows), share)
 
     return Case(f"proportion of {share}, Wilson, n = {rows}", 0.95, kept)
+
+
+def _overconfidence_case(rows: int) -> Case:
+    """A calibrated classifier that errs once in a hundred rows."""
+
+    def kept(seed: int) -> bool:
+        generator = _generator(seed)
+        stated = 0.98 + 0.02 * torch.rand(rows, dtype=torch.float64, generator=generator)
+        came = torch.rand(rows, dtype=torch.float64, generator=generator) < stated
+        found = overconfidence_score(stated, came, ScoreOptions(seed=seed)).interval
+        return found is not None and _holds(found, 0.0)
+
+    return Case(f"over-confidence of 0, 1 % errors, n = {rows}", 0.95, kept)
 
 
 def _ece_case(power: float, rows: int) -> Case:

@@ -38,6 +38,7 @@ from mcdrop.metrics.smooth_calibration import calibrated_smooth_errors, smooth_c
 from mcdrop.rowscores import RowScores
 
 __all__ = [
+    "FEW_EVENTS",
     "HIGHER_IS_BETTER",
     "Score",
     "ScoreOptions",
@@ -54,6 +55,10 @@ __all__ = [
 HIGHER_IS_BETTER: Final = frozenset({"accuracy", "coverage", "error_aupr", "error_auroc"})
 """Names of the scores of which more is better; of all others less is."""
 
+FEW_EVENTS: Final = 10
+"""With fewer errors, or fewer rows without one, a bootstrap does not know how many there may be."""
+
+_SHARES: Final = frozenset({"accuracy", "coverage"})
 _REDRAWN: Final = 200
 _SMOOTH_REDRAWN: Final = 200
 
@@ -104,8 +109,12 @@ def row_scores(rows: Iterable[RowScores], options: ScoreOptions) -> tuple[Score,
 
 
 def row_score(rows: RowScores, options: ScoreOptions) -> Score:
-    """The mean over the rows, with its interval: Wilson's for shares, else a bootstrap's."""
-    if rows.proportion:
+    """The mean over the rows, with its interval: Wilson's for shares, else a bootstrap's.
+
+    Rows of several pixels or tokens have shares of their own, which are resampled; where these are all alike,
+    a bootstrap knows no more than one row, and Wilson's interval, as if a row held one token, is wide enough.
+    """
+    if rows.proportion or (rows.name in _SHARES and _all_alike(rows.values)):
         hits = rows.values.sum().item()
         interval = wilson_interval(hits, len(rows.values), level=options.level)
         return Score(rows.name, hits / len(rows.values), interval, rows.output)
@@ -184,13 +193,25 @@ def split_scores(stated: Tensor, labels: Tensor, options: ScoreOptions) -> tuple
 def overconfidence_score(confidence: Tensor, event: Tensor, options: ScoreOptions) -> Score:
     """Mean stated probability minus share of events: above 0 the prediction promises too much.
 
+    A bootstrap of rows without an error cannot show one, and would call a good classifier under-confident.
+    With fewer than ten events of either kind the interval is therefore widened to what Wilson's interval of
+    the share allows.
+
     Args:
         confidence: (N, ...) stated probabilities.
         event: Outcomes 0 or 1 of the same rows.
         options: How.
     """
-    gap = confidence.to(torch.float64) - event.to(torch.float64).reshape(confidence.shape)
-    return _mean("overconfidence", gap.reshape(len(gap), -1).mean(1), options)
+    stated = confidence.to(torch.float64).reshape(len(confidence), -1).mean(1)
+    came = event.to(torch.float64).reshape(len(confidence), -1).mean(1)
+    score = _mean("overconfidence", stated - came, options)
+    hits = came.sum().item()
+    if score.interval is None or min(hits, len(came) - hits) >= FEW_EVENTS:
+        return score
+    share, mean = wilson_interval(hits, len(came), level=options.level), stated.mean().item()
+    lower = min(score.interval.lower, mean - share.upper)
+    upper = max(score.interval.upper, mean - share.lower)
+    return replace(score, interval=Interval(lower, upper, options.level, "BCa bootstrap or Wilson"))
 
 
 def quantile_scores(pit: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
@@ -227,6 +248,10 @@ def _mean(name: str, values: Tensor, options: ScoreOptions) -> Score:
     usable = len(values) > 1 and bool(values.isfinite().all())
     interval = mean_interval(values, level=options.level, seed=options.seed) if usable else None
     return Score(name, values.mean().item(), interval)
+
+
+def _all_alike(values: Tensor) -> bool:
+    return bool((values == values[0]).all())
 
 
 def _redrawn_error(confidence: Tensor, options: ScoreOptions) -> float:

@@ -3,6 +3,7 @@
 Every sentence is judged on an interval or a p-value. `open` is the honest answer where the rows cannot tell.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from mcdrop.assessment.samples import enough_samples
 from mcdrop.assessment.sections import Difference, Finding, SamplesPoint
 from mcdrop.intervals import Interval
-from mcdrop.scoring import Score
+from mcdrop.scoring import FEW_EVENTS, Score
 
 __all__ = ["VOID", "Evidence", "verdict"]
 
@@ -128,18 +129,29 @@ def _deterministic(evidence: Evidence) -> Iterator[Finding]:
     for output in outputs[:_LARGEST_OUTPUTS]:
         name = next((name for name in _COMPARED if (name, output) in known), None)
         if name is not None:
-            yield _compared(*known[name, output])
+            yield _compared(*known[name, output], few=_few_errors(evidence))
 
 
-def _compared(found: Difference, interval: Interval) -> Finding:
+def _few_errors(evidence: Evidence) -> str:
+    """Why a surer prediction looks better than it may be: it is the errors that would cost it most."""
+    accuracy = next((each.value for each in evidence.scores if each.name == "accuracy"), None)
+    errors = math.inf if accuracy is None else (1 - accuracy) * evidence.n_rows
+    if errors >= FEW_EVENTS:
+        return ""
+    return f", since hardly any is wrong ({_number(errors)} of {evidence.n_rows})"
+
+
+def _compared(found: Difference, interval: Interval, *, few: str) -> Finding:
     side = "lower" if found.value < 0 else "higher"
     size = f"{_number(abs(found.value))} {side} {_ends(interval)}"
     text = f"{_TITLES[found.name]}{_of_output(found)} is {size} on the same rows."
     if interval.upper < 0:
         return Finding("deterministic", "good", f"Better than the deterministic pass: {text}")
+    untold = "These rows do not tell it from the deterministic pass"
     if interval.lower > 0:
-        return Finding("deterministic", "bad", f"Worse than the deterministic pass: {text}")
-    return Finding("deterministic", "open", f"These rows do not tell it from the deterministic pass: {text}")
+        worse = Finding("deterministic", "bad", f"Worse than the deterministic pass: {text}")
+        return Finding("deterministic", "open", f"{untold}{few}: {text}") if few else worse
+    return Finding("deterministic", "open", f"{untold}: {text}")
 
 
 def _samples(evidence: Evidence) -> Iterator[Finding]:

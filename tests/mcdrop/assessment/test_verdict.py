@@ -66,6 +66,20 @@ def test_better_or_worse_than_one_pass_is_judged_on_the_paired_difference() -> N
     assert [status(-2, -1), status(1, 2), status(-1, 2)] == ["good", "bad", "open"]
 
 
+def test_rows_with_hardly_an_error_do_not_say_worse_than_one_pass() -> None:
+    """The surer of two predictions wins on right rows; what it costs when it is wrong is not seen there."""
+    worse = (Difference("nll", 0.01, interval(0.001, 0.02)),)
+    few, many = (
+        replace(EVIDENCE, scores=(Score("accuracy", right / 500),), differences=worse) for right in (497, 480)
+    )
+    assert verdict(many)[0].text.startswith("Worse than the deterministic pass: NLL is 0.01 higher")
+    (found,) = verdict(few)
+    assert found.status == "open"
+    assert found.text.startswith(
+        "These rows do not tell it from the deterministic pass, since hardly any is wrong (3 of 500): NLL is"
+    )
+
+
 def test_enough_samples_are_named() -> None:
     points = tuple(SamplesPoint("nll", n, 0.3, 0.1 / n, 0.1 / n) for n in (2, 4, 8, 16, 32, 64))
     found = verdict(replace(EVIDENCE, samples=points))[-1]
