@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from mcdrop.engine.precision import convolution_words, cudnn_tf32, matmul_precision
+
 __all__ = ["environment", "fingerprint_id"]
 
 
@@ -17,11 +19,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "amd": _is_amd(),
-        "onednn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
+        "onednn": _onednn(),
         "mkl_cbwr": os.environ.get("MKL_CBWR", ""),
         "threads": torch.get_num_threads(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "float32_matmul_precision": matmul_precision(),
+        "cudnn_tf32": cudnn_tf32(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "autocast": torch.is_autocast_enabled(device.type),
     }
@@ -31,6 +33,14 @@ def _is_amd() -> bool:
     """Whether the processor has instructions that only AMD's have: libraries choose kernels by the maker."""
     features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(features.get("sse4a"))
+
+
+def _onednn() -> bool | str:
+    """Whether oneDNN is asked; its precision of convolutions, if that was set."""
+    if not (torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)):
+        return False
+    words = convolution_words(torch.backends.mkldnn)
+    return True if words == "conv none, rnn none" else words
 
 
 def fingerprint_id(facts: dict[str, Any]) -> str:

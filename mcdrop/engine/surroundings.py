@@ -6,6 +6,8 @@ import torch
 from torch._C import _functorch
 from torch.nn.modules import module as modules
 
+from mcdrop.engine.precision import matmul_precision
+
 __all__ = ["surroundings"]
 
 
@@ -30,7 +32,7 @@ def _is_unusual() -> bool:
 def _flags() -> Hashable:
     return (
         torch.get_default_dtype(),
-        torch.get_float32_matmul_precision(),
+        matmul_precision(),
         torch.are_deterministic_algorithms_enabled(),
         torch._C._get_mkldnn_enabled(),  # noqa: SLF001
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcdrop.engine.fallback import reason
 from mcdrop.engine.footprint import OneSample
@@ -26,6 +26,7 @@ from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.network import Network
 from mcdrop.engine.oracle import OracleResult, largest_difference, native_oracle
 from mcdrop.engine.outputs import OTHER_ROWS
+from mcdrop.engine.precision import rounded_to
 from mcdrop.engine.replay import BlockDraws
 from mcdrop.engine.sites import Law, Site, SiteKey
 from mcdrop.engine.strategies import STRATEGIES, loop
@@ -36,9 +37,14 @@ __all__ = ["FREE", "Verification", "verify"]
 FREE: Final = BlockKey(0, 0, 1)
 """Names the draws of the first row at the model's own rates."""
 
+_Rounding = torch.dtype | str
+_Tolerances = Mapping[_Rounding, float]
+
 _SAMPLES: Final = 2
-_ORACLE_TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-5}
-_TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
+_TF32: Final = 1e-2
+"""Products of numbers that keep the 11 binary digits of float16, added up in float32."""
+_ORACLE_TOLERANCE: Final[_Tolerances] = {torch.float64: 1e-9, torch.float32: 1e-5, "tf32": _TF32}
+_TOLERANCE: Final[_Tolerances] = {torch.float64: 1e-9, torch.float32: 1e-4, "tf32": _TF32}
 _HALF_TOLERANCE: Final = 5e-2
 _NOT_SLOW: Final = 1.5
 """Of the time of the per-row loop, which makes as many passes of a row."""
@@ -150,8 +156,8 @@ def _checked_oracle(network: Network, row: Call, reference: Sequence[Tensor]) ->
             "it would sample only a part of its dropout"
         )
     own = next((p.dtype for p in network.view.parameters()), torch.float32)
-    dtypes = [own, *_rounding_dtypes(reference)]
-    if result.difference is not None and result.difference > _allowed(_ORACLE_TOLERANCE, dtypes):
+    roundings = [own, *_roundings(network, reference)]
+    if result.difference is not None and result.difference > _allowed(_ORACLE_TOLERANCE, roundings):
         raise UnsupportedModelError(
             f"given its own draws, the model under mcdrop differs by {result.difference:.2g} from what it "
             "computes by itself; a layer uses its randomness in a way that is not understood, keeps state, "
@@ -161,17 +167,25 @@ def _checked_oracle(network: Network, row: Call, reference: Sequence[Tensor]) ->
     return result
 
 
-def _rounding_dtypes(outputs: Sequence[Tensor]) -> list[torch.dtype]:
-    """Of the outputs that are rounded, and what autocast computes in."""
-    kind = outputs[0].device.type
-    cast = [torch.get_autocast_dtype(kind)] if torch.is_autocast_enabled(kind) else []
+def _roundings(network: Network, outputs: Sequence[Tensor]) -> list[_Rounding]:
+    """Dtypes of the outputs that are rounded, what autocast computes in, what float32 is multiplied in."""
+    device = outputs[0].device
+    cast = [torch.get_autocast_dtype(device.type)] if torch.is_autocast_enabled(device.type) else []
     rounded = [t.dtype.to_real() for t in outputs if t.is_floating_point() or t.is_complex()]
-    return rounded + cast if rounded else []
+    return [*rounded, *cast, *_of_products(network, device)] if rounded else []
 
 
-def _allowed(tolerances: Mapping[torch.dtype, float], dtypes: Sequence[torch.dtype]) -> float:
+def _of_products(network: Network, device: torch.device) -> set[str]:
+    parameters = list(network.view.parameters())
+    if not any(each.dtype == torch.float32 for each in parameters):
+        return set()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in network.view.modules())
+    return rounded_to(device, convolutions=recurrent or any(each.dim() > 2 for each in parameters))
+
+
+def _allowed(tolerances: _Tolerances, roundings: Sequence[_Rounding]) -> float:
     """The largest difference that the coarsest of these explains; 0 for whole numbers."""
-    return max((tolerances.get(dtype, _HALF_TOLERANCE) for dtype in dtypes), default=0.0)
+    return max((tolerances.get(each, _HALF_TOLERANCE) for each in roundings), default=0.0)
 
 
 # --- the per-row loop --------------------------------------------------------------------------------
@@ -257,13 +271,10 @@ class _Comparison:
     """How far each strategy is from the per-row loop."""
 
     reference: list[Tensor]
+    tolerance: float
     differences: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def tolerance(self) -> float:
-        return _allowed(_TOLERANCE, _rounding_dtypes(self.reference))
 
     def agrees(self, name: str) -> bool:
         return self.differences.get(name, math.inf) <= self.tolerance
@@ -284,7 +295,7 @@ class _Comparison:
 
 def _compare(network: Network, rows: Call, reference: list[Tensor], enough: float) -> _Comparison:
     """All strategies, or those up to the first one that agrees and takes less than `enough` seconds."""
-    comparison = _Comparison(reference)
+    comparison = _Comparison(reference, _allowed(_TOLERANCE, _roundings(network, reference)))
     for name in STRATEGIES:
         comparison.add(name, network, rows)
         if comparison.agrees(name) and comparison.seconds[name] < enough:

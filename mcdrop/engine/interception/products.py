@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcdrop.engine.functorch import is_wrapped
+from mcdrop.engine.precision import matmul_precision
 
 __all__ = ["large_product", "product"]
 
@@ -75,7 +76,7 @@ def _is_asked_for() -> bool:
     return (
         torch.is_inference_mode_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and torch.get_float32_matmul_precision() == "highest"
+        and matmul_precision() == "highest"
         and bool(torch.backends.mkldnn.enabled)
     )
 

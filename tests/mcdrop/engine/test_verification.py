@@ -215,6 +215,27 @@ def test_other_precisions_are_compared_by_what_they_can_hold(dtype: torch.dtype)
     assert verified(model, X.to(dtype)).strategy == "vmap"
 
 
+class CoarseBatches(nn.Module):
+    """Keeps the digits of TF32 where there are several rows: kernels are chosen by shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.half().to(x.dtype) if len(x) > 1 else x
+
+
+def test_where_products_may_be_rounded_rows_may_differ_by_that() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), CoarseBatches(), nn.Dropout(0.3))
+    with pytest.raises(UnsupportedModelError, match="a row computed alone differs by"):
+        verified(model)
+    torch.set_float32_matmul_precision("high")
+    try:
+        found = verified(model)
+        assert (found.strategy, found.tolerance) == ("vmap", 1e-2)
+        with pytest.raises(UnsupportedModelError, match="a row computed alone differs by"):
+            verified(model.double(), X.double())
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 # --- cost -----------------------------------------------------------------------------------------
 
 
