@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -39,17 +40,10 @@ class _Family(Collector, Generic[T]):
     def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
         self._name, self._about, self._labels = name, about, labels
         self._lock = threading.Lock()
-        self._members: dict[Labels, T] = {}
+        self._members: defaultdict[Labels, T] = defaultdict(self._new)
 
     def _new(self) -> T:
         raise NotImplementedError
-
-    def _of(self, labels: Labels) -> T:
-        """What there is for some labels; the lock is held."""
-        found = self._members.get(labels)
-        if found is None:
-            found = self._members[labels] = self._new()
-        return found
 
 
 @dataclass(slots=True)
@@ -71,7 +65,7 @@ class Counters(_Family[Count]):
             more: How many.
         """
         with self._lock:
-            self._of(labels).total += more
+            self._members[labels].total += more
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus' client asks of a collector."""
@@ -116,7 +110,7 @@ class Histograms(_Family[Bins]):
             value: Finite.
         """
         with self._lock:
-            bins = self._of(labels)
+            bins = self._members[labels]
             bins.counts[bisect_left(self._bounds, value)] += 1
             bins.total += value
 
@@ -128,7 +122,7 @@ class Histograms(_Family[Bins]):
             values: Of any shape.
         """
         with self._lock:
-            bins, flat = self._of(labels), values.ravel()
+            bins, flat = self._members[labels], values.ravel()
             if flat.size > FEW:
                 self._take_many(bins, flat[np.isfinite(flat)])
                 return

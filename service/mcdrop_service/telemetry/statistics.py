@@ -110,7 +110,9 @@ class Statistics:
         sending_s = max(notes.arrived_s + seconds - notes.answered_s, 0.0)
         stages = (notes.queued_s, notes.parsing_s, notes.computing_s, sending_s)
         for stage, spent_s in zip(STAGES, stages, strict=True):
-            record.requests[stage].add(spent_s)
+            tally = record.requests[stage]
+            tally.count += 1
+            tally.seconds += spent_s
         record.rows += notes.rows
         record.latest_ms = int(time.time() * 1000)
 

@@ -1,29 +1,40 @@
-"""uvicorn's HTTP protocol with guards: limits of time and length, a cap on connections, errors as JSON."""
+"""HTTP/1.1 on one connection, with guards: limits of time and length, a cap on connections, errors as JSON.
+
+uvicorn runs the server; its own protocols make an event, a timer and several layers of calls for each
+request, which took as long as parsing it.
+"""
 
 import asyncio
+import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections import deque
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn import Config
+from uvicorn.server import ServerState
 
-from mcdrop_service.encoding import encode_error
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.disconnect import WHEN_GONE
-from mcdrop_service.web.joined import Joined
+from mcdrop_service.web.exchange import EXCHANGE, Exchange
+from mcdrop_service.web.heads import Headers, scope_of, whole_answer, without_upgrade
 
 __all__ = ["GuardedProtocol", "guarded_protocol"]
 
+logger = logging.getLogger("mcdrop_service")
+
 MAX_HEAD_BYTES: Final = 65536
 """Of request line and headers, and of what else is no body: the parser itself takes any number."""
+MAX_WAITING_BYTES: Final = 65536
+"""Of a body that the application does not take."""
+SHORT: Final = 65536
+"""Bytes of a body that are copied behind their head, which is faster than to send both by one call."""
 
 NOT_HTTP = "the request must be HTTP/1.1, got something else"
 TOO_LONG = f"the head of a request may be at most {MAX_HEAD_BYTES} bytes long, got more"
 TOO_SLOW = "the head of the request must arrive within {} ms, and did not"
+FAILED = "internal error; the service's log has it"
 TOO_MANY = "at most {} connections may be open at once"
 
 
@@ -39,56 +50,209 @@ def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings))
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(asyncio.Protocol):
     """A connection whose client must say what it wants, in time.
 
     Args:
         settings: The limits.
-        **uvicorns: What uvicorn gives to each of its protocols.
+        config: Of uvicorn, with the application.
+        server_state: Of uvicorn: what its server waits for when it stops.
+        **_uvicorns: What else uvicorn gives to each of its protocols.
     """
 
-    def __init__(self, settings: Settings, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+    def __init__(
+        self, settings: Settings, config: Config, server_state: ServerState, **_uvicorns: Any
+    ) -> None:
         self._settings = settings
-        self._when_gone: set[Callable[[], object]] = set()
-        self._running: RequestResponseCycle | None = None
+        self._app = config.loaded_app
+        self._state = server_state
+        self._loop = asyncio.get_running_loop()
+        self._parser = self._new_parser()
+        self._transport: asyncio.Transport
+        self._addresses: dict[str, Any] = {}
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._wants_continue = False
         self._in_head = False
         self._bytes_of_no_body = 0
+        self._latest: Exchange | None = None
+        self._running: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._reads = True
+        self.clogged: asyncio.Future[None] | None = None
+        self._idle_since_s = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or turn it away."""
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # any byte that the client has not taken starts the clock
-        if len(self.connections) > self._settings.max_connections:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        # any byte that the client has not taken starts the clock
+        self._transport.set_write_buffer_limits(high=0)
+        names = {"server": "sockname", "client": "peername"}
+        self._addresses = {key: _address(transport.get_extra_info(name)) for key, name in names.items()}
+        if len(self._connections) > self._settings.max_connections:
             self._refuse(503, TOO_MANY.format(self._settings.max_connections))
         else:
             self._start_timer()
+            self._close_if_idle()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the timer runs while they are the beginning of a head, or belong to no request."""
-        self._unset_keepalive_if_required()
         self._bytes_of_no_body += len(data)
         self._parse(data)
         if self._bytes_of_no_body > MAX_HEAD_BYTES:
             self._refuse(400, TOO_LONG)
-        elif not self._idle:
+        elif self._running is not None:
             self._stop_timer()
         elif self._head_timer is None:
             self._start_timer()
 
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """Forget the connection."""
+        self._connections.discard(self)
+        self._stop_timer()
+        self.resume_writing()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._waiting.clear()
+        if self._running is not None:
+            self._running.leave()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer; the connection is cut if that lasts."""
+        self.clogged = self._loop.create_future()
+        self._write_timer = self._loop.call_later(self._settings.write_timeout_ms / 1000, self._cut)
+
+    def resume_writing(self) -> None:
+        """The client has taken everything, or nothing any more."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        if self.clogged is not None:
+            self.clogged.set_result(None)
+            self.clogged = None
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this): close the connection when everything is answered."""
+        if self._running is None or self._latest is None:
+            self._transport.close()
+        else:
+            self._latest.keep_alive = False
+
+    # what the parser calls
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head, self._bytes_of_no_body = True, 0
+        self._url, self._headers, self._wants_continue = b"", [], False
+
+    def on_url(self, url: bytes) -> None:
+        """Some of the URL has come."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field has come, of the head or behind the body."""
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"expect":
+            self._wants_continue = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        """A head has ended."""
+        self._in_head, self._bytes_of_no_body = False, 0
+        if self._parser.get_method() == b"CONNECT":
+            raise httptools.HttpParserError
+        if self._parser.should_upgrade():
+            return
+        scope = scope_of(self._parser, self._url, self._headers, self._addresses)
+        self._headers = []  # fields behind the body land here, else they would be taken for the head's
+        self._latest = scope["extensions"][EXCHANGE] = Exchange(
+            scope,
+            self,
+            keep_alive=scope["http_version"] != "1.0" and self._parser.should_keep_alive(),
+            wants_continue=self._wants_continue,
+        )
+        if self._running is None:
+            self._begin(self._latest)
+        else:
+            self._waiting.append(self._latest)
+            self._stop_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body has come."""
+        self._bytes_of_no_body = 0
+        if self._latest is not None and not self._latest.complete:
+            self._latest.take(body)
+            if self._latest.waiting_bytes > MAX_WAITING_BYTES:
+                self._stop_reading()
+
+    def on_message_complete(self) -> None:
+        """A request has ended."""
+        self._bytes_of_no_body = 0
+        if self._latest is not None and not self._parser.should_upgrade():
+            self._latest.end()
+
+    # what an exchange calls
+
+    @property
+    def every_head(self) -> Headers:
+        """The date; uvicorn looks at the clock once a second."""
+        return self._state.default_headers
+
+    def write(self, head: bytes, body: bytes) -> None:
+        """Send head and body together: one call and one packet."""
+        if len(body) <= SHORT:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    def taken(self) -> None:
+        """What had come of a body was taken: more may come."""
+        if not self._reads and not self._waiting and not self._transport.is_closing():
+            self._reads = True
+            self._transport.resume_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """An answer was sent; the next request may be here already, or the beginning of its head."""
+        self._running = None
+        if not exchange.keep_alive:
+            self._transport.close()
+        if self._transport.is_closing():
+            return
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+        else:
+            self._idle_since_s = self._loop.time()
+            if self._in_head and self._head_timer is None:
+                self._start_timer()
+        self.taken()
+
+    # requests
+
+    @property
+    def _connections(self) -> set[object]:
+        return cast("set[object]", self._state.connections)
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what follows is not looked at
+        return parser
+
     def _parse(self, data: bytes) -> None:
         """Let the parser see bytes; no connection becomes one of another protocol."""
-        rest = memoryview(data)
-        while rest:
+        while data:
             try:
-                self.parser.feed_data(rest)
+                self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                rest = rest[upgrade.args[0] :]
+                data = data[upgrade.args[0] :]
                 self._begin_without_upgrade()
             except httptools.HttpParserError:
-                self.send_400_response("")
+                self._refuse(400, NOT_HTTP)
                 return
             else:
                 return
@@ -96,128 +260,73 @@ class GuardedProtocol(HttpToolsProtocol):
     def _begin_without_upgrade(self) -> None:
         """Give the head to a new parser without the wish for another protocol.
 
-        The parser takes a body behind such a head for the other protocol, and uvicorn for the next request.
-        Java's client and `curl --http2` have that wish, and a body.
+        The parser takes a body behind such a head for the other protocol. Java's client and `curl --http2`
+        have that wish, and a body.
         """
-        line = b"%b %b HTTP/%b\r\n" % (
-            self.parser.get_method(),
-            self.url,
-            self.parser.get_http_version().encode(),
-        )
-        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.parser.feed_data(b"".join([line, *fields, b"\r\n"]))
+        head = without_upgrade(self._parser, self._url, self._headers)
+        self._parser = self._new_parser()
+        self._parser.feed_data(head)
 
-    def on_message_begin(self) -> None:
-        """A head begins (the parser calls this)."""
-        self._in_head, self._bytes_of_no_body = True, 0
-        super().on_message_begin()
-        cast("dict[str, Any]", self.scope)["extensions"] = {WHEN_GONE: self._when_gone}
+    def _begin(self, exchange: Exchange) -> None:
+        self._running = exchange
+        exchange.task = self._loop.create_task(self._answer(exchange))
+        self._state.tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._state.tasks.discard)
 
-    def on_headers_complete(self) -> None:
-        """A head has ended (the parser calls this)."""
-        self._in_head, self._bytes_of_no_body = False, 0
-        if self.parser.get_method() == b"CONNECT":
-            raise httptools.HttpParserError
-        if not self.parser.should_upgrade():
-            super().on_headers_complete()
-            self.headers = []  # fields behind the body land here, else they would be taken for the head's
+    async def _answer(self, exchange: Exchange) -> None:
+        """Let the application answer; what it leaves unanswered ends the connection."""
+        try:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+        except Exception:
+            logger.exception("an answer failed")
+            self._refuse(500, FAILED)
+        finally:
+            if not exchange.complete:
+                self._transport.close()
 
-    def on_body(self, body: bytes) -> None:
-        """Some of a body has come (the parser calls this)."""
-        self._bytes_of_no_body = 0
-        super().on_body(body)
+    def _stop_reading(self) -> None:
+        if self._reads:
+            self._reads = False
+            self._transport.pause_reading()
 
-    def on_message_complete(self) -> None:
-        """A request has ended (the parser calls this)."""
-        self._bytes_of_no_body = 0
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        self._joined = Joined(self.transport)
-        cycle.transport = cast("asyncio.Transport", self._joined)
-        super()._start_asgi_task(cycle, app)
-
-    def on_response_complete(self) -> None:
-        """An answer was sent; the head behind it may have begun already."""
-        self._joined.flush()
-        super().on_response_complete()
-        if self._in_head and self._idle and self._head_timer is None:
-            self._start_timer()
-
-    @property
-    def _idle(self) -> bool:
-        """Whether no request is under way."""
-        # uvicorn types the cycle as always there, but there is none before the first request
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is None or (cycle.response_complete and not self.pipeline)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._stop_timer()
-        self._stop_write_timer()
-        super().connection_lost(exc)
-        if self._running is not None:  # uvicorn tells only the last request of a connection
-            self._running.disconnected = True
-            self._running.message_event.set()
-        for act in tuple(self._when_gone):
-            act()
-
-    def pause_writing(self) -> None:
-        """The client does not take its answer; the connection is cut if that lasts."""
-        super().pause_writing()
-        delay_s = self._settings.write_timeout_ms / 1000
-        self._write_timer = self.loop.call_later(delay_s, self._cut)
-
-    def resume_writing(self) -> None:
-        """The client has taken everything."""
-        self._stop_write_timer()
-        super().resume_writing()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words, not ours
-        """Refuse what is not HTTP."""
-        self._refuse(400, NOT_HTTP)
+    # guards
 
     def _start_timer(self) -> None:
         delay_s = self._settings.header_timeout_ms / 1000
-        self._head_timer = self.loop.call_later(delay_s, self._give_up)
+        self._head_timer = self._loop.call_later(delay_s, self._give_up)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _stop_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+    def _close_if_idle(self) -> None:
+        """Look now and then whether the client was silent for too long: a timer per answer costs more."""
+        now_s, patience_s = self._loop.time(), self._settings.keep_alive_ms / 1000
+        busy = self._running is not None or self._head_timer is not None
+        due_s = (now_s if busy else self._idle_since_s) + patience_s
+        if due_s <= now_s:
+            self._transport.close()
+        else:
+            self._idle_timer = self._loop.call_at(due_s, self._close_if_idle)
 
     def _cut(self) -> None:
         """Reset the connection: a plain close would leave the kernel with what the client does not take."""
-        raw = self.transport.get_extra_info("socket")
+        raw = self._transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        self._transport.abort()
 
     def _give_up(self) -> None:
         self._refuse(408, TOO_SLOW.format(self._settings.header_timeout_ms))
 
     def _refuse(self, status: int, message: str) -> None:
         self._stop_timer()
-        cycle = self._running
-        answering = cycle is not None and cycle.response_started and not cycle.response_complete
-        if not answering and not self.transport.is_closing():
-            self.transport.write(_raw_response(status, message))
-        self.transport.close()
+        answering = self._running is not None and self._running.started
+        if not answering and not self._transport.is_closing():
+            self._transport.write(whole_answer(status, message))
+        self._transport.close()
 
 
-def _raw_response(status: int, message: str) -> bytes:
-    """A whole response, for where there is no request that could be answered."""
-    body = encode_error(message)
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+def _address(found: object) -> tuple[str, int] | None:
+    """Host and port; None of a socket that has none, as that of a file."""
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

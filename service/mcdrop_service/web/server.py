@@ -120,7 +120,6 @@ def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"])
         server_header=False,
         log_config=None,
         log_level="warning",
-        timeout_keep_alive=-(-settings.keep_alive_ms // 1000),
         timeout_graceful_shutdown=-(-settings.drain_timeout_ms // 1000),
     )
 

@@ -4,12 +4,14 @@ import contextlib
 import re
 import socket
 import struct
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.wire import Server, connected, exchange, get, post, read_answer
+from tests.service.models import FAKE_SERVER
+from tests.support.wire import Server, connected, exchange, get, post, read_answer, running
 
 PREDICT = "/v1/models/toy/predict"
 LIMIT = 2000
@@ -199,6 +201,57 @@ def test_an_answer_without_a_body_is_sent_before_the_next(server: Server) -> Non
         connection.sendall(head + last)
         came = b"".join(iter(lambda: connection.recv(65536), b""))
     assert re.findall(rb"HTTP/1\.1 (\d+)", came) == [b"405", b"200"]
+
+
+def test_a_client_that_asks_whether_to_send_its_body_is_told_so(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(
+            request(b"", length=len(BODY)).replace(b"host: x", b"host: x\r\nexpect: 100-Continue")
+        )
+        told = connection.recv(25, socket.MSG_WAITALL)
+        connection.sendall(BODY)
+        assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert read_answer(connection).status == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "stays"),
+    [("1.1", "x: y", True), ("1.1", "connection: close", False), ("1.0", "connection: keep-alive", False)],
+)
+def test_a_connection_stays_open_unless_the_client_is_too_old_or_says_otherwise(
+    server: Server, version: str, field: str, stays: bool
+) -> None:
+    asked = f"GET /healthz HTTP/{version}\r\nhost: x\r\n{field}\r\n\r\n".encode()
+    with connected(server) as connection:
+        connection.sendall(asked)
+        answer = read_answer(connection)
+        assert (answer.status, answer.headers.get("connection")) == (200, None if stays else "close")
+        if stays:
+            connection.sendall(asked)
+            assert read_answer(connection).status == 200
+        else:
+            assert connection.recv(1) == b""
+
+
+def test_a_connection_on_which_nothing_more_is_asked_is_closed_in_time() -> None:
+    with running(FAKE_SERVER, MCDROP_KEEP_ALIVE_MS="300") as server, connected(server) as connection:
+        began_s = time.monotonic()
+        for _ in range(3):
+            connection.sendall(request(b'{"inputs": [[668, 200, 0]], "n_samples": 16}'))
+            assert read_answer(connection).status == 200
+        assert connection.recv(1) == b""  # and no answer
+        assert time.monotonic() - began_s > 0.9
+
+
+def test_requests_in_many_small_packets_are_answered_in_order(server: Server) -> None:
+    last = request(BODY).replace(b"host: x", b"host: x\r\nconnection: close")
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = request(BODY) + request(b"{}") + request(padded(1500)) + last
+        for start in range(0, len(stream), 7):
+            connection.sendall(stream[start : start + 7])
+        received = b"".join(iter(lambda: connection.recv(100_000), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"200", b"200"]
 
 
 def test_a_client_that_resets_the_connection_disturbs_nobody(server: Server) -> None:
