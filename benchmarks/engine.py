@@ -3,11 +3,11 @@
     make bench-engine                    # with torch-uncertainty, baal and transformers, in .venv-peers
     python benchmarks/engine.py          # with those of them that are installed
 
-One thread, 50 samples. Times are medians of the thread's own processor time over repetitions in which all
-contenders take turns, in milliseconds: `mc.sample` with the masks of a repeated seed (warm) and of a new seed
-(cold), and each rival. The floor is the time of the arithmetic alone. Before anything is timed, our samples
-are compared with the plain loop over the same masks, and the spread of each rival is looked at: one that does
-not vary has not sampled and is not timed; one marked * leaves some of the random calls off.
+One thread, 50 samples. Times are medians of processor time over repetitions in which all contenders take
+turns, each in a process of its own, in milliseconds: `mc.sample` with the masks of a repeated seed (warm) and
+of a new seed (cold), and each rival. The floor is the time of the arithmetic alone. Before anything is timed,
+our samples are compared with the plain loop over the same masks, and the spread of each rival is looked at:
+one that does not vary has not sampled and is not timed; one marked * leaves some of the random calls off.
 """
 
 import os
@@ -17,32 +17,30 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 import argparse
 import statistics
-import time
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import torch
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mcdrop
 from benchmarks.rivals.floor import floor_ms, matrix_rate
 from benchmarks.rivals.networks import Case, base_bert, cases
 from benchmarks.rivals.packages import baal_wrapper, torch_uncertainty, transformers
-from benchmarks.rivals.ways import CACHE, IN_A_LOOP, WAYS, Sample, Way
-from mcdrop.engine.operators import draws
+from benchmarks.rivals.processes import Rival, rivals, seconds
+from benchmarks.rivals.ways import CACHE, IN_A_LOOP, WAYS
 from mcdrop.engine.sampling import Draw, sample_call
 
 SAMPLES: Final = 50
 LEAST_SECONDS: Final = 0.02
 """What short calls are repeated to: the first one after another contender's turn finds cold caches."""
-NOT_VARYING: Final = 1e-7
+OURS: Final = ("warm", "cold")
 
 
 @dataclass(frozen=True)
@@ -81,21 +79,15 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--only", default="", help="part of the name of the cases to run")
-    parser.add_argument(
-        "--rivals", action="store_true", help="time the rivals alone, without us in the process"
-    )
+    parser.add_argument("--keep-memory", action="store_true", help="in the processes of the rivals too")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     console = Console(width=250)
-    asked = (case for case in cases() if options.only in case.name)
-    if options.rivals:
-        console.print(rivals_alone(asked, options.repeats))
-        return
     rate = matrix_rate()
-    table = Table("model, batch", "warm", "cold", "floor", *WAYS, "ratio", "bar", "met", box=MARKDOWN)
-    for case in asked:
-        table.add_row(*_line(measure(case, rate, options.repeats)))
+    table = Table("model, batch", *OURS, "floor", *WAYS, "ratio", "bar", "met", box=MARKDOWN)
+    for case in cases():
+        if options.only in case.name:
+            table.add_row(*_line(measure(case, rate, options.repeats, keep_memory=options.keep_memory)))
     console.print(table)
     console.print(f"{rate / 1e9:.0f} GFLOP/s in a product of matrices; torch {torch.__version__}")
     for name, package in (("torch-uncertainty", torch_uncertainty), ("baal", baal_wrapper)):
@@ -104,33 +96,26 @@ def main() -> None:
     console.print(first_call() if transformers else "BERT is left out: transformers is not installed")
 
 
-def measure(case: Case, rate: float, repeats: int) -> Result:
+def measure(case: Case, rate: float, repeats: int, *, keep_memory: bool) -> Result:
     """All times of one case, after the checks."""
     mc = mcdrop.MCDropout(case.model, n_samples=SAMPLES)
     check_against_loop(mc, case.x, mc.sample(case.x))
-    network = mc.plan.network
-    rivals, refused, partial = _rivals(case, len(network.sites))
-    seeds = count(1)
-    contenders: dict[str, Callable[[], object]] = {
-        "warm": lambda: mc.sample(case.x),
-        "cold": lambda: mc.sample(case.x, seed=next(seeds)),
-        **{name: _asked(sample, case.x) for name, sample in rivals.items()},
+    network, seeds = mc.plan.network, count(1)
+    ours = {
+        "warm": partial(seconds, lambda: mc.sample(case.x)),
+        "cold": partial(seconds, lambda: mc.sample(case.x, seed=next(seeds))),
     }
-    times = medians(contenders, repeats)
-    floor = floor_ms(network, mc.as_call(case.x), SAMPLES, rate)
-    ours = {name: times.pop(name) for name in ("warm", "cold")}
-    return Result(case, ours, floor, {**refused, **times}, partial)
-
-
-def rivals_alone(asked: Iterable[Case], repeats: int) -> Table:
-    """Milliseconds of the rivals in a process in which we have made no plan, and kept no freed memory."""
-    table = Table("model, batch", *WAYS, box=MARKDOWN)
-    for case in asked:
-        rivals, refused, _ = _rivals(case, 0)
-        times = medians({name: _asked(sample, case.x) for name, sample in rivals.items()}, repeats)
-        found: dict[str, float | str] = {**refused, **times}
-        table.add_row(case.name, *(_cell(found[name]) for name in WAYS))
-    return table
+    with rivals(case.name, SAMPLES, keep_memory=keep_memory) as others:
+        refused = {name: rival.refused for name, rival in others.items() if rival.refused}
+        running = {name: rival for name, rival in others.items() if name not in refused}
+        times = medians({**ours, **{name: rival.seconds for name, rival in running.items()}}, repeats)
+    return Result(
+        case,
+        {name: times.pop(name) for name in OURS},
+        floor_ms(network, mc.as_call(case.x), SAMPLES, rate),
+        {**refused, **times},
+        frozenset(name for name, rival in running.items() if _leaves_off(name, rival, len(network.sites))),
+    )
 
 
 def check_against_loop(mc: mcdrop.MCDropout, x: Tensor, samples: Tensor) -> None:
@@ -140,73 +125,25 @@ def check_against_loop(mc: mcdrop.MCDropout, x: Tensor, samples: Tensor) -> None
     assert (loop - samples).abs().max() <= 1e-5 * samples.abs().max().clamp(min=1)
 
 
-def _rivals(case: Case, sites: int) -> tuple[dict[str, Sample], dict[str, str], frozenset[str]]:
-    """Those that vary; why the others do not run; those that leave random calls off."""
-    running: dict[str, Sample] = {}
-    refused: dict[str, str] = {}
-    partial: set[str] = set()
-    for name, way in WAYS.items():
-        try:
-            sample, varies, calls = _looked_at(way, case)
-        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-            refused[name] = type(error).__name__
-            continue
-        if not varies:
-            refused[name] = "zero variance"
-            continue
-        running[name] = sample
-        if calls < sites * (SAMPLES if name in IN_A_LOOP else 1):
-            partial.add(name)
-    return running, refused, frozenset(partial)
+def medians(contenders: Mapping[str, Callable[[int], float]], repeats: int) -> dict[str, float]:
+    """Milliseconds of each, taking turns.
 
-
-def _looked_at(way: Way, case: Case) -> tuple[Sample, bool, int]:
-    """A rival, whether its samples vary, and how many random calls it makes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what baal did not find to patch: its variance tells
-        sample = way(case.model, SAMPLES)
-        with _RandomCalls() as calls:
-            samples = sample(case.x)
-    return sample, bool((samples.std(0) > NOT_VARYING).any()), calls.seen
-
-
-class _RandomCalls(TorchDispatchMode):
-    """Counts the random operators that run."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen += draws(func, args, kwargs or {})
-        return func(*args, **(kwargs or {}))
-
-
-def _asked(sample: Sample, x: Tensor) -> Callable[[], object]:
-    return lambda: sample(x)
-
-
-def medians(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Milliseconds of each, taking turns, after one run that does not count."""
-    runs = {name: _runs(function) for name, function in contenders.items()}
+    Args:
+        contenders: By name, functions of a number of runs: seconds of one of them.
+        repeats: How many turns.
+    """
+    runs = {name: _runs(contender) for name, contender in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
-        for name, function in contenders.items():
-            times[name].append(seconds(function, runs[name]))
+        for name, contender in contenders.items():
+            times[name].append(contender(runs[name]))
     return {name: statistics.median(taken) * 1e3 for name, taken in times.items()}
 
 
-def _runs(function: Callable[[], object]) -> int:
-    function()
-    return max(1, round(LEAST_SECONDS / max(seconds(function, 1), 1e-6)))
-
-
-def seconds(function: Callable[[], object], runs: int = 1) -> float:
-    """Processor time of one run."""
-    start = time.thread_time()
-    for _ in range(runs):
-        function()
-    return (time.thread_time() - start) / runs
+def _runs(contender: Callable[[int], float]) -> int:
+    if contender(1) >= LEAST_SECONDS:
+        return 1
+    return max(1, round(LEAST_SECONDS / max(contender(1), 1e-6)))
 
 
 def first_call() -> str:
@@ -227,9 +164,14 @@ def first_call() -> str:
     )
 
 
+def _leaves_off(way: str, rival: Rival, sites: int) -> bool:
+    """Whether a rival makes fewer random calls than we found."""
+    return rival.calls < sites * (SAMPLES if way in IN_A_LOOP else 1)
+
+
 def _line(result: Result) -> list[str]:
-    ours = [f"{result.ours[name]:.2f}" for name in ("warm", "cold")]
-    rivals = [_cell(result.rivals[name]) + "*" * (name in result.partial) for name in WAYS]
+    ours = [f"{result.ours[name]:.2f}" for name in OURS]
+    others = [_cell(result.rivals[name]) + "*" * (name in result.partial) for name in WAYS]
     bars = [(result.ratio(cache=False), result.case.bar)]
     if result.case.cache_bar is not None:
         bars.append((result.ratio(cache=True), result.case.cache_bar))
@@ -238,7 +180,7 @@ def _line(result: Result) -> list[str]:
         result.case.name,
         *ours,
         f"{result.floor:.2f}",
-        *rivals,
+        *others,
         " / ".join(f"{ratio:.2f}x" for ratio, _ in known),
         " / ".join(f"{bar:g}x" for _, bar in known),
         " / ".join("yes" if ratio >= bar else "NO" for ratio, bar in known),

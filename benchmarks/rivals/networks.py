@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.rivals.packages import transformers
 
-__all__ = ["Case", "base_bert", "cases", "cnn", "mlp"]
+__all__ = ["Case", "base_bert", "case_named", "cases", "cnn", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,23 @@ class Logits(nn.Module):
         return out
 
 
-def cases() -> Iterator[Case]:
-    """Every case; those of transformers if it is installed."""
+def cases() -> list[Case]:
+    """Every case, with the same numbers in every process; those of transformers if it is installed."""
+    torch.manual_seed(0)
+    return list(_cases())
+
+
+def case_named(name: str) -> Case:
+    """One of them."""
+    return next(case for case in cases() if case.name == name)
+
+
+def base_bert() -> tuple[nn.Module, Tensor]:
+    """BERT of its first size (12 layers, 768 wide) with one row of 128 tokens."""
+    return _bert(), torch.randint(0, 1000, (1, 128))
+
+
+def _cases() -> Iterator[Case]:
     image, small = partial(torch.randn, 16, 3, 32, 32), torch.randn(256, 32)
     head, narrow = cnn(channel_p=0), mlp(32, 256, 256, 10, p=0.3)
     yield Case("CNN, dropout in its head, 1", head, image()[:1], 10, 5)
@@ -105,11 +120,6 @@ def cases() -> Iterator[Case]:
     yield from _berts()
     yield Case("LSTM, 2 layers, 16", Recurrent().eval(), torch.randn(16, 50, 32), 1.5)
     yield Case("CNN, stochastic everywhere, 16", cnn(channel_p=0.2), image(), 0.9)
-
-
-def base_bert() -> tuple[nn.Module, Tensor]:
-    """BERT of its first size (12 layers, 768 wide) with one row of 128 tokens."""
-    return _bert(), torch.randint(0, 1000, (1, 128))
 
 
 def _berts() -> Iterator[Case]:
