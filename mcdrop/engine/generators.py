@@ -67,7 +67,8 @@ def moved_since(before: Mapping[str, Any]) -> list[str]:
     Args:
         before: What `generator_states` told.
     """
-    return [name for name, state in generator_states().items() if not _same(before[name], state)]
+    now = generator_states()  # with that of a device which was used for the first time meanwhile
+    return [name for name, state in before.items() if not _same(state, now[name])]
 
 
 def put_back(before: Mapping[str, Any]) -> None:
@@ -82,11 +83,13 @@ def put_back(before: Mapping[str, Any]) -> None:
 
 
 def generators_set(seed: int) -> None:
-    """Put torch's generator and those of NumPy and Python to a known place.
+    """Put torch's generators and those of NumPy and Python to a known place.
 
     Passes that start at different places show a model that seeds a generator itself, always with the same.
     """
     torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
     np.random.seed(seed)  # noqa: NPY002 - the global generator is the one that models seed
     random.seed(seed)
 

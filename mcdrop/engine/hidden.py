@@ -101,8 +101,8 @@ def unseen(what: Sequence[str]) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"{_listed(what)} in a way that mcdrop does not see, so its samples could not be replayed; draw with "
         "torch functions such as torch.rand or F.dropout, and seed no generator in forward (TorchScript "
-        "bodies, C++ extensions, NumPy and Python's random are out of sight; a layer that forward makes at "
-        "its first call draws its first weights: run the model once before)"
+        "bodies, C++ extensions such as flash-attn, NumPy and Python's random are out of sight; a layer that "
+        "forward makes at its first call draws its first weights: run the model once before)"
     )
 
 

@@ -7,7 +7,7 @@ Comparing strategies with each other cannot show that: they share the intercepti
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from mcdrop.engine.sites import Law
 __all__ = ["OracleResult", "largest_difference", "native_oracle"]
 
 
+_RECURRENT: Final = ("lstm", "gru", "rnn")
 _FLIPPED: Final = 0.01
 """Share of whole numbers that may differ."""
 
@@ -56,7 +57,7 @@ def native_oracle(network: Network, call: Call) -> OracleResult:
         network: Whose interception is checked.
         call: A few rows.
     """
-    with generators_restored(), _open_kernels(network.device), torch.no_grad():
+    with generators_restored(), _open_kernels(network), torch.no_grad():
         # inference mode would hide what composite operators draw
         with _Watch() as watch:
             native = network.native_outputs(call)
@@ -67,16 +68,30 @@ def native_oracle(network: Network, call: Call) -> OracleResult:
 
 
 @contextmanager
-def _open_kernels(device: torch.device) -> Iterator[None]:
+def _open_kernels(network: Network) -> Iterator[None]:
     """On a CUDA device, kernels whose draws are operators of their own.
 
-    cuDNN draws inside its recurrent kernels, and so does fused attention, where no mask can be seen.
+    cuDNN draws inside its recurrent kernels, and so does fused attention, where no mask can be seen. What is
+    switched holds for other threads as well, whose bits may follow it: no more is than the sites need.
     """
-    if device.type != "cuda":
+    kinds = {site.kind for site in network.sites.values()} if network.device.type == "cuda" else set[str]()
+    with ExitStack() as stack:
+        if "attention" in kinds:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(kind.startswith(_RECURRENT) for kind in kinds):
+            stack.enter_context(_without_cudnn())
         yield
-        return
-    with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """`torch.backends.cudnn.flags` would set its precisions too, and fails where they were set one by one."""
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
         yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def largest_difference(wanted: list[Tensor], got: list[Tensor]) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.forcing import extreme
-from mcdrop.engine.generators import OUTSIDE, TORCH, generators_restored, generators_set, moved_generators
+from mcdrop.engine.generators import OUTSIDE, generators_restored, generators_set, moved_generators
 from mcdrop.engine.guard import Guard
 from mcdrop.engine.hidden import (
     drawing,
@@ -150,9 +150,10 @@ def _search(
         with moved_generators() as moved:
             search = OwnerSearch(view, paths, _rows(call, 2))
         outside = [name for name in moved if name in OUTSIDE]
-        if TORCH not in moved:
+        of_torch = [name for name in moved if name not in OUTSIDE]
+        if not of_torch:
             return search, outside
-    refuse_unseen_draws(guard.unseen, [TORCH], view, paths, _rows(call, 2))
+    refuse_unseen_draws(guard.unseen, of_torch, view, paths, _rows(call, 2))
     return search, outside
 
 

@@ -149,6 +149,47 @@ def test_a_draw_in_a_thread_that_the_forward_pass_starts_is_refused() -> None:
     assert "1 draws from torch's generator in a way that mcdrop does not see" in text
 
 
+@dataclass
+class Device:
+    """Where the generators of CUDA devices are asked for, in place of `torch.cuda`: there is one."""
+
+    generator: torch.Generator
+    initialized: bool = True
+
+    @classmethod
+    def installed(cls, monkeypatch: pytest.MonkeyPatch) -> "Device":
+        """In the place of what torch has for CUDA."""
+        device = cls(torch.Generator())
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: device.initialized)
+        monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [device.generator.get_state()])
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", device.generator.manual_seed)
+        return device
+
+    def kernel(self, x: Tensor, *, train: bool) -> Tensor:
+        """Dropout by a kernel of somebody else's, such as that of flash-attn: no operator of torch draws."""
+        self.initialized = True
+        if train:
+            self.generator.manual_seed(self.generator.initial_seed() + 1)
+        return x
+
+
+def test_a_kernel_of_others_that_draws_from_the_generator_of_a_device_is_refused_beside_other_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device.installed(monkeypatch)
+    text = refusal(nn.Sequential(nn.Dropout(0.3), applied(lambda x, train: device.kernel(x, train=train))))
+    assert "1 draws from CUDA's generator in a way that mcdrop does not see" in text
+
+
+def test_a_device_that_forward_uses_for_the_first_time_is_no_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device.installed(monkeypatch)
+    device.initialized = False
+    model = nn.Sequential(nn.Dropout(0.3), applied(lambda x, _: device.kernel(x, train=False)))
+    mc = MCDropout(model.eval(), task="raw")
+    assert len(mc.predict(X, n_samples=16).deterministic) == len(X)
+    assert device.initialized
+
+
 @pytest.mark.parametrize("randomness", ["same", "different"])
 def test_a_draw_inside_a_vmap_of_the_model_is_refused_since_its_mapped_axis_is_out_of_sight(
     randomness: str,

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from mcdrop.engine.interception.mode import Interception
 from mcdrop.engine.interception.table import HANDLERS
+from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.operators import draws, written_tensors
 from mcdrop.engine.oracle import largest_difference, native_oracle
 from mcdrop.engine.sites import Law
@@ -81,6 +83,29 @@ def test_what_an_operator_writes_to_is_read_from_its_schema() -> None:
     assert [t is x for t in written_tensors(torch.ops.aten.add_.Tensor, (x, y), {})] == [True]
     assert [t is y for t in written_tensors(torch.ops.aten.add.out, (x, x), {"out": y})] == [True]
     assert list(written_tensors(torch.ops.aten.add.Tensor, (x, y), {})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "cudnn", "fused"),
+    [("nn.Dropout", True, True), ("LSTM", False, True), ("GRU, packed", False, True), ("sdpa", True, False)],
+)
+def test_on_cuda_only_kernels_that_hide_draws_of_the_sites_are_switched_off(
+    name: str, cudnn: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, call = network_of_case(case(name))
+    on_cuda = replace(network, cache=MaskCache(torch.device("cuda")))  # which knows where it runs
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    seen = []
+    network.view.register_forward_hook(lambda *_: seen.append(switches()))
+    native_oracle(on_cuda, call.take(slice(0, 1)))
+    assert seen == [(cudnn, fused, True)] * 2
+    assert switches() == (True, True, True)
+
+
+def switches() -> tuple[bool, bool, bool]:
+    """Whether cuDNN, fused attention and the search for the fastest kernel are on."""
+    cudnn = torch.backends.cudnn
+    return bool(cudnn.enabled), torch.backends.cuda.flash_sdp_enabled(), bool(cudnn.benchmark)
 
 
 @pytest.mark.parametrize(
