@@ -30,6 +30,7 @@ _SAME: Final[dict[str, Callable[..., Any]]] = {
     "rnn_tanh": torch.rnn_tanh,
     "rnn_relu": torch.rnn_relu,
     "lstm_cell": torch.lstm_cell,
+    "max_pool2d": torch.max_pool2d,
     "bernoulli": torch.bernoulli,
     "bernoulli_": Tensor.bernoulli_,
     "rand": torch.rand,

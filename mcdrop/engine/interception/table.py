@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from mcdrop.engine.interception import attention, draws, dropout, multihead, recurrent, whole
+from mcdrop.engine.interception import attention, draws, dropout, multihead, pooling, recurrent, whole
 from mcdrop.engine.interception.mode import Handler
 from mcdrop.engine.interception.operators import by_full_name
 
@@ -15,6 +15,7 @@ _FUNCTIONS: Final[dict[Any, Handler]] = {
     **recurrent.HANDLERS,
     **draws.HANDLERS,
     **whole.HANDLERS,
+    **pooling.HANDLERS,
 }
 
 HANDLERS: Final[dict[Any, Handler]] = {**_FUNCTIONS, **by_full_name(_FUNCTIONS)}
