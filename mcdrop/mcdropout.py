@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Final, Literal, NoReturn, Self
 
 from torch import nn
 
@@ -30,8 +30,11 @@ from mcdrop.requests import Request, predict_batches
 from mcdrop.saving import architecture_of, example_call, input_specs, manifest_of, model_card
 from mcdrop.sensitivity import Sensitivity, measure_sensitivity
 from mcdrop.settings import RowIds, SampleCount, Settings, identities
+from mcdrop.squashing import refuse_sigmoid
 
 __all__ = ["MCDropout"]
+
+_EVENTS: Final = frozenset({"binary", "multilabel"})
 
 
 class MCDropout:
@@ -92,7 +95,8 @@ class MCDropout:
         count = SampleCount.of(n_samples, tolerance, max_samples, least=1)
         self._settings = Settings(count, seed, masks, rng)
         self._task = None if task is None else task_named(task, output=output, class_axis=class_axis, tau=tau)
-        self._planner = Planner(model, verify=verify)
+        self._check = refuse_sigmoid if task in _EVENTS and output == "logits" else None
+        self._planner = Planner(model, verify=verify, check=self._check)
         self._budget = Budget(memory_budget)
         self.model = model
         self.n_samples, self.tolerance = count.most, count.tolerance
@@ -140,7 +144,11 @@ class MCDropout:
         mc.manifest, mc.digest = manifest, checkpoint.digest
         rows, strategy = manifest.exact.rows, manifest.exact.strategy
         mc._planner = Planner(
-            checkpoint.model, exact_rows=rows, exact_strategy=strategy, mask_cache=mask_cache
+            checkpoint.model,
+            exact_rows=rows,
+            exact_strategy=strategy,
+            mask_cache=mask_cache,
+            check=mc._check,
         )
         return mc.calibrated(*read_calibrators(manifest.calibrators)) if manifest.calibrators else mc
 

@@ -5,7 +5,7 @@ import operator
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -124,6 +124,7 @@ class Planner:
         exact_rows: The largest R to try.
         exact_strategy: Of exact mode; None for that of the plan.
         mask_cache: Bytes of masks that are kept for seeds that come again, whatever the signature.
+        check: Refuses a network, given some rows, for what only the task can tell.
 
     Raises:
         DomainError: If `mask_cache` is no number of bytes.
@@ -137,8 +138,10 @@ class Planner:
         exact_rows: int = CANDIDATES[0],
         exact_strategy: str | None = None,
         mask_cache: int = MASK_BYTES,
+        check: Callable[[Network, Call], None] | None = None,
     ) -> None:
         self._model = model
+        self._check = check
         self._verify = verify
         self._exact_rows = exact_rows
         self._exact_strategy = exact_strategy
@@ -181,6 +184,8 @@ class Planner:
         network = network_of(self._model, traced, self._caches.on(traced.device))
         keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
+        if self._check is not None:
+            self._check(network, example)
         with single_row():
             size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
         verification = (
