@@ -24,9 +24,14 @@ def batches_of(inputs: tuple[Any, ...], take: Take) -> Iterator[tuple[Any, ...]]
 
     Raises:
         InputError: If a batch is a tuple and `take` does not say what the model takes of it, or if
-            `take` names what is not there.
+            `take` names what is not there, or there are no batches to take it from.
     """
     if not is_loader(inputs):
+        if take is not None:
+            raise InputError(
+                f"take={take!r} chooses from the batches of a DataLoader or an iterator, and there is none; "
+                "pass what the model takes"
+            )
         yield inputs
         return
     for batch in opened(inputs[0]):

@@ -13,6 +13,7 @@ from mcdrop.engine.sampling import Draw, Plan
 from mcdrop.errors import InputError, OptionError, ShapeError
 from mcdrop.prediction import Wanted, predict_call
 from mcdrop.predictive import Predictive, Sampled, Task
+from mcdrop.predictive.predictive import check_alike
 from mcdrop.progress import Progress
 from mcdrop.settings import SampleCount, Settings
 from mcdrop.stopping import predict_until
@@ -72,7 +73,7 @@ def predict_batches(
 
     Raises:
         InputError: If there are no batches.
-        ShapeError: If there is not one id for each row.
+        ShapeError: If there is not one id for each row, or rows of two batches are of different shapes.
     """
     parts: list[Predictive] = []
     ids = iter(count() if request.row_ids is None else request.row_ids)
@@ -89,6 +90,7 @@ def predict_batches(
         wanted = _wanted(settings, request, draw, keep=keep)
         predict = predict_call if request.count.tolerance is None else predict_until
         parts.append(predict(plan, call, draw, wanted, progress))
+        check_alike((parts[0], parts[-1]))
     if not parts:
         raise InputError("the loader gave no batches")
     if request.row_ids is not None and len(request.row_ids) != rows:

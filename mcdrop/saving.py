@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
+from mcdrop.checkpoint.architecture import check_factory_name
 from mcdrop.checkpoint.directories import huggingface_architecture
 from mcdrop.engine.inputs import Call, as_call
 from mcdrop.engine.probes import probe_inputs
@@ -113,11 +114,12 @@ def architecture_of(model: nn.Module, architecture: str | Architecture | None) -
             transformers.
 
     Raises:
-        CheckpointError: If it is not named and the model is not from the zoo.
+        CheckpointError: If it is not named so, or not at all and the model is not from the zoo.
     """
     if isinstance(architecture, Architecture):
         return architecture
     if architecture is not None:
+        check_factory_name(architecture)
         return Architecture(source="factory", name=architecture)
     if type(model).__module__.startswith("transformers.models."):
         return huggingface_architecture(model)

@@ -40,7 +40,7 @@ SCHEMA_VERSION: Final = 1
 """Of the report as JSON; it grows when a reader of the old form would be misled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that `evaluate` found. What was not asked for, or cannot be known, is empty.
 
@@ -116,6 +116,13 @@ class Report:
     outcomes_digest: str | None = None
     facts: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The verdict and the scores with their intervals, a line each."""
+        head = f"{self.task}: n = {self.n_rows} rows, {self.n_samples} samples, seed {self.seed}"
+        found = (f"{each.status}: {each.text}" for each in self.verdict)
+        notes = (f"note: {each}" for each in self.notes)
+        return "\n".join((head, *found, *map(_score_line, self.all_scores()), *notes))
+
     def score(self, name: str, *, output: int | None = None) -> Score:
         """The score of that name.
 
@@ -173,6 +180,14 @@ class Report:
         if version != SCHEMA_VERSION:
             raise OptionError(f"a report must have schema_version {SCHEMA_VERSION}, got {version!r}")
         return TypeAdapter(cls).validate_python({k: v for k, v in data.items() if k != "schema_version"})
+
+
+def _score_line(score: Score) -> str:
+    name = score.name if score.output is None else f"{score.name}[{score.output}]"
+    if score.interval is None:
+        return f"{name:<22}{score.value:>11.4g}"
+    ends = f"{score.interval.lower:.4g} to {score.interval.upper:.4g}"
+    return f"{name:<22}{score.value:>11.4g}  ({score.interval.level:.0%}: {ends})"
 
 
 def as_json(data: dict[str, Any]) -> str:

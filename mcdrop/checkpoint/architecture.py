@@ -20,7 +20,7 @@ from mcdrop.checkpoint.libraries import huggingface_factory, timm_factory
 from mcdrop.checkpoint.manifest import Architecture
 from mcdrop.errors import CheckpointError
 
-__all__ = ["OUTLINED", "build", "build_outline"]
+__all__ = ["OUTLINED", "build", "build_outline", "check_factory_name"]
 
 OUTLINED: Final = frozenset({"zoo", "huggingface", "timm"})
 """Sources whose models can be built on the meta device."""
@@ -84,8 +84,7 @@ def _from_zoo(name: str, allow: Collection[str]) -> Callable[..., object]:  # no
 
 
 def _from_factory(name: str, allow: Collection[str]) -> Callable[..., object]:
-    if not _FACTORY.fullmatch(name):
-        raise CheckpointError(f"a factory must be named package.module:function, got {name!r}")
+    check_factory_name(name)
     module_name, _, function_name = name.partition(":")
     _check_allowed(module_name, allow, todo=f"allow {_package(module_name)!r} if you trust it")
     try:
@@ -96,6 +95,16 @@ def _from_factory(name: str, allow: Collection[str]) -> Callable[..., object]:
     home = getattr(function, "__module__", None) or "builtins"
     _check_allowed(home, allow, todo=f"{name!r} was only imported there")
     return function
+
+
+def check_factory_name(name: str) -> None:
+    """Refuse what cannot be the name of a factory.
+
+    Raises:
+        CheckpointError: If it is not `package.module:function`.
+    """
+    if not _FACTORY.fullmatch(name):
+        raise CheckpointError(f"a factory must be named package.module:function, got {name!r}")
 
 
 def _check_allowed(module_name: str, allow: Collection[str], *, todo: str) -> None:

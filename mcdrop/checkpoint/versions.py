@@ -41,8 +41,13 @@ def versions(directory: Path) -> dict[int, Path]:
     """The versions in a checkpoint's directory, by number; empty if it holds none.
 
     Raises:
-        CheckpointError: If it is no directory, has version 1 twice, or a version is a link.
+        CheckpointError: If it is a file or not there, has version 1 twice, or a version is a link.
     """
+    if directory.is_file():
+        raise CheckpointError(
+            f"{directory} is a file, and a checkpoint is a directory with {MANIFEST_FILE}: mcdrop pack makes "
+            "one of weights; mcdrop.load_predictions reads predictions"
+        )
     if not directory.is_dir():
         raise CheckpointError(f"there is no checkpoint at {directory}")
     found = {int(child.name): child for child in directory.iterdir() if _NUMBER.fullmatch(child.name)}

@@ -39,7 +39,9 @@ def command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the new checkpoint.")],
     *,
     architecture: Annotated[str, typer.Option(metavar="NAME", help=_ARCHITECTURE)],
-    task: Annotated[str, typer.Option(help="classification, binary, multilabel, regression or raw.")],
+    task: Annotated[
+        str, typer.Option(help="classification, binary, multilabel, regression, heteroscedastic or raw.")
+    ],
     inputs: Annotated[list[str], typer.Option("--input", metavar="SPEC", help=_INPUT_HELP)],
     arguments: Annotated[str, typer.Option(metavar="JSON", help="Keywords of the architecture.")] = "{}",
     output: Annotated[str, typer.Option(help="logits, probabilities or log_probabilities.")] = "logits",

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from torch.utils.data import Dataset
 
 from mcdrop.errors import InputError, ShapeError
 
@@ -140,7 +141,7 @@ def as_call(
             name. None: the input is not split.
 
     Raises:
-        InputError: If an input is a bare list, or there is no input.
+        InputError: If an input is a bare list, there is none, or `forward` names a part of a mapping.
         ShapeError: If the inputs have no rows and none is said to be whole, or not the same number of rows.
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
@@ -193,7 +194,15 @@ def _unpacked(
 def _names(model: nn.Module, keys: Mapping[str, Any]) -> bool:
     parameters = inspect.signature(model.forward).parameters.values()
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return takes_any or set(keys) <= {p.name for p in parameters}
+    named = {p.name for p in parameters}
+    left = [key for key in keys if key not in named]
+    if left and not takes_any and len(left) < len(keys):
+        raise InputError(
+            f"forward takes {', '.join(key for key in keys if key in named)} of the mapping and not "
+            f"{', '.join(map(str, left))}; leave that out (take= does so for a loader), or give the whole "
+            "mapping by the name of the argument that takes it"
+        )
+    return takes_any or not left
 
 
 def device_of(model: nn.Module, leaves: Iterable[Any]) -> torch.device:
@@ -257,8 +266,16 @@ def _no_rows(leaves: Sequence[Any], batch_axis: BatchAxis) -> ShapeError:
     given = ", ".join(sorted({type(leaf).__name__ for leaf in leaves}))
     return ShapeError(
         f"wanted a tensor or an array with rows on axis {batch_axis} among the inputs, got {given} without "
-        "any; batch_axis=None says that the inputs are one whole that is not split, such as a graph"
+        f"any; {_remedy(leaves)}"
     )
+
+
+def _remedy(leaves: Sequence[Any]) -> str:
+    if any(hasattr(leaf, "to_numpy") for leaf in leaves):
+        return "frame.to_numpy() makes an array of a frame"
+    if any(isinstance(leaf, Dataset) for leaf in leaves):
+        return "DataLoader(dataset, batch_size=64) makes batches of a dataset, and take= says what of them"
+    return "batch_axis=None says that the inputs are one whole that is not split, such as a graph"
 
 
 def _row_count(leaves: Sequence[Any], axes: Sequence[int | None]) -> int:

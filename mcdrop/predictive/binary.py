@@ -11,7 +11,7 @@ from mcdrop.predictive.entropies import LabelPredictive
 __all__ = ["BinaryPredictive", "MultilabelPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BinaryPredictive(LabelPredictive):
     """Probabilities P(y = 1) of N rows; entropies are of the law over the two classes."""
 
@@ -23,7 +23,7 @@ class BinaryPredictive(LabelPredictive):
         return (self.mean > 0.5).to(torch.int64)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MultilabelPredictive(LabelPredictive):
     """Probabilities (N, L) of L labels, each of which a row has or has not; measures are (N, L) too."""
 

@@ -12,7 +12,7 @@ from mcdrop.predictive.predictive import fitted
 __all__ = ["ClassificationPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ClassificationPredictive(LabelPredictive):
     """Class probabilities of N rows.
 

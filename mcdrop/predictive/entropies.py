@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LabelPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LabelPredictive(Predictive):
     """Probabilities of labels for N rows. Abstract. All entropies are in nats.
 

@@ -18,7 +18,7 @@ from mcdrop.predictive.real import RealPredictive
 __all__ = ["HeteroscedasticPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class HeteroscedasticPredictive(RealPredictive):
     """Real outputs of N rows, each with the noise that the network expects.
 

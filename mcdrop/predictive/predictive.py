@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.calibration.fitted import Calibrator
-from mcdrop.errors import DomainError, InputError, NotFittedError, SamplesNotKeptError
+from mcdrop.errors import DomainError, InputError, NotFittedError, SamplesNotKeptError, ShapeError
 from mcdrop.extras import require
 from mcdrop.predictive.archive import as_array, write_archive
 from mcdrop.predictive.origin import Origin, Sampled
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROWS_FIRST",
     "Predictive",
+    "check_alike",
     "check_levels",
     "common_notes",
     "fitted",
@@ -41,7 +42,7 @@ _ROWS_SECOND: Final = {"rows": 1}
 _CalibratorT = TypeVar("_CalibratorT", bound=Calibrator)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Predictive:
     """The predictive distribution of N rows. Abstract: each task has its own.
 
@@ -150,6 +151,21 @@ class Predictive:
         (level,) = check_levels(level)
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
+    def __repr__(self) -> str:
+        """What it is of, how it was drawn and what it holds; a line each, and no numbers."""
+        sampled = ", ".join(
+            f"{name}={value!r}" for name, value in asdict(self.sampled).items() if value is not None
+        )
+        return "\n".join(
+            (
+                f"{type(self).__name__} of {len(self)} rows, mean {tuple(self.mean.shape)} {self.mean.dtype}",
+                f"sampled: {sampled}",
+                f"outputs: {', '.join(self.available_outputs())}",
+                f"samples: {'dropped' if self.kept_samples is None else 'kept'}",
+                f"notes: {'; '.join(self.notes) or 'none'}",
+            )
+        )
+
     def __len__(self) -> int:
         """N."""
         return len(self.mean)
@@ -170,6 +186,7 @@ class Predictive:
 
         Raises:
             InputError: If there are none, or they were sampled in different ways.
+            ShapeError: If their rows are of different shapes.
         """
         if len({(type(part), *part.facts().items()) for part in parts}) != 1:
             raise InputError(
@@ -177,6 +194,7 @@ class Predictive:
             )
         if len(parts) == 1:
             return parts[0]
+        check_alike(parts)
         columns = zip(*(part.row_tensors() for part in parts), strict=True)
         joined: dict[str, Any] = {column[0][0]: _joined(column) for column in columns}
         return replace(parts[0], notes=common_notes([part.notes for part in parts]), **joined)
@@ -305,6 +323,21 @@ def fitted(calibrators: Sequence[Calibrator], kind: type[_CalibratorT], *, metho
             f"no {kind.kind} was fitted: fit one on held-out rows with mcdrop calibrate --method {method}"
         )
     return found[-1]
+
+
+def check_alike(parts: Sequence[Predictive]) -> None:
+    """Refuse to join predictions whose rows are of different shapes.
+
+    Raises:
+        ShapeError: If they are; names the two shapes.
+    """
+    shapes = [tuple(part.mean.shape[1:]) for part in parts]
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is not None:
+        raise ShapeError(
+            f"rows of one prediction must have one shape, got {shapes[0]} and then {other}; pad the inputs "
+            "to one length, or predict and evaluate batch by batch"
+        )
 
 
 def common_notes(notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

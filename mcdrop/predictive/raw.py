@@ -8,7 +8,7 @@ from mcdrop.predictive.predictive import Predictive
 __all__ = ["RawPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RawPredictive(Predictive):
     """Mean, standard deviation and quantiles of N rows of outputs."""
 

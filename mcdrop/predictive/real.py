@@ -22,7 +22,7 @@ _INSIDE: Final = 1e-6
 """Quantiles at 0 and 1 do not exist."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RealPredictive(Predictive, ABC):
     """Real outputs of N rows. Abstract: how their noise is known differs.
 

@@ -18,7 +18,7 @@ from mcdrop.predictive.real import RealPredictive
 __all__ = ["RegressionPredictive"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RegressionPredictive(RealPredictive):
     """Real outputs of N rows.
 

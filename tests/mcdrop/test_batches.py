@@ -80,3 +80,8 @@ def test_streams_and_iterators_do_not_know_their_rows() -> None:
     assert loader_rows(DataLoader(Stream(), batch_size=2)) is None
     assert loader_rows(iter([X])) is None
     assert not is_loader((X,))
+
+
+def test_take_without_batches_is_an_error_and_no_wish_unheard() -> None:
+    with pytest.raises(InputError, match="take=0 chooses from the batches of a DataLoader or an iterator"):
+        list(batches_of((X,), 0))

@@ -1,5 +1,6 @@
 """What `MCDropout` takes: arrays, several inputs, mappings, and loaders of batches."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -162,3 +163,17 @@ def test_a_batch_of_several_things_asks_which_to_take() -> None:
 def test_a_loader_without_batches_is_refused() -> None:
     with pytest.raises(InputError, match="the loader gave no batches"):
         CLASSIFIER.predict(iter(()))
+
+
+def test_batches_of_other_lengths_are_refused_at_the_first_that_does_not_fit() -> None:
+    model = nn.Sequential(nn.Dropout(0.5), nn.ReLU())
+    read = []
+
+    def batches() -> Iterator[Tensor]:
+        for length in (4, 5, 4, 4):
+            read.append(length)
+            yield torch.ones(2, length)
+
+    with pytest.raises(ShapeError, match=r"must have one shape, got \(4,\) and then \(5,\); pad the inputs"):
+        MCDropout(model, task="raw", n_samples=16).predict(batches())
+    assert read == [4, 5]

@@ -35,3 +35,13 @@ def test_infinite_scores_are_strings_in_json() -> None:
 def test_another_schema_version_is_refused() -> None:
     with pytest.raises(OptionError, match="a report must have schema_version 1, got 2"):
         Report.from_dict(CLASSES.to_dict() | {"schema_version": 2})
+
+
+def test_it_tells_the_verdict_and_every_score_in_a_line_each() -> None:
+    lines = repr(REGRESSION).splitlines()
+    assert lines[0] == "regression: n = 40 rows, 32 samples, seed 7"
+    assert [line.partition(":")[0] for line in lines[1 : 1 + len(REGRESSION.verdict)]] == [
+        each.status for each in REGRESSION.verdict
+    ]
+    assert next(line for line in lines if line.startswith("rmse[1]")).endswith(")")
+    assert len(lines) == 1 + len(REGRESSION.verdict) + len(REGRESSION.all_scores()) + len(REGRESSION.notes)

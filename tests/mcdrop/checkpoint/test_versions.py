@@ -68,3 +68,11 @@ def test_the_manifest_must_agree_with_the_directory(three_versions: Path) -> Non
 def test_a_path_that_is_no_checkpoint_says_so(tmp_path: Path, path: str) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint"):
         resolve_version(tmp_path / path)
+
+
+def test_a_file_is_told_what_a_checkpoint_is(tmp_path: Path) -> None:
+    (tmp_path / "net.pt").write_bytes(b"")
+    with pytest.raises(
+        CheckpointError, match=r"net\.pt is a file, and a checkpoint is a directory with mcdrop\.json"
+    ):
+        resolve_version(tmp_path / "net.pt")

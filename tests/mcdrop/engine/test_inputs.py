@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from torch.utils.data import TensorDataset
 
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, device_of
 from mcdrop.errors import InputError, ShapeError
@@ -286,3 +288,33 @@ def test_joining_the_parts_of_a_call_gives_the_call(sizes: list[int]) -> None:
     joined = Call.join(parts)
     assert (joined.rows, joined.signature) == (whole.rows, whole.signature)
     torch.testing.assert_close(joined.leaves[0], whole.leaves[0], **EXACT)
+
+
+X = torch.zeros(3, 2)
+
+
+class Tokens(nn.Module):
+    """Takes ids and perhaps a mask."""
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        return ids if mask is None else ids * mask
+
+
+def test_a_mapping_with_more_than_forward_takes_is_told_what_is_too_much() -> None:
+    batch = {"ids": X, "mask": X, "labels": X}
+    with pytest.raises(InputError, match="forward takes ids, mask of the mapping and not labels; leave that"):
+        as_call(Tokens(), (batch,), {})
+    whole = as_call(Tokens(), (), {"ids": batch})
+    assert (whole.rows, len(whole.leaves)) == (len(X), 3)
+
+
+def test_a_mapping_of_which_forward_names_nothing_is_one_input() -> None:
+    args, kwargs = as_call(Tokens(), ({"x": X, "y": X},), {}).arguments()
+    assert (list(args[0]), kwargs) == (["x", "y"], {})
+
+
+def test_frames_and_datasets_are_told_how_they_become_inputs() -> None:
+    with pytest.raises(ShapeError, match=r"got DataFrame without any; frame\.to_numpy\(\)"):
+        call(pd.DataFrame({"x": [1.0]}))
+    with pytest.raises(ShapeError, match=r"got TensorDataset without any; DataLoader\(dataset"):
+        call(TensorDataset(X))

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcdrop.errors import DomainError, InputError, SamplesNotKeptError
+from mcdrop.errors import DomainError, InputError, SamplesNotKeptError, ShapeError
 from mcdrop.predictive import Predictive, task_named
 from tests.support.predictives import assert_same_rows, predictive_of, raw_outputs
 from tests.support.tolerances import EXACT, FLOAT32, FLOAT64
@@ -217,3 +217,24 @@ def test_how_it_was_sampled_is_told() -> None:
         "consistent",
         "philox-1",
     )
+
+
+def test_it_tells_itself_in_a_few_lines_without_its_numbers() -> None:
+    pred = made("classification", samples=24)
+    assert repr(pred) == "\n".join(
+        (
+            f"ClassificationPredictive of 7 rows, mean {tuple(pred.mean.shape)} torch.float32",
+            "sampled: n_samples=24, seed=0, masks='consistent', rng='philox-1', exact=False",
+            f"outputs: {', '.join(pred.available_outputs())}",
+            "samples: kept",
+            "notes: none",
+        )
+    )
+
+
+def test_rows_of_different_shapes_are_not_joined() -> None:
+    short, long = (predictive_of(raw_outputs(16, 2, 3, length), "regression") for length in (4, 5))
+    with pytest.raises(
+        ShapeError, match=r"must have one shape, got \(3, 4\) and then \(3, 5\); pad the inputs"
+    ):
+        type(short).concatenate([short, long])
