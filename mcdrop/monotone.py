@@ -1,6 +1,6 @@
-"""Isotonic regression: the one place that calls scikit-learn's, which has no types.
+"""Isotonic regression: the one place that calls SciPy's, which has no types.
 
-scikit-learn takes longer to import than torch, so it is imported for a fit only; a fitted map needs none.
+SciPy takes a while to import, so it is imported for a fit only; a fitted map needs none.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.extras import require
@@ -15,7 +16,8 @@ from mcdrop.extras import require
 __all__ = ["MonotoneMap", "fit_monotone", "monotone_values"]
 
 
-_APART: Final = np.finfo(np.float64).resolution  # scikit-learn pools what is nearer, and so do we
+_APART: Final = np.finfo(np.float64).resolution  # what is nearer differs by rounding, and is pooled
+_Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,11 @@ def fit_monotone(x: Tensor, y: Tensor) -> MonotoneMap:
         Ayer et al. 1955, "An empirical distribution function for sampling with incomplete information" (the
         pool adjacent violators algorithm).
     """
-    model: Any = require("sklearn.isotonic").IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    model.fit(x.detach().cpu().numpy(), y.detach().cpu().numpy())
-    return MonotoneMap(tuple(model.X_thresholds_.tolist()), tuple(model.y_thresholds_.tolist()))
+    knots, values, _ = _fits(x, y.unsqueeze(0))
+    row = values[0]
+    inner = (row[1:-1] != row[:-2]) | (row[1:-1] != row[2:])
+    bends = np.concatenate([[True], inner, [True]])[: len(row)]
+    return MonotoneMap(tuple(knots[bends].tolist()), tuple(row[bends].tolist()))
 
 
 def monotone_values(x: Tensor, y: Tensor) -> Tensor:
@@ -68,11 +72,18 @@ def monotone_values(x: Tensor, y: Tensor) -> Tensor:
     Source:
         As `fit_monotone`.
     """
+    _, fitted, place = _fits(x, y)
+    return torch.from_numpy(fitted).to(x.device)[:, place]
+
+
+def _fits(x: Tensor, y: Tensor) -> tuple[_Numbers, _Numbers, Tensor]:
+    """The least `x` of each pool (G,), the values that fit there (R, G), and the pool of each row (N,)."""
     values, inverse = torch.unique(x, return_inverse=True)
-    place = torch.cat([values.new_zeros(1), values.diff() >= _APART]).cumsum(0).long()[inverse]
+    starts = torch.cat([values.new_ones(1), values.diff()]) >= _APART
+    place = (starts.cumsum(0) - 1)[inverse]
     count = place.bincount()
     sums = torch.zeros(len(y), len(count), dtype=torch.float64, device=x.device).index_add_(1, place, y)
-    means, weight = (sums / count).numpy(force=True), count.double().numpy(force=True)
-    regression: Any = require("sklearn.isotonic").isotonic_regression
-    fitted = [regression(row, sample_weight=weight, y_min=0.0, y_max=1.0) for row in means]
-    return torch.from_numpy(np.stack(fitted)).to(x.device)[:, place]
+    means, weights = (sums / count).numpy(force=True), count.double().numpy(force=True)
+    regression: Any = require("scipy.optimize").isotonic_regression
+    fitted = [regression(row, weights=weights).x for row in means]
+    return values[starts].numpy(force=True), np.clip(np.stack(fitted), 0, 1), place
