@@ -103,8 +103,12 @@ class Forecast:
 
     def units_s(self, key: Hashable, units: int, capacity: int) -> float:
         """Seconds for some units in full batches, and for making answers of them."""
-        answer_s = self._answer_s.of(key) / (self._answer_units.of(key) or 1)
-        return math.ceil(units / (self._fill.of(key) or capacity)) * self.batch_s(key) + units * answer_s
+        batches = math.ceil(units / (self._fill.of(key) or capacity))
+        return batches * self.batch_s(key) + self._answers_s(key, units)
+
+    def together_s(self, key: Hashable, units: int) -> float:
+        """Seconds for some units in one batch, and for making answers of them."""
+        return self.batch_s(key) + self._answers_s(key, units)
 
     def job_units(self, job: Job) -> int:
         """Units of a new job; of one that grows, if its rows take what those of others took lately."""
@@ -114,6 +118,9 @@ class Forecast:
     def units_left(self, place: Place) -> int:
         """The same of a job under way, without what was handed out."""
         return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
+
+    def _answers_s(self, key: Hashable, units: int) -> float:
+        return units * self._answer_s.of(key) / (self._answer_units.of(key) or 1)
 
     def _usual_blocks(self, job: Job) -> int:
         return math.ceil(self._blocks.of(job.key))

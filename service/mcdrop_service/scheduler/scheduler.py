@@ -90,7 +90,7 @@ class Scheduler:
         while self._apart:
             units = self._still_wanted(self._apart.popleft())
             if units:
-                return Batch(self._live[units[0].ticket].job.key, units, now_s)
+                return self._started(self._live[units[0].ticket].job.key, units, now_s)
         if not self._keys:
             return None
         key = self._next_key()
@@ -100,8 +100,7 @@ class Scheduler:
         if self._lines[key].places:
             self._forecast.learn_fill(key, len(units))
         self._close_if_empty(key)
-        self._free_s = now_s + self._forecast.batch_s(key)
-        return Batch(key, units, now_s)
+        return self._started(key, units, now_s)
 
     def complete(self, batch: Batch, results: Sequence[Any], now_s: float) -> list[Ripe]:
         """Take the results of a batch in.
@@ -217,7 +216,7 @@ class Scheduler:
         Returns:
             Of what waits now, in its order; 0 while no batch was ever timed.
         """
-        return Outlook(self._forecast, self._lines, job).newcomer_s
+        return self._apart_s() + Outlook(self._forecast, self._lines, job).newcomer_s
 
     def _check_room(self, job: Job) -> None:
         if self.reserved_units + job.units > self._limits.max_units:
@@ -226,7 +225,7 @@ class Scheduler:
             raise self._refused(Refusal.MEMORY, self._backlog_s())
 
     def _check_deadline(self, job: Job, now_s: float) -> None:
-        free_s = max(self._free_s, now_s)
+        free_s = max(self._free_s, now_s) + self._apart_s()
         if self._all_fit(job, free_s):
             return
         outlook = Outlook(self._forecast, self._lines, job)
@@ -251,7 +250,15 @@ class Scheduler:
         return RefusedError(refusal, retry_after_s)
 
     def _backlog_s(self) -> float:
-        return sum(self._line_s(key, line) for key, line in self._lines.items())
+        return self._apart_s() + sum(self._line_s(key, line) for key, line in self._lines.items())
+
+    def _apart_s(self) -> float:
+        """Seconds for what runs apart after a fault, before all that waits in a line."""
+        return sum(
+            self._forecast.together_s(self._live[units[0].ticket].job.key, len(units))
+            for units in map(self._still_wanted, self._apart)
+            if units
+        )
 
     def _line_s(self, key: Hashable, line: Line) -> float:
         units = sum(self._forecast.units_left(place) for place in line.places)
@@ -261,6 +268,10 @@ class Scheduler:
         key = self._keys.first(self._forecast.batch_s)
         self._keys.spend(key, self._forecast.batch_s(key))
         return key
+
+    def _started(self, key: Hashable, units: tuple[Unit, ...], now_s: float) -> Batch:
+        self._free_s = now_s + self._forecast.batch_s(key)
+        return Batch(key, units, now_s)
 
     def _still_wanted(self, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         return tuple(unit for unit in units if unit.ticket in self._live)

@@ -104,6 +104,36 @@ def test_what_runs_now_is_reckoned_with(worker: FakeWorker) -> None:
     worker.submit(job(deadline_s=worker.now_s + 2.1))
 
 
+def test_what_runs_apart_after_a_fault_is_reckoned_with(worker: FakeWorker) -> None:
+    worker.answer_s = 0.25
+    worker.submit(job())
+    worker.step()
+    tickets = [worker.submit(job(payload=payload)) for payload in ("plain", "poison", "plain")]
+    worker.step()
+    assert worker.scheduler.predicted_s(job()) == 3 * 1.25 + 1.25
+    worker.scheduler.settle(tickets[2], Outcome.CANCELLED, worker.now_s)
+    assert worker.scheduler.predicted_s(job()) == 2 * 1.25 + 1.25
+    with pytest.raises(RefusedError, match="deadline") as caught:
+        worker.submit(job(deadline_s=worker.now_s + 3.5))
+    assert caught.value.retry_after_s == pytest.approx(0.25)
+    worker.scheduler.next_batch(worker.now_s)  # its first is under way, and takes a second
+    with pytest.raises(RefusedError, match="deadline"):
+        worker.submit(job(deadline_s=worker.now_s + 3.25))
+    worker.submit(job(deadline_s=worker.now_s + 4))
+
+
+def test_a_full_queue_says_to_come_back_when_what_runs_apart_is_done_too() -> None:
+    worker = FakeWorker(Scheduler(QueueLimits(max_units=4, max_bytes=100)))
+    for payload in ("plain", "poison"):
+        worker.submit(job(payload=payload))
+    worker.scheduler._forecast.learn("model", 1.0)
+    worker.step()
+    worker.submit(job(blocks=4))
+    with pytest.raises(RefusedError, match="queue_full") as caught:
+        worker.submit(job())
+    assert caught.value.retry_after_s == 3.0
+
+
 def test_nobody_is_taken_on_who_would_make_late_what_is_in_already(worker: FakeWorker) -> None:
     worker.submit(job())
     worker.step()
