@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mcdrop.engine.block import Block
 from mcdrop.engine.hidden import first_line
-from mcdrop.engine.inputs import Call
-from mcdrop.engine.network import Network
 from mcdrop.engine.replay import BlockDraws
-from mcdrop.engine.strategies import STRATEGIES
 
 __all__ = ["Fallback", "reason"]
 
@@ -35,15 +33,13 @@ class Fallback:
         """The strategy that is wanted, or the first that has not failed."""
         return next(self._turns(wanted))
 
-    def run(self, wanted: str, network: Network, call: Call, draws: BlockDraws, samples: int) -> list[Tensor]:
+    def run(self, wanted: str, block: Block, draws: BlockDraws) -> list[Tensor]:
         """What the strategy that is wanted gives, or the first other one that runs.
 
         Args:
             wanted: Its name.
-            network: The model.
-            call: The rows.
-            draws: The masks.
-            samples: How many.
+            block: What to run.
+            draws: Its masks.
 
         Raises:
             Exception: Of the last one, if none runs: what the network itself says of these rows.
@@ -52,7 +48,7 @@ class Fallback:
         failures: dict[str, str] = {}
         for name in others:
             try:
-                out = STRATEGIES[name](network, call, draws, samples)
+                out = block.outputs(name, draws)
             except (MemoryError, torch.OutOfMemoryError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, another strategy may do without
@@ -60,7 +56,7 @@ class Fallback:
             else:
                 break
         else:
-            out = STRATEGIES[last](network, call, draws, samples)
+            out = block.outputs(last, draws)
         self.failed.update(failures)
         return out
 

@@ -77,7 +77,7 @@ class Lines:
                 raise
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 key = None
-        outputs = fallback.run(wanted, block.network, block.call, block.draws(), block.samples)
+        outputs = fallback.run(wanted, block, block.draws())
         if key is not None and fallback.usable(wanted) == strategy:
             self._count(key, strategy, block, outputs)
         return outputs

@@ -183,7 +183,7 @@ def block_outputs(
     block = Block(plan.network, tile, keys, rng, samples)
     with plan.network.inference():
         if plan.lines is None:
-            return plan.fallback.run(plan.strategy, plan.network, tile, block.draws(), samples)
+            return plan.fallback.run(plan.strategy, block, block.draws())
         return plan.lines.run(plan.strategy, plan.fallback, block)
 
 

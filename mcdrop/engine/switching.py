@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.block import Block
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.network import Network, network_of
@@ -79,11 +80,10 @@ def switched_blocks(
         rows: Which of them.
         blocks: Numbers of the blocks.
     """
-    network = setting.network
-    keys = [draw.keys(block, rows) for block in blocks]
-    draws = _Held(setting, keys, draw.rng)
-    with network.inference():
-        return plan.fallback.run(plan.strategy, network, call.take(rows), draws, BLOCK * len(keys))
+    keys = [draw.keys(number, rows) for number in blocks]
+    block = Block(setting.network, call.take(rows), keys, draw.rng, BLOCK * len(keys))
+    with block.network.inference():
+        return plan.fallback.run(plan.strategy, block, _Held(block, setting.off))
 
 
 def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
@@ -94,11 +94,10 @@ def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
 class _Held(BlockDraws):
     """The draws of the sites that are on; those of the others lie in the middle of their law."""
 
-    def __init__(self, setting: Switched, keys: Sequence[Sequence[object]], rng: str) -> None:
-        network = setting.network
-        super().__init__(network.sites, keys, rng, network.cache)  # type: ignore[arg-type]
-        self._off = setting.off
-        self._samples = BLOCK * len(keys)
+    def __init__(self, block: Block, off: frozenset[SiteKey]) -> None:
+        super().__init__(block.network.sites, block.keys, block.rng, block.network.cache)
+        self._off = off
+        self._samples = block.samples
 
     def get(self, key: SiteKey, kind: str, law: Law, shape: tuple[int, ...]) -> Tensor:
         """Draws of one site."""

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop import MCDropout
+from mcdrop.engine.block import Block
 from mcdrop.engine.fallback import Fallback
 from mcdrop.engine.masks import BlockKey
-from mcdrop.engine.replay import BlockDraws
 from tests.support.networks import features, fixed
 from tests.support.tolerances import EXACT, FLOAT32
 
@@ -64,10 +64,10 @@ def test_a_strategy_that_fails_on_some_rows_later_is_given_up_then() -> None:
     mc = MCDropout(fixed(Places(4)), n_samples=40)
     mc.trace(X)
     network, fallback = mc.plan.network, Fallback(("fold", "loop"))
-    draws = BlockDraws(network.sites, [[BlockKey(0, 0, 0)]], "philox-1", network.cache)
+    block = Block(network, mc.as_call(X), [[BlockKey(0, 0, 0)]], "philox-1", 16)
     assert fallback.usable("fold") == "fold"
     with torch.inference_mode():
-        (outputs,) = fallback.run("fold", network, mc.as_call(X), draws, 16)
+        (outputs,) = fallback.run("fold", block, block.draws())
     torch.testing.assert_close(outputs, mc.sample(X, n_samples=16), **EXACT)
     assert fallback.usable("fold") == "loop"
 
