@@ -17,7 +17,7 @@ from mcdrop.errors import McdropError
 from mcdrop_service import execution
 from mcdrop_service.execution import Repository
 from mcdrop_service.options import with_settings
-from mcdrop_service.settings import Settings, as_toml, read_settings
+from mcdrop_service.settings import Settings, as_toml, read_settings, unread_variables
 from mcdrop_service.supervisor import Ports, Report, supervise
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import (
@@ -66,6 +66,8 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
 ) -> None:
     """Serve checkpoints over HTTP: predictions with their uncertainty."""
     settings = _settings(flags, config)
+    for name in unread_variables():
+        typer.echo(f"warning: {name} is no setting; mcdrop serve --print-config lists all", err=True)
     if print_config:
         typer.echo(as_toml(settings))
         return

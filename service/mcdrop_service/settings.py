@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings", "as_toml", "default_threads", "read_settings"]
+__all__ = ["Settings", "as_toml", "default_threads", "read_settings", "unread_variables"]
 
 MEBIBYTE: Final = 1024 * 1024
 PREFIX: Final = "MCDROP_"
 MOST_PORT: Final = 65535
+BESIDE: Final = frozenset({"config", "device"})
+"""Names of variables that are options of the command and no settings."""
+SERVICE_LINK: Final = re.compile(r".*_(SERVICE_(HOST|PORT.*)|PORT(_\d+_.*)?)", re.ASCII)
+"""What Kubernetes sets in every pod, if it is not told otherwise, for a Service `mcdrop-...`."""
 
 
 def default_threads(workers: int = 1) -> int:
@@ -178,6 +183,13 @@ def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Setting
     below = {name: value for name, value in in_file.items() if (PREFIX + name).upper() not in in_environment}
     given = {name: value for name, value in flags.items() if value is not None}
     return Settings(**{**below, **given})
+
+
+def unread_variables() -> list[str]:
+    """Environment variables `MCDROP_...` that nobody reads: misspelt, most likely."""
+    known = {f"{PREFIX}{name}".upper() for name in {*Settings.model_fields, *BESIDE}}
+    ours = (name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return sorted(name for name in ours if not SERVICE_LINK.fullmatch(name))
 
 
 def as_toml(settings: Settings) -> str:

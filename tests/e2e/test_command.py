@@ -133,6 +133,13 @@ def test_the_greeting_ends_with_a_request_that_is_answered(server: Server) -> No
     assert body["inputs"] == [[float(str(number)) for number in np.load(TEST_DATA)["x"][0]]]
 
 
+def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCDROP_PROT", "1")
+    done = serve("--print-config")
+    assert done.returncode == 0
+    assert "warning: MCDROP_PROT is no setting; mcdrop serve --print-config lists all" in done.stderr
+
+
 def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -> None:
     printed = serve("--max-queue-units", "77", "--print-config").stdout
     (tmp_path / "settings.toml").write_text(printed)

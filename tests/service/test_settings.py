@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from mcdrop_service.settings import Settings, as_toml, read_settings
+from mcdrop_service.settings import Settings, as_toml, read_settings, unread_variables
 from pydantic import ValidationError
 
 
@@ -78,3 +78,11 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_variables_that_nobody_reads_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = ("MCDROP_PORT", "mcdrop_host", "MCDROP_DEVICE", "MCDROP_CONFIG", "OTHER")
+    links = ("MCDROP_WEB_SERVICE_HOST", "MCDROP_WEB_SERVICE_PORT_HTTP", "MCDROP_WEB_PORT_80_TCP_ADDR")
+    for name in (*read, *links, "MCDROP_PROT", "MCDROP_MAX_QUEUE"):
+        monkeypatch.setenv(name, "1")
+    assert unread_variables() == ["MCDROP_MAX_QUEUE", "MCDROP_PROT"]

@@ -4,7 +4,7 @@ Each level of the nesting is unpacked at once by built-ins that run at C speed.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Final
@@ -49,7 +49,7 @@ def array_from_nested(value: object, wanted: InputFacts) -> Array:
         _check_shape(shape, wanted)
         return _read_in_pieces(value, shape, wanted)
     shape, leaves = _unnested(value, wanted)
-    _check_shape(shape, wanted)
+    _check_shape(shape, wanted, leaves)
     _check_kinds(leaves, shape, wanted)
     return _numbers(leaves, wanted).reshape(shape)
 
@@ -175,7 +175,7 @@ def _layout(wanted: InputFacts) -> str:
     return f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
 
 
-def _check_shape(shape: tuple[int, ...], wanted: InputFacts) -> None:
+def _check_shape(shape: tuple[int, ...], wanted: InputFacts, leaves: Sequence[object] = ()) -> None:
     if shape and shape[0] == 0:
         raise BadRequestError(f"{wanted.name} must hold at least one row, got none")
     row = shape[1:]
@@ -183,7 +183,14 @@ def _check_shape(shape: tuple[int, ...], wanted: InputFacts) -> None:
     if fits and row != wanted.shape:
         fits = all(want in (-1, size) for size, want in zip(row, wanted.shape, strict=True))
     if not fits:
-        came = f"shape {shape}" if shape else "no list"
+        objects = bool(shape) and any(isinstance(leaf, dict) for leaf in leaves[:1])
+        came = (
+            "objects: give the numbers of a row in a list"
+            if objects
+            else f"shape {shape}"
+            if shape
+            else "no list"
+        )
         raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {came}")
 
 

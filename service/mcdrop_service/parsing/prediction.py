@@ -70,12 +70,13 @@ def _check_fields(document: Mapping[str, object]) -> None:
 
 
 def _inputs(value: object, facts: ModelFacts) -> dict[str, Array]:
-    if len(facts.inputs) == 1:
+    if len(facts.inputs) == 1 and not isinstance(value, dict):
         return {facts.inputs[0].name: array_from_nested(value, facts.inputs[0])}
     names = [wanted.name for wanted in facts.inputs]
     if not isinstance(value, dict) or set(value) != set(names):
         came = f"the keys {shown(sorted(value))}" if isinstance(value, dict) else "something else"
-        raise BadRequestError(f"inputs must be an object with the keys {names}, got {came}")
+        rows = "N rows as nested lists, or " if len(names) == 1 else ""
+        raise BadRequestError(f"inputs must be {rows}an object with the keys {names}, got {came}")
     return {wanted.name: array_from_nested(value[wanted.name], wanted) for wanted in facts.inputs}
 
 

@@ -26,7 +26,8 @@ class Notes:
         computed_s: When its last unit was done.
         answered_s: When its answer was made.
         outputs: What it was answered, before that is written.
-        rejected: Why it was turned away; else empty.
+        rejected: Why it was turned away, in a word for the metrics; else empty.
+        refusal: The words with which it was refused, for the log; else empty.
         status: Of the answer, once its head is sent; 0 before.
         gone: Whether the client went away before its answer.
     """
@@ -45,6 +46,7 @@ class Notes:
     answered_s: float = 0.0
     outputs: Mapping[str, Array] | None = None
     rejected: str = ""
+    refusal: str = ""
     status: int = 0
     gone: bool = False
 

@@ -52,7 +52,8 @@ async def refused_by_router(request: Request, error: Exception) -> Response:
     """
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     asked = f"{request.method} {shown(request.url.path)}"
-    messages = {404: f"there is no page for {asked}", 405: f"this page does not take {asked}"}
+    documented = "; /docs says what there is" if request.app.openapi_url else ""
+    messages = {404: f"there is no page for {asked}{documented}", 405: f"this page does not take {asked}"}
     response = json_response(encode_error(messages.get(status, "the request cannot be answered")), status)
     response.headers.update(headers or {})
     return response

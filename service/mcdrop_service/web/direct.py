@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcdrop_service.errors import ServiceError
 from mcdrop_service.web.answers import refusal
+from mcdrop_service.web.watch import notes_of
 
 __all__ = ["Direct"]
 
@@ -59,6 +60,7 @@ async def _answer(endpoint: Endpoint, request: Request, texts: dict[str, str]) -
     try:
         return await endpoint(request, **texts)
     except ServiceError as error:
+        notes_of(request.scope).refusal = error.message
         return refusal(error)
 
 

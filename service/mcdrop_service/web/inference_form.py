@@ -62,7 +62,10 @@ def form_of(headers: Mapping[bytes, bytes]) -> InferenceForm:
     """
     kind, coding = media_type(headers), content_coding(headers)
     if kind not in {JSON, BYTES}:
-        raise UnsupportedMediaTypeError(f"the content type must be {JSON} or {BYTES}, got {shown(kind)}")
+        raise UnsupportedMediaTypeError(
+            f"the content type must be {JSON} or {BYTES}, got {shown(kind)}; with curl, add "
+            f"-H 'content-type: {JSON}'"
+        )
     if coding not in {IDENTITY, *CODINGS}:
         raise UnsupportedMediaTypeError(
             f"the content encoding must be {', '.join(CODINGS)} or none, got {shown(coding)}"

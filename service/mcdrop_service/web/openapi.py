@@ -33,7 +33,7 @@ REQUEST: Final[Schema] = {
     "additionalProperties": False,
     "properties": {
         "inputs": {
-            "description": "N rows as nested lists; for a model with several inputs an object by input name",
+            "description": "N rows as nested lists, or an object with such rows by input name",
             "anyOf": [{**NUMBERS, "minItems": 1}, {"type": "object", "additionalProperties": NUMBERS}],
         },
         "n_samples": {

@@ -122,4 +122,6 @@ def _fields(scope: Scope, notes: Notes, status: int, seconds: float) -> dict[str
             "n_samples": notes.n_samples,
             "queued_ms": round(notes.queued_s * 1000, 3),
         }
+    if notes.refusal:
+        told["error"] = notes.refusal
     return told

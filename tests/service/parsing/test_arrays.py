@@ -74,6 +74,7 @@ def test_any_length_will_do_where_the_model_says_so() -> None:
         ({"x": [[1, 2, 3]]}, r"must be \(N, 3\), got no list"),
         ([], "at least one row, got none"),
         ([[]], r"must be \(N, 3\), got shape \(1, 0\)"),
+        ([{"a": 1, "b": 2, "c": 3}], r"must be \(N, 3\), got objects: give the numbers of a row in a list"),
         ([[1, 2, 3], [1, 2]], "ragged: .* lengths 2 to 3 at depth 1"),
         ([[1, 2, 3], 4], "ragged: .* at depth 1"),
         ([4, [1, 2, 3]], r"must be \(N, 3\), got shape \(2,\)"),

@@ -56,6 +56,14 @@ def test_several_inputs_come_by_name() -> None:
     assert request.inputs["tokens"].tolist() == [[1, 2]]
 
 
+def test_the_only_input_may_come_by_name_too() -> None:
+    assert parsed(inputs={"x": [ROW]}).inputs["x"].tolist() == [ROW]
+    with pytest.raises(
+        BadRequestError, match=r"rows as nested lists, or an object with the keys \['x'\], got the keys"
+    ):
+        parsed(inputs={"age": 59})
+
+
 @pytest.mark.parametrize(
     ("inputs", "came"),
     [

@@ -46,7 +46,7 @@ def test_a_body_without_a_content_type_is_taken_as_json(server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "came"),
     [
-        ("GET", "/", 404, "there is no page for GET '/'"),
+        ("GET", "/", 404, "there is no page for GET '/'; /docs says what there is"),
         ("GET", "/v1/models/", 404, "there is no page"),
         ("GET", "/v1/models/none", 404, "unknown model 'none'; this service has toy"),
         ("POST", "/v1/models/none/predict", 404, "unknown model 'none'"),

@@ -127,6 +127,7 @@ def test_the_log_has_a_line_of_json_for_each_request_and_for_its_failure(tmp_pat
     with log.open("w") as file, running((*FAKE_SERVER, "logging"), file) as server:
         post(server, PREDICT, {"inputs": [[1, 2, 3]]}, traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
         failed = post(server, PREDICT, {"inputs": [[666, 0, 0]]}).headers["x-request-id"]
+        refused = post(server, PREDICT, {"inputs": [[1]]}).headers["x-request-id"]
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (answered,) = [line for line in lines if line.get("request_id") == TRACE]
     assert {
@@ -141,6 +142,9 @@ def test_the_log_has_a_line_of_json_for_each_request_and_for_its_failure(tmp_pat
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answered["time"])
     assert any(failed in line["message"] for line in lines)
+    assert "error" not in answered
+    (told,) = [line for line in lines if line.get("request_id") == refused]
+    assert (told["status"], told["error"]) == (400, "x must be (N, 3), got shape (1, 1)")
     assert any("secret" in line.get("exception", "") for line in lines)
 
 
