@@ -31,7 +31,7 @@ class Fallback:
 
     def usable(self, wanted: str) -> str:
         """The strategy that is wanted, or the first that has not failed."""
-        return next(self._turns(wanted))
+        return wanted if wanted not in self.failed else next(self._turns(wanted))
 
     def run(self, wanted: str, block: Block, draws: BlockDraws) -> list[Tensor]:
         """What the strategy that is wanted gives, or the first other one that runs.

@@ -23,6 +23,8 @@ BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
 _ONE: Final = pytree.tree_structure(((0,), {}))
 """One positional tensor: the usual case, known without a walk over the arguments."""
 _ONE_NAME: Final = str(_ONE)
+_MAPS: Final = 4
+"""Axes from which on torch knows more than one order in memory, and joins what has another in that one."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Call:
             calls: At least one.
             rows: How many there are to be in all; by default no zeros.
         """
-        first, own = calls[0], sum(call.rows for call in calls)
+        first, own = calls[0], sum([call.rows for call in calls])
         zeros = None if rows is None else rows - own
         columns = zip(*(call.leaves for call in calls), strict=True)
         leaves = tuple(
@@ -321,7 +323,7 @@ def _repeat(leaf: Any, axis: int | None, times: int) -> Any:
 
 def _joined(parts: tuple[Tensor, ...], axis: int, zeros: int | None) -> Tensor:
     first = parts[0]
-    if zeros is None:
+    if zeros is None or (zeros == 0 and first.dim() < _MAPS):
         return torch.cat(parts, axis)
     # also where there are none: what is joined with them has one order in memory, whatever it had before
     shape = (*first.shape[:axis], zeros, *first.shape[axis + 1 :])

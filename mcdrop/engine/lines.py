@@ -113,12 +113,14 @@ def _form_of(strategy: str, block: Block) -> Hashable | None:
     outside, leaves = surroundings(), block.call.leaves
     if outside is None or not all(map(_is_known, leaves)) or _repeated(leaves):
         return None
-    forms = tuple(form(leaf) if type(leaf) is Tensor else repr(leaf) for leaf in leaves)  # 0.0 == -0.0
+    forms = tuple([form(leaf) if type(leaf) is Tensor else repr(leaf) for leaf in leaves])  # 0.0 == -0.0
     return strategy, block.samples, len(block.keys), len(block.keys[0]), outside, forms
 
 
 def _repeated(leaves: Sequence[Any]) -> bool:
     """Whether a tensor is given twice, which forward can see."""
+    if len(leaves) == 1:
+        return False
     tensors = [id(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
     return len(set(tensors)) < len(tensors)
 

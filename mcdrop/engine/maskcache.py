@@ -88,8 +88,11 @@ class MaskCache:
             address: All that they depend on.
             make: Draws them, if they are not kept yet.
         """
+        kept = self._found(address)
+        if kept is not None:
+            return cast(tuple[Tensor, ...], kept)
         most = self._limit // 16 if self._came_before(address) else -1
-        return self._found_or_made(address, make, most)
+        return self._made(address, make, most)
 
     def _came_before(self, address: Hashable) -> bool:
         if address in self._kept:
@@ -103,10 +106,17 @@ class MaskCache:
         return False
 
     def _found_or_made(self, address: Hashable, make: Callable[[], _Masks], most: int) -> _Masks:
+        kept = self._found(address)
+        return self._made(address, make, most) if kept is None else cast(_Masks, kept)
+
+    def _found(self, address: Hashable) -> Tensor | tuple[Tensor, ...] | None:
         with self._lock:
-            if address in self._kept:
+            kept = self._kept.get(address)
+            if kept is not None:
                 self._kept.move_to_end(address)
-                return cast(_Masks, self._kept[address])
+        return kept
+
+    def _made(self, address: Hashable, make: Callable[[], _Masks], most: int) -> _Masks:
         drawn = make()
         if _size(drawn) <= most:
             self._keep(address, drawn)

@@ -135,9 +135,13 @@ class CheckpointModel:
         Returns:
             One result for each unit.
         """
-        prepared = [self._preparation.of(unit.payload) for unit in units]
-        cells = [Cell(its.rows[unit.row], self._key(unit)) for its, unit in zip(prepared, units, strict=True)]
-        return prepared[0].blocks.run(cells)
+        prepared, shared = self._preparation.of, self._mc.masks == "consistent"
+        cells = []
+        for unit in units:
+            task, row = unit.payload, unit.row
+            key = BlockKey(task.request.seed, 0 if shared else row, unit.block)
+            cells.append(Cell(prepared(task).rows[row], key))
+        return prepared(units[0].payload).blocks.run(cells)
 
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
         """The answers to some requests, or the blocks that their rows still want.
@@ -153,7 +157,3 @@ class CheckpointModel:
     def _zeros(self) -> dict[str, Array]:
         """A row of zeros."""
         return {spec.name: zeros(input_facts(spec)) for spec in self._manifest.inputs}
-
-    def _key(self, unit: Unit) -> BlockKey:
-        row_id = 0 if self._mc.masks == "consistent" else unit.row
-        return BlockKey(unit.payload.request.seed, row_id, unit.block)
