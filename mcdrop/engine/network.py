@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ from mcdrop.engine.tracing import Trace
 from mcdrop.engine.view import ModulePaths, private_view, set_train_mode, watch_paths
 
 __all__ = ["Network", "network_of"]
+
+
+_FULL: Final = ("_STATUS_ALLOC_FAILED", "CUDA error: out of memory", "can't allocate memory")
+"""How cuBLAS and cuDNN, CUDA itself and the processor's allocator say that there is no memory."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,13 @@ class Network:
         """The tensors of one pass, each with its rows on axis 0; `births` says what vmap must batch early."""
         own = self._own(call)
         given, mode = (own, Interception) if births is None else (births.inputs(own), births.mode)
-        return self.rows_first(run(self.view, self.paths, given, source, mode, least_rows=self.least_rows))
+        try:
+            output = run(self.view, self.paths, given, source, mode, least_rows=self.least_rows)
+        except RuntimeError as error:
+            if any(words in str(error) for words in _FULL):
+                raise torch.OutOfMemoryError(str(error)) from error
+            raise
+        return self.rows_first(output)
 
     def native_outputs(self, call: Call) -> list[Tensor]:
         """The same with the model's own draws, which move the global generators."""

@@ -1,6 +1,7 @@
 """Tiles of rows and blocks of samples, also where the device runs out of memory."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,20 +18,34 @@ from tests.support.tolerances import EXACT, FLOAT32
 X = features(50)
 
 
+def out_of_memory(text: str) -> None:
+    raise torch.OutOfMemoryError(text)
+
+
+def told(text: str) -> Callable[[str], None]:
+    """Fails with a plain error of that text."""
+
+    def fail(_: str) -> None:
+        raise RuntimeError(text)
+
+    return fail
+
+
 class Small(nn.Module):
     """A device with room for so many rows: for more, torch's own error."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, full: Callable[[str], object] = out_of_memory) -> None:
         super().__init__()
         self.inner = classifier()
         self.most = most
+        self.full = full
         self.failures = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6) -> (N, 3)."""
         if len(x) > self.most:
             self.failures += 1
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {len(x)} rows")
+            self.full(f"CUDA out of memory. Tried to allocate {len(x)} rows")
         out: Tensor = self.inner(x)
         return out
 
@@ -48,6 +63,25 @@ def test_tiles_are_halved_until_they_fit_and_the_answer_is_the_same(most: int) -
     for name in expected.available_outputs():
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), **FLOAT32)
     torch.testing.assert_close(small(most).sample(X), AMPLE.sample(X), **FLOAT32)
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        told("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        told("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        told("CUDA error: out of memory"),
+        lambda _: torch.empty(2**60, dtype=torch.uint8),  # the processor's own
+    ],
+)
+def test_so_they_are_where_a_library_says_that_memory_ran_out(full: Callable[[str], object]) -> None:
+    mc = MCDropout(Small(7, full).eval(), task="classification", n_samples=100)
+    view = mc.trace(X) and mc.plan.network.view
+    assert isinstance(view, Small)
+    view.failures = 0
+    torch.testing.assert_close(mc.predict(X).mean, AMPLE.predict(X).mean, **FLOAT32)
+    assert mc.plan.fallback.failed == {}
+    assert view.failures == 3  # 50, 25 and 12 rows
 
 
 def test_rows_that_stop_one_by_one_are_halved_too() -> None:
