@@ -67,7 +67,8 @@ class Catalogue:
             NotFoundError: If there is no such model.
         """
         if name not in self._models:
-            raise NotFoundError(f"unknown model {shown(name)}; this service has {', '.join(self._models)}")
+            known = ", ".join(self._models) or "none"
+            raise NotFoundError(f"unknown model {shown(name)}; this service has {known}")
         return tuple(self._models[name])
 
     def find(self, name: str, version: str | None = None) -> Served:

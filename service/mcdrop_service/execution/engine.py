@@ -236,7 +236,9 @@ class Engine:
 
     def _check_ready(self, name: str) -> None:
         if not self._started and name not in self._first:
-            raise NotFoundError(f"unknown model {shown(name)}; this service has {', '.join(self._first)}")
+            raise NotFoundError(
+                f"unknown model {shown(name)}; this service has {', '.join(self._first) or 'none'}"
+            )
         if not self._started:
             raise NotReadyError("the models are still starting", retry_after_s=1)
         if not self._dispatcher.alive:

@@ -85,4 +85,5 @@ async def _warm_up(service: Service, on_ready: Callable[[], None]) -> None:
         service.lifecycle.fail(f"a model failed its warm-up: {error}")
     else:
         service.lifecycle.serve()
+        logger.info("ready", extra={"fields": {"models": list(service.engine.names)}})
         on_ready()

@@ -6,6 +6,7 @@ A second signal ends the process at once. SIGHUP loads the models anew.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from mcdrop_service.web.protocol import guarded_protocol
 from mcdrop_service.web.service import Service
 
 __all__ = ["Door", "listening_socket", "serve_until_stopped", "url_of"]
+
+logger = logging.getLogger("mcdrop_service")
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -153,6 +156,7 @@ class _DrainingServer(uvicorn.Server):
         self._drain_delay_s = service.settings.drain_delay_ms / 1000
         self._side = side
         self._tasks: set[asyncio.Task[None]] = set()
+        self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -163,11 +167,16 @@ class _DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._side is not None:
             self._side.should_exit = True
+        logger.info("the port is closed: what runs is finished")
         await super().shutdown(sockets)
+        logger.info("stopped")
 
     async def on_tick(self, counter: int) -> bool:
         if self._service.engine.died:
             self._lifecycle.fail("the worker died; the log says why")
+        if self._lifecycle.phase is Phase.DRAINING and not self._told:
+            self._told = True  # here and not where the signal comes, which may be amid a line of the log
+            logger.info("a signal to stop has come: not ready")
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature

@@ -16,6 +16,11 @@ def served(version: str) -> Served:
     return Served(cast("Servable", FakeModel(broken=False)), replace(facts(), version=version))
 
 
+def test_without_a_model_it_says_so() -> None:
+    with pytest.raises(NotFoundError, match="unknown model 'toy'; this service has none"):
+        Catalogue().versions("toy")
+
+
 def test_the_highest_version_is_meant_unless_one_is_named() -> None:
     catalogue = Catalogue()
     catalogue.exchange("toy", [served("10"), served("9"), served("1")])

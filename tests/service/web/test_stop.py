@@ -1,10 +1,12 @@
 """Stopping: readiness off, drain, exit code 0; a second signal at once. Each test has its own process."""
 
+import json
 import signal
 import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,17 @@ def test_sigterm_turns_readiness_off_and_still_answers_until_the_port_closes() -
         assert server.process.wait(PATIENCE_S) == 0
         with pytest.raises(ConnectionError):
             get(server, "/healthz")
+
+
+def test_the_log_tells_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file, running((*FAKE_SERVER, "logging"), file) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE_S) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    told = [line["message"] for line in lines if line["logger"] == "mcdrop_service"]
+    assert (told[0], told[-1]) == ("ready", "stopped")
+    assert lines[0]["models"] == ["toy"]
 
 
 def test_sigint_does_not_wait_for_load_balancers() -> None:
