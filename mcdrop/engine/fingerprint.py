@@ -26,6 +26,17 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cudnn_tf32": cudnn_tf32(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "autocast": torch.is_autocast_enabled(device.type),
+        **(_of_cuda() if device.type == "cuda" else {}),
+    }
+
+
+def _of_cuda() -> dict[str, Any]:
+    """What kernels are chosen by: `benchmark` takes those that were the fastest in this process."""
+    return {
+        "cudnn_enabled": bool(torch.backends.cudnn.enabled),
+        "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
+        "cudnn_deterministic": bool(torch.backends.cudnn.deterministic),
+        "cublas_workspace_config": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
     }
 
 

@@ -31,6 +31,8 @@ _Masks = TypeVar("_Masks", Tensor, tuple[Tensor, ...])
 class MaskCache:
     """Draws blocks of masks as `masks.draw_block` does, and keeps the latest; safe to share between threads.
 
+    On CUDA each stream has its own: one does not wait for what another is still joining.
+
     Args:
         device: Where the masks are kept.
         limit: Bytes to keep at most, with what Python keeps around each mask; a block that is larger than a
@@ -39,6 +41,7 @@ class MaskCache:
 
     def __init__(self, device: torch.device, *, limit: int = MASK_BYTES) -> None:
         self.device = device
+        self._on_cuda = device.type == "cuda"
         self._limit = self._first_limit = limit
         self._size = 0
         self._kept: OrderedDict[Hashable, Tensor | tuple[Tensor, ...]] = OrderedDict()
@@ -61,7 +64,7 @@ class MaskCache:
     def draw(self, law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
         """One block of masks, (16, *shape)."""
         return self._found_or_made(
-            (law, tuple(shape), key, rng),
+            self._own((law, tuple(shape), key, rng)),
             lambda: draw_block(law, shape, key, rng).to(self.device),
             self._limit // 4,
         )
@@ -76,6 +79,7 @@ class MaskCache:
             make: Draws and joins them, if they are not kept yet.
             copies: Whether joining copies them; else there is little to save.
         """
+        address = self._own(address)
         most = min(_SMALL, self._limit // 4)
         if copies and self._came_before(address):
             most = max(most, self._limit - self._size)
@@ -88,11 +92,18 @@ class MaskCache:
             address: All that they depend on.
             make: Draws them, if they are not kept yet.
         """
+        address = self._own(address)
         kept = self._found(address)
         if kept is not None:
             return cast(tuple[Tensor, ...], kept)
         most = self._limit // 16 if self._came_before(address) else -1
         return self._made(address, make, most)
+
+    def _own(self, address: Hashable) -> Hashable:
+        """The address among those of this stream."""
+        if not self._on_cuda:
+            return address
+        return torch.cuda.current_stream(self.device).cuda_stream, address
 
     def _came_before(self, address: Hashable) -> bool:
         if address in self._kept:

@@ -97,6 +97,11 @@ class Network:
             put_back(before)
         return outputs
 
+    def wait(self) -> None:
+        """Wait until all is computed: CUDA returns before it is, so no time could be taken."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     @property
     def device(self) -> torch.device:
         """Where it runs."""

@@ -33,7 +33,9 @@ _TILE_BYTES: Final = {"cpu": 2**23, "cuda": 2**28}
 _PREFIX_BYTES: Final = {"cpu": 2**26, "cuda": 2**30}
 """The same before it."""
 _LEAST_ROWS: Final = 2
-_MOST_ROWS: Final = {"cpu": 64, "cuda": 2**14}
+_MOST_CELLS: Final = 2**16 - 1
+"""Rows x samples: attention on CUDA starts a block of threads for each, and no more along an axis."""
+_MOST_ROWS: Final = {"cpu": 64, "cuda": _MOST_CELLS // BLOCK}
 _MOST_BLOCKS: Final = 8
 _MOST_PLANS: Final = 256
 _FEW_ROWS: Final = 3
@@ -233,7 +235,7 @@ def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tu
     tile = min(rows, max(cells, _LEAST_ROWS), most)
     # a few rows make small products, which gain from being joined as long as they stay in the cache
     room = _TILE_BYTES[kind] if tile <= _FEW_ROWS else _TILE_BYTES[kind] // 4
-    return tile, min(max(room // (block_bytes * tile), 1), _MOST_BLOCKS)
+    return tile, min(max(room // (block_bytes * tile), 1), _MOST_CELLS // (BLOCK * tile), _MOST_BLOCKS)
 
 
 def _fastest(
@@ -275,8 +277,7 @@ def _seconds_per_row(plan: Plan, rows: Call) -> float:
     except Exception as error:  # noqa: BLE001 - such as room for fewer rows than there are copies
         plan.fallback.failed[plan.strategy] = reason(error)
         return math.inf
-    if plan.network.device.type == "cuda":
-        torch.cuda.synchronize(plan.network.device)
+    plan.network.wait()
     return (time.perf_counter() - start) / part.rows
 
 

@@ -104,6 +104,7 @@ def verify(
     with network.inference():
         start = time.perf_counter()
         reference = _by_row(network, rows)
+        network.wait()
         enough = 0.0 if thorough else _NOT_SLOW * (time.perf_counter() - start)
     oracle = _checked_oracle(network, rows.take(slice(0, 1)), reference)
     with network.inference():
@@ -284,6 +285,7 @@ class _Comparison:
         start = time.perf_counter()
         try:
             got = STRATEGIES[name](network, rows, _draws(network, range(rows.rows)), _SAMPLES)
+            network.wait()
         except Exception as error:
             if name == "loop":
                 raise

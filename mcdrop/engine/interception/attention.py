@@ -71,7 +71,9 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
         scores = scores.add_(mask) if whole and mask.dtype == scores.dtype else scores + mask
     weights = scores.softmax(-1)
     idle = ~mask.any(-1, keepdim=True) if boolean else (mask == -math.inf).all(-1, keepdim=True)
-    return weights.masked_fill(idle, 0) if has_sample_axis(idle) or idle.any() else weights
+    # elsewhere than on the processor, to ask would be to wait for all that is computed
+    unknown = has_sample_axis(idle) or idle.device.type != "cpu"
+    return weights.masked_fill(idle, 0) if unknown or idle.any() else weights
 
 
 def mixed(weights: Tensor, noise: Tensor, values: Tensor) -> Tensor:

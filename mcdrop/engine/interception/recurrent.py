@@ -112,7 +112,8 @@ def _layer(
     bidirectional: bool,
 ) -> list[Tensor]:
     """One layer, time first: [outputs, last hidden state(s)]."""
-    hx: Any = tuple(state) if kind == "lstm" else state[0]
+    whole = [each.contiguous() for each in state]  # as cuDNN wants them
+    hx: Any = tuple(whole) if kind == "lstm" else whole[0]
     if batch_sizes is None:
         out = _KERNELS[kind](x, hx, weights, has_biases, 1, 0.0, False, bidirectional, False)
     else:
