@@ -121,7 +121,7 @@ def test_a_few_rows_have_the_bits_of_those_before_zeros(name: str, shape: tuple[
         got = LAYERS[name](x)
     wanted = LAYERS[name](torch.cat((rows, torch.zeros(4 - len(rows), 4))))[: len(rows)]
     torch.testing.assert_close(got, wanted.view(*x.shape[:-1], *wanted.shape[1:]), **EXACT)
-    assert operators.seen[0] == "constant_pad_nd"
+    assert "constant_pad_nd" in operators.seen
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (4, 4), (2, 3, 4)])
