@@ -22,6 +22,7 @@ from mcdrop.engine.network import Network
 from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.promotion import Promotions
 from mcdrop.engine.replay import BlockDraws
+from mcdrop.engine.shortening import shortened, with_linear_layers
 from mcdrop.engine.sites import Law, SiteKey
 from mcdrop.engine.straight import StraightLine, form
 from mcdrop.engine.transcript import NoTranscriptError
@@ -72,14 +73,17 @@ def proven_line(strategy: str, block: Block, outputs: list[Tensor]) -> Line:
     if network.differentiates or not network.fixed:
         raise NoTranscriptError("the network computes gradients, or its sites differ from pass to pass")
     passes = _passes(strategy, block)
-    _check_bits(passes[0].outputs, outputs)
+    if not _are_same(passes[0].outputs, outputs):
+        raise _other_bits()
     steps = transcript(_function(strategy, passes[0]), passes[0].given)
     steps.check_equal(transcript(_function(strategy, passes[1]), passes[1].given))
     steps.check_equal(transcript_of_shapes(_function(strategy, passes[0]), passes[0].given))
-    line = Line(StraightLine(steps, passes[0].given), tuple(passes[0].drawn))
-    for each in passes:
-        _check_bits(line.run(each.block), each.outputs)
-    return line
+    short = shortened(steps)
+    for calls in (with_linear_layers(short), short):
+        line = Line(StraightLine(calls, passes[0].given), tuple(passes[0].drawn))
+        if all(_are_same(line.run(each.block), each.outputs) for each in passes):
+            return line
+    raise _other_bits()
 
 
 class _Pass(NamedTuple):
@@ -190,9 +194,12 @@ def _tensors(call: Call) -> list[Tensor]:
     return [leaf for leaf in call.leaves if isinstance(leaf, Tensor)]
 
 
-def _check_bits(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
-    if not all(_same_bits(*pair) for pair in zip(got, wanted, strict=True)):
-        raise NoTranscriptError("a line gives other bits than the ordinary way")
+def _other_bits() -> NoTranscriptError:
+    return NoTranscriptError("a line gives other bits than the ordinary way")
+
+
+def _are_same(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    return all(_same_bits(*pair) for pair in zip(got, wanted, strict=True))
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

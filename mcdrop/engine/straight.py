@@ -4,8 +4,7 @@ Parameters and buffers are held by reference: what is written to them is seen. W
 another shape, dtype, layout or device since, the line does not hold any more.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from mcdrop.engine.bindings import binding
-from mcdrop.engine.transcript import Constant, Slot, Step, Transcript
+from mcdrop.engine.transcript import Constant, Slot, Step, Transcript, slots
 
 __all__ = ["StraightLine", "form"]
 
@@ -29,16 +28,15 @@ class StraightLine:
     They stand one below the other in a function of Python, which is the least that there is around a call.
 
     Args:
-        transcript: Of a pass with real numbers.
+        transcript: Of a pass with real numbers; made shorter or not.
         given: What it was given; the calls are made with it once.
     """
 
     def __init__(self, transcript: Transcript, given: Sequence[Tensor]) -> None:
         self.constants = tuple(transcript.constants)
         self._forms = [form(tensor) for tensor in self.constants]
-        steps, outputs = _shortened(transcript)
-        self._calls = len(steps)
-        self._function = _function(transcript.given, steps, outputs, self.constants)
+        self._calls = len(transcript.steps)
+        self._function = _function(transcript)
         _bind(self._function, given)
 
     def __len__(self) -> int:
@@ -60,86 +58,26 @@ class StraightLine:
         return outputs
 
 
-def _shortened(transcript: Transcript) -> tuple[list[Step], list[Slot]]:
-    """The steps without those that only give a tensor another object, or a view that nobody uses."""
-    written = {slot for step in transcript.steps if _writes(step) for slot in _all_slots(step)}
-    known: dict[Slot, Slot] = {}
-    steps = []
-    for step in transcript.steps:
-        moved = replace(
-            step,
-            args=tuple(_renamed(value, known) for value in step.args),
-            kwargs={name: _renamed(value, known) for name, value in step.kwargs.items()},
-        )
-        # a write can give one of two objects another shape: they are not the same then
-        if moved.same and isinstance(moved.args[0], Slot) and written.isdisjoint(_all_slots(step)):
-            known |= {out: moved.args[0] for out in moved.outs if out is not None and out != moved.args[0]}
-        else:
-            steps.append(moved)
-    outputs = [known.get(slot, slot) for slot in transcript.outputs]
-    return _needed(steps, outputs), outputs
-
-
-def _renamed(value: Any, known: dict[Slot, Slot]) -> Any:
-    if type(value) is tuple:
-        return tuple(_renamed(each, known) for each in value)
-    return known.get(value, value) if isinstance(value, Slot) else value
-
-
-def _needed(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[Step]:
-    needed, kept = set(outputs), []
-    for step in reversed(steps):
-        if not _is_view(step) or not needed.isdisjoint(out for out in step.outs if out is not None):
-            needed.update(_slots((step.args, tuple(step.kwargs.values()))))
-            kept.append(step)
-    return kept[::-1]
-
-
-def _is_view(step: Step) -> bool:
-    returns = step.operator._schema.returns  # noqa: SLF001 - the only place where torch says it
-    views = [value.alias_info is not None for value in returns]
-    return not _writes(step) and bool(views) and all(views)  # what returns nothing is there to complain
-
-
-def _writes(step: Step) -> bool:
-    writes: bool = step.operator._schema.is_mutable  # noqa: SLF001
-    return writes
-
-
-def _all_slots(step: Step) -> Iterator[Slot]:
-    yield from _slots((step.args, tuple(step.kwargs.values()), step.outs))
-
-
-def _slots(value: Any) -> Iterator[Slot]:
-    if isinstance(value, Slot):
-        yield value
-    elif type(value) is tuple:
-        for each in value:
-            yield from _slots(each)
-
-
-def _function(
-    given: int, steps: Sequence[Step], outputs: Sequence[Slot], constants: Sequence[Tensor]
-) -> FunctionType:
-    """A function of so many tensors that makes the calls; its globals are all that it refers to."""
-    text = _Text(constants)
-    lines = [f"def line({', '.join(_name(Slot(number)) for number in range(given))}):"]
-    for step, done in zip(steps, _ends(steps, outputs), strict=True):
+def _function(transcript: Transcript) -> FunctionType:
+    """A function that makes the calls; its globals are all that it refers to."""
+    text = _Text(transcript.constants)
+    lines = [f"def line({', '.join(_name(Slot(number)) for number in range(transcript.given))}):"]
+    for step, done in zip(transcript.steps, _ends(transcript), strict=True):
         lines += [text.call(step), *(f"del {_name(slot)}" for slot in done)]
-    lines.append(f"return [{', '.join(map(_name, outputs))}]")
+    lines.append(f"return [{', '.join(map(_name, transcript.outputs))}]")
     exec("\n    ".join(lines), text.names)  # noqa: S102 - names of ours, and nothing else
     function: FunctionType = text.names["line"]
     return function
 
 
-def _ends(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[list[Slot]]:
+def _ends(transcript: Transcript) -> list[list[Slot]]:
     """For each step: what nobody needs any more after it."""
     last: dict[Slot, int] = {}
-    for index, step in enumerate(steps):
-        last |= dict.fromkeys(_all_slots(step), index)
-    ends: list[list[Slot]] = [[] for _ in steps]
+    for index, step in enumerate(transcript.steps):
+        last |= dict.fromkeys(slots((step.taken, step.outs)), index)
+    ends: list[list[Slot]] = [[] for _ in transcript.steps]
     for slot, index in last.items():
-        if slot not in outputs:
+        if slot not in transcript.outputs:
             ends[index].append(slot)
     return ends
 
@@ -170,7 +108,7 @@ class _Text:
     def _value(self, value: Any) -> str:
         if isinstance(value, Slot):
             return _name(value)
-        if any(True for _ in _slots(value)):
+        if any(True for _ in slots(value)):
             return f"[{', '.join(map(self._value, value))}]"
         return self._named(_bound(value, self._constants))
 

@@ -1,6 +1,6 @@
 """A transcript: the calls of torch's operators that a function of some tensors makes, in order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["Constant", "NoTranscriptError", "Slot", "Step", "Transcript"]
+__all__ = ["Constant", "NoTranscriptError", "Slot", "Step", "Transcript", "slots"]
 
 
 class NoTranscriptError(UnsupportedModelError):
@@ -48,6 +48,11 @@ class Step:
     single: bool
     same: bool = False
 
+    @property
+    def taken(self) -> tuple[Any, ...]:
+        """All arguments."""
+        return (*self.args, *self.kwargs.values())
+
     def __str__(self) -> str:
         """What must agree between two transcripts; numbers by their text, which tells 1 from True."""
         return repr((str(self.operator), self.args, sorted(self.kwargs.items()), self.outs, self.single))
@@ -84,6 +89,15 @@ class Transcript:
         for one, another in zip(self.constants, other.constants, strict=True):
             if one is not another and not _same_numbers(one, another):
                 raise NoTranscriptError("two passes find different tensors that no call has made")
+
+
+def slots(value: Any) -> Iterator[Slot]:
+    """Those in arguments, or in what a call returns."""
+    if isinstance(value, Slot):
+        yield value
+    elif type(value) is tuple:
+        for each in value:
+            yield from slots(each)
 
 
 def _same_numbers(one: Tensor, another: Tensor) -> bool:

@@ -21,6 +21,7 @@ from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.network import Network
 from mcdrop.engine.strategies import STRATEGIES
+from mcdrop.engine.transcript import Slot
 from mcdrop.errors import UnsupportedModelError
 from tests.support.models import case
 from tests.support.networks import classifier, features
@@ -245,6 +246,16 @@ def test_neither_is_one_that_calls_another_function_than_the_operator(
     runs = runs_of(classifier()).rehearsed()
     assert not len(runs.lines)
     assert len(runs.lines.refused) == 2
+
+
+def test_layers_whose_bits_are_others_when_they_are_whole_stay_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "mcdrop.engine.proof.with_linear_layers", lambda short: replace(short, outputs=(Slot(0),))
+    )
+    runs = runs_of(classifier()).rehearsed()
+    assert len(runs.lines) == 2, runs.lines.refused
 
 
 # --- what happens to a model afterwards -------------------------------------------------------------
