@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
+from mcdrop_service.execution.post import Post
 from mcdrop_service.scheduler import Batch, Job, Ledger, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
 
 __all__ = ["Dispatcher", "Runner"]
@@ -64,6 +65,7 @@ class Dispatcher:
         self._began_s = 0.0
         self._alive = False
         self._died = False
+        self._post: Post | None = None
         # a daemon: a second signal must end the process in the middle of a forward pass
         self._thread = threading.Thread(target=self._work, name="mcdrop-worker", daemon=True)
 
@@ -96,6 +98,7 @@ class Dispatcher:
     def start(self) -> None:
         """Start the thread."""
         self._loop = asyncio.get_running_loop()
+        self._post = Post(self._loop)
         self._alive = True
         self._thread.start()
 
@@ -107,8 +110,11 @@ class Dispatcher:
         with self._lock:
             self._stopping = True
             self._condition.notify()
-        if self._thread.is_alive():
+        if self._post is not None:
             self._thread.join(PATIENCE_S)
+            if not self._thread.is_alive():
+                self._post.close()
+                self._post = None
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in the thread; calls and batches take turns, so that neither holds up the other.
@@ -187,14 +193,20 @@ class Dispatcher:
             self._deliver()
 
     def _deliver(self) -> None:
-        """Tell the event loop what ended; the lock is held."""
-        replies = [
-            (self._waiting.pop(its.ticket), (its.outcome, its.answer))
-            for its in self._scheduler.settled()
-            if its.ticket in self._waiting
-        ]
-        if replies and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(set_results, replies)
+        """Tell the event loop what ended."""
+        with self._lock:
+            replies = [
+                (self._waiting.pop(its.ticket), (its.outcome, its.answer))
+                for its in self._scheduler.settled()
+                if its.ticket in self._waiting
+            ]
+        if replies:
+            self._tell(partial(set_results, replies))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        """Make a call in the event loop."""
+        if self._post is not None:
+            self._post.send(call)
 
     def _work(self) -> None:
         try:
@@ -214,8 +226,7 @@ class Dispatcher:
             self._died = True
             replies = [(future, (Outcome.FAILED, None)) for future in self._waiting.values()]
             self._waiting.clear()
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(set_results, replies)
+            self._tell(partial(set_results, replies))
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
@@ -268,13 +279,14 @@ class Dispatcher:
             self._answered(key, answers, began_s)
 
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
-        """Settle what was answered; it is told with the next step, when the thread may be about to sleep."""
+        """Settle what was answered, and tell."""
         now_s, units = time.monotonic(), sum(len(its.results) for its, _ in answers)
         with self._lock:
             self._scheduler.answers_made(key, units, now_s - began_s)
             for its, answer in answers:
                 if not isinstance(answer, More):
                     self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)
+        self._deliver()  # without the lock, which the loop may want as soon as it is awake
         for its, answer in answers:
             if isinstance(answer, More):
                 self._grow(its.ticket, answer)
@@ -295,5 +307,4 @@ class Dispatcher:
             outcome = partial(set_result, future, function())
         except BaseException as error:  # noqa: BLE001  whoever called gets it; the thread must live
             outcome = partial(set_exception, future, plain(error))
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(outcome)
+        self._tell(outcome)
