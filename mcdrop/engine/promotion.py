@@ -138,7 +138,9 @@ class Births:
         return self._search
 
     def _batched(self, tensor: Tensor) -> Tensor:
-        return tensor if has_sample_axis(tensor) else torch.where(self._one, tensor, tensor)
+        if has_sample_axis(tensor):
+            return tensor
+        return torch.where(self._one.to(tensor.device), tensor, tensor)  # layers may be on several devices
 
     def _note(self, number: int, tensor: Any) -> None:
         if _is_plain(tensor):

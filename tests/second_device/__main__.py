@@ -21,9 +21,11 @@ from torch.utils.cpp_extension import load
 
 import mcdrop
 from mcdrop import MCDropout
+from mcdrop.engine.hidden import first_line
 from mcdrop.engine.oracle import largest_difference
 from tests.support.models import CASES, Case
 from tests.support.networks import classifier, features, regressor
+from tests.support.stochastic_modules import StochasticDepth
 
 _NAME: Final = "second"
 _CLOSE: Final = 1e-4
@@ -92,7 +94,7 @@ def _passes(name: str, run: Callable[[], object]) -> bool:
     try:
         run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
-        sys.stdout.write(f"BAD {name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}\n")
+        sys.stdout.write(f"BAD {name}: {type(error).__name__}: {first_line(error)}\n")
         return False
     return True
 
@@ -128,6 +130,38 @@ def _are_lengths(x: Tensor) -> bool:
     return x.dim() == 1 and x.dtype == torch.long
 
 
+# --- layers on two devices ---------------------------------------------------------------------------
+
+
+class _Spread(nn.Module):
+    """Layers on two devices, with draws that are written into tensors of both."""
+
+    def __init__(self, first: torch.device, last: torch.device) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.places = first, last
+        self.begin = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), StochasticDepth(0.3, "row")).to(first)
+        self.end = nn.Sequential(nn.Linear(8, 8), StochasticDepth(0.3, "row"), nn.Linear(8, 3)).to(last)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 6) -> (N, 8) and (N, 3), on the one and on the other device."""
+        first, last = self.places
+        begun = self.begin(x.to(first))
+        return begun, self.end(begun.to(last))
+
+
+def _spread(first: torch.device, last: torch.device) -> None:
+    x, here = features(9), torch.device("cpu")
+    wanted = MCDropout(_Spread(here, here).eval(), n_samples=20).sample(x)
+    mc = MCDropout(_Spread(first, last).eval(), n_samples=20)
+    got = mc.sample(x)
+    assert mc.plan.verification is not None
+    assert not mc.plan.verification.refused, f"a strategy fails: {mc.plan.verification.refused}"
+    assert [tensor.device for tensor in got] == [first, last], "outputs are elsewhere"
+    difference = largest_difference(list(wanted), [tensor.cpu() for tensor in got])
+    assert difference <= _CLOSE, f"differs by {difference:.2g} from the CPU"
+
+
 # --- everything that is done with predictions ----------------------------------------------------------
 
 
@@ -140,6 +174,8 @@ def _predictions(device: torch.device) -> dict[str, Callable[[], object]]:
     whole = MCDropout(classifier().to(device), task="raw", batch_axis=None)
     bare = MCDropout(nn.Dropout(0.3), n_samples=16)
     return {
+        "layers on two devices": lambda: _spread(torch.device("cpu"), device),
+        "layers on two devices, the other way": lambda: _spread(device, torch.device("cpu")),
         "inputs on the CPU": lambda: classes.predict(here),
         "an array": lambda: classes.predict(here.numpy()),
         "a loader": lambda: classes.predict(iter([x[:3], x[3:]])),

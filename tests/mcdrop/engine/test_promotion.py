@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcdrop.engine.network import Network
-from mcdrop.engine.promotion import Promotions, with_promotions
+from mcdrop.engine.promotion import Births, Promotions, with_promotions
 from tests.support.models import case
 from tests.support.replaying import (
     by_row,
@@ -141,3 +141,14 @@ def test_without_a_failure_nothing_is_searched() -> None:
 
     assert with_promotions(attempt, Promotions(frozenset({3}))) == "ran with [3]"
     assert asked == [False]
+
+
+def test_a_tensor_is_promoted_where_it_is() -> None:
+    elsewhere = torch.empty(3, device="meta")
+
+    def promoted(one: Tensor) -> Tensor:
+        out: Tensor = Births(frozenset({1}), one, search=False, model=nn.Identity()).born(1, elsewhere)
+        return out
+
+    out = torch.func.vmap(promoted)(torch.ones(5, dtype=torch.bool))
+    assert (out.shape, out.device) == ((5, 3), elsewhere.device)
