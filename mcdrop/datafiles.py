@@ -49,10 +49,25 @@ class Data:
     Attributes:
         inputs: (N, ...) by the name of the input; (N, K) from a table.
         y: (N, ...) targets, numbers or the names of classes; None if there are none.
+        names: Of all arrays or columns of the file.
     """
 
     inputs: dict[str, Array]
     y: Array | None
+    names: tuple[str, ...] = ()
+
+    def outcomes(self, name: str) -> Array:
+        """The targets, which were looked for under a name.
+
+        Raises:
+            DataFileError: If there are none; says what there is.
+        """
+        if self.y is None:
+            listed = _listing(self.names) or "nothing"
+            raise DataFileError(
+                f"the data have no outcomes named {name!r}; name them with --target (they have {listed})"
+            )
+        return self.y
 
     def __len__(self) -> int:
         """N."""
@@ -81,13 +96,14 @@ def read_data(
     """
     source = Path(path)
     arrays = _reader(source)(source)
+    names = tuple(arrays)
     y = arrays.pop(target, None)
     listed = {} if columns is None else columns
     found = {name: _input(name, arrays, listed.get(name), only=len(inputs) == 1) for name in inputs}
     data = {name: _finite(name, _numbers(name, values)) for name, values in found.items()}
     data_y = None if y is None else _finite(target, _numbers_or_names(y))
     _check_rows({**data, **({} if data_y is None else {target: data_y})})
-    return Data(data, data_y)
+    return Data(data, data_y, names)
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, Array]:

@@ -130,7 +130,10 @@ def class_labels(y: TensorLike, *, like: Sequence[int], classes: int) -> Tensor:
     wrong = (labels < 0) | (labels >= classes) | (labels != labels.round())
     if bool(wrong.any()):
         came = labels[wrong][0].item()
-        raise DomainError(f"y must be a class from 0 to {classes - 1}, got {came:g} at {_first(wrong)}")
+        raise DomainError(
+            f"y must be a class from 0 to {classes - 1}, got {came:g} at {_first(wrong)}"
+            + ("; classes are counted from 0" if labels.min() == 1 and labels.max() == classes else "")
+        )
     return labels.to(torch.int64)
 
 

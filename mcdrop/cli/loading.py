@@ -1,6 +1,7 @@
 """From what the user named to a model and arrays that fit it."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,26 +44,34 @@ def model_data(manifest: Manifest, path: Path, *, target: str) -> Data:
     columns = {spec.name: spec.columns for spec in manifest.inputs if spec.columns is not None}
     data = read_data(path, [spec.name for spec in manifest.inputs], columns=columns, target=target)
     inputs = {spec.name: _fitted(spec, data.inputs[spec.name]) for spec in manifest.inputs}
-    return Data(inputs, data.y)
+    return replace(data, inputs=inputs)
 
 
 def targets(manifest: Manifest, data: Data, *, target: str) -> Array:
-    """The outcomes as numbers; names of classes become their indices.
+    """The outcomes as numbers; names of classes become their indices, also names that are numbers (1, 2, 3).
 
     Raises:
         DataFileError: If there are none, or a class is unknown.
     """
-    if data.y is None:
-        raise DataFileError(f"the data have no outcomes named {target!r}; name them with --target")
-    if data.y.dtype.kind != "U":
-        return data.y
-    known = {name: index for index, name in enumerate(manifest.classes or ())}
-    unknown = sorted(set(data.y.ravel().tolist()) - set(known))
+    y = data.outcomes(target)
+    names = tuple(manifest.classes or ())
+    known = {name: index for index, name in enumerate(names)} if y.dtype.kind == "U" else _numbered(manifest)
+    if not known and y.dtype.kind != "U":
+        return y
+    unknown = sorted(set(y.ravel().tolist()) - set(known))
     if unknown:
-        classes = ", ".join(known) or "none by name"
+        classes = ", ".join(names) or "none by name"
         raise DataFileError(f"{target} must be one of the model's classes ({classes}), got {unknown[0]!r}")
-    indices = [known[name] for name in data.y.ravel().tolist()]
-    return np.array(indices, np.int64).reshape(data.y.shape)
+    indices = [known[name] for name in y.ravel().tolist()]
+    return np.array(indices, np.int64).reshape(y.shape)
+
+
+def _numbered(manifest: Manifest) -> dict[Any, int]:
+    """Classes by the number that each is named after; empty if one is not, or labels are no class."""
+    names = manifest.classes or ()
+    if manifest.task not in {"classification", "binary"} or not all(name.isdecimal() for name in names):
+        return {}
+    return {int(name): index for index, name in enumerate(names)}
 
 
 def refuse_overwriting(source: Path, *outputs: Path | None) -> None:

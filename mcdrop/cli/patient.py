@@ -51,8 +51,8 @@ class Wanted:
             DataFileError: If they are not.
             OptionError: If nothing says what they mean.
         """
-        if self.target != DEFAULT_TARGET and rows.y is None:
-            raise DataFileError(f"the data have no outcomes named {self.target!r}")
+        if self.target != DEFAULT_TARGET:
+            rows.outcomes(self.target)
         if not self.is_factory or rows.y is None:
             return
         if self.target != DEFAULT_TARGET and self.task is None:

@@ -143,13 +143,12 @@ def _of_factory(source: Source, data: Path) -> Judged:
     mc = MCDropout(made_model(source.name, device=source.device), task=source.task)
     names = input_names(mc.model)
     rows = read_data(data, names, target=source.target)
-    if rows.y is None:
-        raise DataFileError(f"the data have no outcomes named {source.target!r}; name them with --target")
+    outcomes = rows.outcomes(source.target)
     foreign = None
     if source.elsewhere is not None:
         foreign = _predicted(mc, read_data(source.elsewhere, names, target=source.target), source)
     facts = {"model": source.name, **_data_facts(source), **_sampling_facts(mc), **_environment()}
-    return Judged(_predicted(mc, rows, source), rows.y, None, foreign, None, facts)
+    return Judged(_predicted(mc, rows, source), outcomes, None, foreign, None, facts)
 
 
 def _of_file(source: Source) -> Judged:
@@ -161,7 +160,8 @@ def _of_file(source: Source) -> Judged:
         y = found[source.target]
     else:
         raise DataFileError(
-            f"{path} holds no outcomes named {source.target!r}; put them there, or give them with --data FILE"
+            f"{path} holds no outcomes named {source.target!r}; put them there, name them with "
+            "--target, or give them with --data FILE"
         )
     if y.dtype.kind not in "biuf":
         raise DataFileError(

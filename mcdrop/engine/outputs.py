@@ -120,6 +120,12 @@ def output_structure(output: Any) -> tuple[str, list[Any]]:
 def _row_axis(two: Any, three: Any) -> int | None:
     if not isinstance(two, Tensor):
         return None
+    if not two.dim() and isinstance(three, Tensor) and not three.dim():
+        raise UnsupportedModelError(
+            "the model returns a single number for all rows, such as the loss that models of transformers "
+            "give beside the logits where they are given labels: leave the labels out (take= chooses from "
+            "batches), or say batch_axis=None if the input is one whole, such as a graph"
+        )
     sizes = list(zip(two.shape, three.shape, strict=False))
     moved = [axis for axis, (a, b) in enumerate(sizes) if a != b]
     if two.dim() != three.dim() or len(moved) != 1 or sizes[moved[0]] != (2, 3):

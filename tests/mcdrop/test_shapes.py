@@ -66,6 +66,8 @@ def test_laws_that_do_not_sum_to_one_are_refused_with_the_row_and_the_amount() -
 def test_labels_outside_the_classes_are_refused() -> None:
     with pytest.raises(DomainError, match="y must be a class from 0 to 2, got 3 at row 1"):
         shapes.class_labels([0, 3], like=(2,), classes=3)
+    with pytest.raises(DomainError, match="got 3 at row 1; classes are counted from 0"):
+        shapes.class_labels([1, 3], like=(2,), classes=3)
     with pytest.raises(DomainError, match=r"got 0\.5 at row 0"):
         shapes.class_labels([0.5, 1], like=(2,), classes=3)
     with pytest.raises(DomainError, match="got -1 at row 0"):

@@ -218,6 +218,16 @@ def test_an_output_without_rows_is_refused(model: nn.Module, text: str) -> None:
         traced(model)
 
 
+def test_a_loss_beside_the_logits_is_told_what_to_leave_out() -> None:
+    class WithLoss(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            logits = F.dropout(x, 0.3, self.training)
+            return {"loss": logits.mean(), "logits": logits}
+
+    with pytest.raises(UnsupportedModelError, match=r"a single number for all rows.*leave the labels out"):
+        traced(WithLoss())
+
+
 def test_an_output_without_tensors_is_refused() -> None:
     class Names(nn.Dropout):
         def forward(self, input: Tensor) -> Any:  # noqa: A002
