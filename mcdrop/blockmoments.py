@@ -10,28 +10,34 @@ quotients have the same bits. Roots do not: they are always torch's.
 Alphabet: s samples of one block, S samples in B blocks, N rows, K numbers of a row in all quantities.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["BLOCK", "BlockMoments", "Numbers", "block_moments", "quantity", "some_rows"]
+__all__ = ["BLOCK", "BlockMoments", "Numbers", "block_moments", "quantity", "some_rows", "stacked"]
 
 BLOCK: Final = 16
 _FEW_NUMBERS: Final = 2**14
 """So many at a time are arrays of NumPy."""
+_MOST_LAYOUTS: Final = 64
 
 Numbers = Any
 """A tensor or an array, with what the two have in common."""
 
+_Parts = tuple[tuple[int, ...], Numbers, Numbers]
+"""Counts, means and sums of squares of some blocks."""
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True)
 class BlockMoments:
-    """Moments of some blocks, of one quantity or several.
+    """Moments of some blocks, of one quantity or several. Never changed.
 
     Attributes:
         counts: B numbers of samples; all blocks are whole but perhaps the last.
@@ -86,48 +92,110 @@ def block_moments(*samples: Tensor) -> BlockMoments:
     Args:
         *samples: (S, N, ...) of each quantity.
     """
-    tables, at_once = _tables([values.double() for values in samples])
+    tables, most = _tables(samples)
     with np.errstate(all="ignore"):
-        parts = [_moments(blocks) for blocks in _blocks(tables, at_once)]
-    counts, means, sums = zip(*parts, strict=True)
-    shapes = tuple(values.shape[2:] for values in samples)
-    return BlockMoments(tuple(chain(*counts)), _joined(means, 0), _joined(sums, 0), shapes)
+        if len(tables[0]) <= most:
+            counts, mean, m2 = _moments(_joined(tables, 2))
+        else:
+            starts = range(0, len(tables[0]), most)
+            counts, mean, m2 = _chained(
+                [_moments(_joined([table[at : at + most] for table in tables], 2)) for at in starts]
+            )
+    return BlockMoments(counts, mean, m2, tuple([values.shape[2:] for values in samples]))
 
 
 def _tables(samples: Sequence[Tensor]) -> tuple[list[Numbers], int]:
-    """(S, N, K) each quantity, as arrays if its numbers are few; and how many blocks are taken at once."""
+    """(S, N, K) each quantity, as arrays if its numbers are few; and how many samples are taken at once."""
     first = samples[0]
     count, rows = first.shape[:2]
-    at_once = _FEW_NUMBERS * count // (BLOCK * max(sum(map(torch.numel, samples)), 1))
-    if at_once and first.is_cpu and not first.requires_grad:
-        return [values.numpy().reshape(count, rows, -1) for values in samples], at_once
-    return [values.reshape(count, rows, -1) for values in samples], 1
+    blocks = _FEW_NUMBERS * count // (BLOCK * max(sum([values.numel() for values in samples]), 1))
+    if blocks and first.is_cpu and not first.requires_grad:
+        return [values.double().numpy().reshape(count, rows, -1) for values in samples], blocks * BLOCK
+    return [values.double().reshape(count, rows, -1) for values in samples], BLOCK
 
 
-def _blocks(tables: Sequence[Numbers], at_once: int) -> Iterator[Numbers]:
-    """(s, b, N, K) at most so many blocks of one size, all quantities side by side."""
-    samples = len(tables[0])
-    whole = samples - samples % BLOCK
-    for start in (*range(0, whole, at_once * BLOCK), *range(whole, samples, BLOCK)):
-        stop = min(start + at_once * BLOCK, whole if start < whole else samples)
-        numbers = _joined([table[start:stop] for table in tables], 2)
-        yield numbers.reshape(-1, min(stop - start, BLOCK), *numbers.shape[1:]).swapaxes(0, 1)
+def _chained(parts: Sequence[_Parts]) -> _Parts:
+    """The blocks of all parts, one after the other."""
+    counts, means, sums = zip(*parts, strict=True)
+    return tuple(chain(*counts)), _joined(means, 0), _joined(sums, 0)
 
 
-def _moments(blocks: Numbers) -> tuple[tuple[int, ...], Numbers, Numbers]:
-    """Counts (b), means and sums of squares (b, N, K) of (s, b, N, K)."""
-    mean = _sum_of_samples(blocks) / len(blocks)
+def _moments(numbers: Numbers) -> _Parts:
+    """Counts (b), means and sums of squares (b, N, K) of samples (s, N, K)."""
+    layout = _layout(len(numbers))
+    blocks = layout.of(numbers)
+    mean = _sum_of_samples(blocks) / layout.divisor
     deviations = blocks - mean
-    return (len(blocks),) * len(mean), mean, _sum_of_samples(deviations * deviations)
+    squares = layout.without_gaps(deviations * deviations)
+    return layout.counts, mean, _sum_of_samples(squares)
 
 
 def _sum_of_samples(blocks: Numbers) -> Numbers:
-    """Sum of (s, ...) over s: the second half is added to the first until one is left."""
-    while (count := len(blocks)) > 1:
-        half = count // 2
-        added = blocks[:half] + blocks[half : 2 * half]
-        blocks = _joined([added, blocks[2 * half :]], 0) if count % 2 else added
+    """Sum of (s, ...) over s, a power of two: the second half is added to the first until one is left."""
+    while (half := len(blocks) // 2) > 0:
+        blocks = blocks[:half] + blocks[half:]
     return blocks[0]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where samples stand so that all blocks are added up by the same halves, the last one cut or not.
+
+    Of a cut block a half can be odd; its last sample is then added one halving later. There are places among
+    16 where every sample meets the same others, if the gaps hold zeros that change no sum, not even of zeros.
+
+    Attributes:
+        counts: Of each block.
+        divisor: One count for all, or (b, 1, 1).
+        order: (s, b) the sample at each place, in gaps any; None if each stands where it is.
+        gaps: Places of the last block where no sample stands.
+    """
+
+    counts: tuple[int, ...]
+    divisor: Numbers
+    order: NDArray[np.intp] | None
+    gaps: NDArray[np.intp] | None
+
+    def of(self, numbers: Numbers) -> Numbers:
+        """(s, b, N, K) of samples (s, N, K)."""
+        if self.order is None:
+            return numbers[:, None]
+        if isinstance(numbers, Tensor):
+            return self.without_gaps(numbers[self.order])
+        return self.without_gaps(numbers.take(self.order, 0))
+
+    def without_gaps(self, blocks: Numbers) -> Numbers:
+        """The same with zeros in the gaps."""
+        if self.gaps is not None:
+            blocks[self.gaps, -1] = -0.0
+        return blocks
+
+
+@lru_cache(maxsize=_MOST_LAYOUTS)
+def _layout(count: int) -> _Layout:
+    """Of so many samples."""
+    whole, rest = divmod(count, BLOCK)
+    counts = (BLOCK,) * whole + (rest,) * (rest > 0)
+    size = BLOCK if whole else 1 << (rest - 1).bit_length()
+    order = np.arange(len(counts) * size).reshape(-1, size).T.copy()
+    gaps = np.arange(0)
+    if rest:
+        places = _places(rest, size)
+        gaps = np.setdiff1d(np.arange(size), places)
+        order[:, -1] = 0
+        order[places, -1] = np.arange(whole * BLOCK, count)
+    divisor = np.array(counts, np.float64).reshape(-1, 1, 1) if whole and rest else counts[0]
+    as_it_is = len(counts) == 1 and not len(gaps)
+    return _Layout(counts, divisor, None if as_it_is else order, gaps if len(gaps) else None)
+
+
+def _places(count: int, size: int) -> list[int]:
+    """Where so many samples stand in a block of that size, a power of two."""
+    if count == 1:
+        return [0]
+    half = count // 2
+    first = _places(count - half, size // 2)
+    return [*first[:half], *[place + size // 2 for place in first[:half]], *first[half:]]
 
 
 def _joined(parts: Sequence[Numbers], axis: int) -> Numbers:
@@ -135,6 +203,11 @@ def _joined(parts: Sequence[Numbers], axis: int) -> Numbers:
     if len(parts) == 1:
         return parts[0]
     return torch.cat(list(parts), axis) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis)
+
+
+def stacked(parts: Sequence[Numbers]) -> Numbers:
+    """Arrays or tensors of one shape, as the rows of one."""
+    return torch.stack(list(parts)) if isinstance(parts[0], Tensor) else np.array(parts)
 
 
 def some_rows(numbers: Numbers, rows: Tensor | slice, axis: int = 0) -> Numbers:
@@ -146,7 +219,10 @@ def some_rows(numbers: Numbers, rows: Tensor | slice, axis: int = 0) -> Numbers:
 
 
 def quantity(numbers: Numbers, shapes: Sequence[torch.Size], place: int = 0) -> Tensor:
-    """(N, ...) as a tensor: those of one quantity, of numbers (N, K) of all."""
-    start = sum([shape.numel() for shape in shapes[:place]])
-    own = numbers[:, start : start + shapes[place].numel()].reshape(len(numbers), *shapes[place])
-    return own.contiguous() if isinstance(own, Tensor) else torch.from_numpy(np.ascontiguousarray(own))
+    """(..., N, ...) as a tensor: those of one quantity, of numbers (..., N, K) of all."""
+    shape = shapes[place]
+    if len(shapes) > 1:
+        start = sum([before.numel() for before in shapes[:place]])
+        numbers = numbers[..., start : start + shape.numel()]
+    own = numbers if isinstance(numbers, Tensor) else torch.from_numpy(np.ascontiguousarray(numbers))
+    return own.contiguous().view(*numbers.shape[:-1], *shape)

@@ -9,10 +9,10 @@ Alphabet: R cells of a computation, N rows, S samples.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import torch
@@ -35,6 +35,7 @@ _TABLE: Final = 2
 are; one with more axes behind it need not."""
 _FEW_NUMBERS: Final = 2**16
 """Of raw outputs, that are reduced together."""
+_MOST_SHAPES: Final = 64
 
 
 class Cell(NamedTuple):
@@ -151,7 +152,7 @@ class ExactBlocks:
         reduction = self._reduction(_filled(blocks, self.rows) if as_tile else blocks, wanted)
         summary = reduction.summary(stratified=wanted.stratified)
         if deterministic is None:
-            single = torch.full_like(summary.mean, math.nan, dtype=blocks[0][0].dtype)
+            single = _nothing(summary.figures.shape[1:], blocks[0][0].dtype, summary.figures.device)
         else:
             single = single_law(wanted.task, deterministic)
         return finish(summary, single, wanted, rows)
@@ -211,20 +212,31 @@ def _reduced(blocks: Sequence[Sequence[Tensor]], wanted: Wanted, first: int, *, 
 
 def _raw(blocks: Sequence[Sequence[Tensor]]) -> Tensor:
     """(s, N, ...) raw outputs of whole blocks, from those of every cell."""
-    cells = torch.stack([cell for results in blocks for cell in results])
+    each = [cell for results in blocks for cell in results]
+    if len(each) == len(blocks):
+        return torch.cat(each).unsqueeze(1)
+    cells = torch.stack(each)
     by_block = cells.view(len(blocks), -1, *cells.shape[1:])
     return by_block.transpose(1, 2).reshape(len(blocks) * BLOCK, -1, *cells.shape[2:])
 
 
-def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> Iterator[list[Sequence[Tensor]]]:
+def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> list[Sequence[Sequence[Tensor]]]:
     """At most so many of the rows at a time."""
-    for start in range(0, len(blocks[0]), most):
-        yield [results[start : start + most] for results in blocks]
+    rows = len(blocks[0])
+    if rows <= most:
+        return [blocks]
+    return [[results[start : start + most] for results in blocks] for start in range(0, rows, most)]
 
 
 def _filled(blocks: Sequence[Sequence[Tensor]], rows: int) -> list[list[Tensor]]:
     """So many rows, the first again and again behind all."""
     return [[*results, *[results[0]] * (rows - len(results))] for results in blocks]
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _nothing(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """NaN in a shape: one number for all, so that nobody can write into it."""
+    return torch.full((), math.nan, dtype=dtype, device=device).expand(shape)
 
 
 def _unknown(results: Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcdrop.blockmoments import BLOCK, BlockMoments, Numbers, quantity, some_rows
+from mcdrop.blockmoments import BLOCK, BlockMoments, Numbers, quantity, some_rows, stacked
 
 __all__ = ["UNGROUPED", "Moments", "RunningMoments", "each_block", "merge"]
 
@@ -25,9 +25,9 @@ UNGROUPED: Final = _MOST_GROUPS * BLOCK
 """Up to so many samples every block is a group of its own for the error."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Moments:
-    """Moments of `count` samples.
+    """Moments of `count` samples. Never changed; it is not frozen, since several are made for every request.
 
     Attributes:
         count: How many.
@@ -142,18 +142,24 @@ class RunningMoments:
         """(N, ...) float64, of one of the quantities."""
         return self._own(self._known().mean, place)
 
-    def variance(self) -> Tensor:
-        """(N, ...) float64, of the first quantity, with ddof = 1; 0 for a single sample."""
-        return self._own(self._known().variance)
+    def figures(self) -> Tensor:
+        """(3, N, ...) float64, of the first quantity: mean, standard deviation and Monte Carlo error.
+
+        The deviation has ddof = 1, and is 0 for a single sample.
+        """
+        total = self._known()
+        variance = total.variance
+        figures = self._own(stacked([total.mean, variance, self._square_error(total.count, variance)]))
+        figures[1:].sqrt_()
+        return figures
 
     def standard_error(self) -> Tensor:
         """(N, ...) float64, of the mean of the first quantity over all S samples, in its units.
 
         It is 0 where the samples are equal.
         """
-        with np.errstate(all="ignore"):
-            square = self._square_error(self._known())
-        return self._own(square).sqrt()
+        total = self._known()
+        return self._own(self._square_error(total.count, total.variance)).sqrt()
 
     def _known(self) -> Moments:
         if self._total is None:
@@ -163,16 +169,16 @@ class RunningMoments:
     def _own(self, numbers: Numbers, place: int = 0) -> Tensor:
         return quantity(numbers, self._shapes, place)
 
-    def _square_error(self, total: Moments) -> Numbers:
-        whole = total.count // BLOCK
+    def _square_error(self, count: int, variance: Numbers) -> Numbers:
+        whole = count // BLOCK
         factor = _STRATA_FACTOR if self._stratified and whole else 1.0
         if self._between is None or whole < _FEW_BLOCKS:
-            return total.variance * (factor / total.count)
-        share = whole * BLOCK / total.count
-        rest = total.count - whole * BLOCK
-        partial = total.variance * (rest / total.count**2 * factor)
+            return variance * (factor / count)
+        share = whole * BLOCK / count
         groups = min(whole, _MOST_GROUPS)
-        return share**2 * self._between.m2 / ((groups - 1) * whole) + partial
+        with np.errstate(all="ignore"):
+            partial = variance * ((count - whole * BLOCK) / count**2 * factor)
+            return share**2 * self._between.m2 / ((groups - 1) * whole) + partial
 
     def _add_to_group(self, mean: Numbers) -> None:
         """Groups are consecutive blocks; of each only the mean matters, weighted by its number of blocks."""

@@ -61,28 +61,24 @@ class Wanted:
         return self.sampled.rng == _STRATIFIED
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Summary:
-    """What the samples of some rows come to.
+    """What the samples of some rows come to. Never changed.
 
     Attributes:
-        mean: (N, ...) of the law over all samples.
-        variance: (N, ...) of the law over all samples, ddof = 1.
-        standard_error: (N, ...) of the mean.
+        figures: (3, N, ...) of the law over all samples: mean, standard deviation and standard error.
         entropy: (N, ...) mean of the samples' entropies, where the task has them.
         samples: (S, N, ...) the samples, where they are needed.
     """
 
-    mean: Tensor
-    variance: Tensor
-    standard_error: Tensor
+    figures: Tensor
     entropy: Tensor | None
     samples: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reduction:
-    """The moments of some rows, block by block.
+    """The moments of some rows, block by block. Never changed.
 
     Attributes:
         blocks: Of the law, and of the samples' entropies where the task has them.
@@ -134,9 +130,7 @@ class Reduction:
 
     def summary(self, *, stratified: bool) -> Summary:
         """What the blocks come to."""
-        stream = Stream(self.samples, stratified=stratified)
-        stream.add(self)
-        return stream.summary()
+        return _summary(RunningMoments.of(self.blocks, stratified=stratified), self.laws)
 
 
 class Stream:
@@ -158,13 +152,15 @@ class Stream:
 
     def summary(self) -> Summary:
         """What all blocks come to."""
-        return Summary(
-            self._moments.mean(),
-            self._moments.variance(),
-            self._moments.standard_error(),
-            self._moments.mean(1) if self._moments.quantities > 1 else None,
-            torch.cat(self._laws) if self._laws else None,
-        )
+        return _summary(self._moments, self._laws)
+
+
+def _summary(moments: RunningMoments, laws: Sequence[Tensor]) -> Summary:
+    return Summary(
+        moments.figures(),
+        moments.mean(1) if moments.quantities > 1 else None,
+        torch.cat(list(laws)) if laws else None,
+    )
 
 
 def predict_call(plan: Plan, call: Call, draw: Draw, wanted: Wanted, progress: Progress) -> Predictive:
@@ -208,20 +204,19 @@ def finish(found: Summary, deterministic: Tensor, wanted: Wanted, rows: int | No
         wanted: What it is to hold.
         rows: How many rows there are, None for all; those behind them are the padding of a tile.
     """
-    dtype = deterministic.dtype
-    std = found.variance.sqrt().to(dtype)
+    mean, std, error = found.figures.to(dtype=deterministic.dtype).unbind()
     common: dict[str, Any] = {
         "sampled": wanted.sampled,
-        "mean": found.mean.to(dtype),
+        "mean": mean,
         "sample_std": std,
-        "standard_error": found.standard_error.to(dtype),
+        "standard_error": error,
         "deterministic": deterministic,
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if wanted.task.of_mean(std)[:rows].any() else ("zero_variance",),
+        "notes": () if wanted.task.of_mean(std)[:rows].count_nonzero() else ("zero_variance",),
     }
-    result = wanted.task.predictive(common, found.mean, found.entropy)
+    result = wanted.task.predictive(common, found.figures[0], found.entropy)
     if found.samples is not None and wanted.levels:
         result = result.with_quantiles(found.samples)
     return result if rows in (None, len(result)) else result[:rows]

@@ -89,7 +89,7 @@ def epistemic_entropy(total: Tensor, aleatoric: Tensor) -> Tensor:
     Source:
         Depeweg et al. 2018, arXiv:1710.07283, eq. 7.
     """
-    return (total - aleatoric).clamp(min=0)  # the exact value is >= 0; rounding can push it below
+    return (total - aleatoric).clamp_min(0)  # the exact value is >= 0; rounding can push it below
 
 
 def predictive_entropy(probs: TensorLike) -> Tensor:

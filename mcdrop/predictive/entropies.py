@@ -82,12 +82,12 @@ class LabelPredictive(Predictive):
     @property
     def predictive_entropy(self) -> Tensor:
         """(N, ...) nats, the total: entropy of the mean law."""
-        return self.total_entropy.to(self.mean.dtype)
+        return self.total_entropy.to(dtype=self.mean.dtype)
 
     @property
     def expected_entropy(self) -> Tensor:
         """(N, ...) nats, the aleatoric part: mean entropy of one sample's law."""
-        return self.mean_entropy.to(self.mean.dtype)
+        return self.mean_entropy.to(dtype=self.mean.dtype)
 
     @property
     def mutual_information(self) -> Tensor:
@@ -96,4 +96,4 @@ class LabelPredictive(Predictive):
         Source:
             Houlsby et al. 2011, arXiv:1112.5745, eq. 2.
         """
-        return epistemic_entropy(self.total_entropy, self.mean_entropy).to(self.mean.dtype)
+        return epistemic_entropy(self.total_entropy, self.mean_entropy).to(dtype=self.mean.dtype)

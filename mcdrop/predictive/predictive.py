@@ -168,7 +168,7 @@ class Predictive:
 
     def __len__(self) -> int:
         """N."""
-        return len(self.mean)
+        return self.mean.shape[0]
 
     def __getitem__(self, rows: Any) -> Self:
         """The same for some of the rows: an index, a slice, a list, or a mask."""

@@ -69,6 +69,28 @@ def test_a_column_has_the_same_bits_in_a_small_tensor_and_in_a_large_one(numbers
         torch.testing.assert_close(many, few.expand(2_000), rtol=0, atol=0, equal_nan=True)
 
 
+def halved(samples: Tensor) -> Tensor:
+    """The sum over (s, ...): the second half is added to the first, and what is left over is added later."""
+    while (count := len(samples)) > 1:
+        half = count // 2
+        samples = torch.cat([samples[:half] + samples[half : 2 * half], samples[2 * half :]])
+    return samples[0]
+
+
+@pytest.mark.parametrize("rows", [2, 1100])
+@pytest.mark.parametrize("count", [*range(1, 17), 30, 41, 50])
+def test_samples_of_a_block_are_added_by_halves_however_many_they_are(count: int, rows: int) -> None:
+    samples = torch.randn(count, rows, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+    samples[:, 0] = -0.0
+    found = block_moments(samples)
+    for block, mean, m2 in zip(samples.split(BLOCK), found.mean, found.m2, strict=True):
+        expected = halved(block) / len(block)
+        for numbers, wanted in ((mean, expected), (m2, halved((block - expected).square()))):
+            same = torch.as_tensor(numbers)[:, 0]
+            assert torch.equal(same, wanted)
+            assert torch.equal(same.signbit(), wanted.signbit())
+
+
 @given(st.data(), sizes)
 def test_merged_blocks_have_the_moments_of_all_samples(data: st.DataObject, counts: list[int]) -> None:
     parts = [column(*data.draw(st.lists(values, min_size=n, max_size=n))) for n in counts]

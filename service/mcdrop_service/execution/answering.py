@@ -54,6 +54,8 @@ class Answering:
         Args:
             ripe: Of one signature; their payloads are tasks.
         """
+        if len(ripe) == 1 and not self._is_apart(ripe[0].payload.request):
+            return list(self._together(ripe))
         found: dict[int, PredictionAnswer | More] = {}
         companies: dict[int, list[int]] = {}
         for index, its in enumerate(ripe):
@@ -118,15 +120,17 @@ class Answering:
     def _split(self, tasks: Sequence[Task], predictive: Predictive) -> list[PredictionAnswer]:
         """The answer to each request, from one predictive of all their rows."""
         arrays = _outputs(predictive, tasks)
+        if len(tasks) == 1:
+            return [_answer(tasks[0], arrays, slice(None), predictive.notes)]
         spread = as_array(predictive.sample_std)
-        moved: list[bool] = np.any(spread.reshape(len(spread), -1), 1).tolist()
+        moved: list[bool] = np.logical_or.reduce(spread.reshape(len(spread), -1), 1).tolist()
         answers, first = [], 0
         for task in tasks:
-            request = task.request
-            rows = slice(first, first + request.rows)
+            rows = slice(first, first + task.request.rows)
             still = () if any(moved[rows]) else ("zero_variance",)
-            notes = (*still, *self._void(predictive.sampled, request))
-            answers.append(_answer(task, arrays, rows, notes, request.rows * request.n_samples))
+            answers.append(
+                _answer(task, arrays, rows, (*still, *self._void(predictive.sampled, task.request)))
+            )
             first = rows.stop
         return answers
 
@@ -198,9 +202,16 @@ def _outputs(predictive: Predictive, tasks: Sequence[Task]) -> dict[str, Array]:
 
 
 def _answer(
-    task: Task, arrays: Mapping[str, Array], rows: slice, notes: tuple[str, ...], passes: int
+    task: Task,
+    arrays: Mapping[str, Array],
+    rows: slice,
+    notes: tuple[str, ...],
+    passes: int | None = None,
 ) -> PredictionAnswer:
-    """The answer to one request, from the arrays of all rows that were reduced together."""
+    """The answer to one request, from the arrays of all rows that were reduced together.
+
+    Without `passes` every row took the samples that the request says.
+    """
     request = task.request
     names = (*request.outputs, *(("quantiles",) if request.quantiles else ()))
     return PredictionAnswer(
@@ -212,5 +223,5 @@ def _answer(
         },
         notes=notes,
         tolerance=request.tolerance,
-        passes=passes,
+        passes=request.rows * request.n_samples if passes is None else passes,
     )
