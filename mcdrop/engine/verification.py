@@ -169,11 +169,12 @@ def _checked_oracle(network: Network, row: Call, reference: Sequence[Tensor]) ->
 
 
 def _roundings(network: Network, outputs: Sequence[Tensor]) -> list[_Rounding]:
-    """Dtypes of the outputs that are rounded, what autocast computes in, what float32 is multiplied in."""
+    """What rounds: dtypes of outputs and draws, autocast around the call, and what multiplies float32."""
     device = outputs[0].device
     cast = [torch.get_autocast_dtype(device.type)] if torch.is_autocast_enabled(device.type) else []
     rounded = [t.dtype.to_real() for t in outputs if t.is_floating_point() or t.is_complex()]
-    return [*rounded, *cast, *_of_products(network, device)] if rounded else []
+    drawn = {site.law.dtype for site in network.sites.values() if site.law.dtype.is_floating_point}
+    return [*rounded, *cast, *drawn, *_of_products(network, device)] if rounded else []
 
 
 def _of_products(network: Network, device: torch.device) -> set[str]:

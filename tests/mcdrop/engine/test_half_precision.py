@@ -5,8 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcdrop import MCDropout
 from mcdrop.engine.strategies import STRATEGIES
 from mcdrop.engine.verification import verify
+from tests.support.networks import fixed
+from tests.support.predictives import assert_same_rows
 from tests.support.replaying import consistent, network_and_call, samples
 
 X = torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -57,3 +60,34 @@ def test_under_autocast_a_model_agrees_up_to_the_rounding_of_half_precision() ->
         found = verify(network, call)
     assert found.oracle.difference is not None
     assert 1e-5 < found.oracle.difference < found.tolerance
+
+
+class AutocastInside(nn.Module):
+    """Encodes in half precision by itself; the head takes part in it, or not."""
+
+    def __init__(self, *, head_too: bool, enabled: bool = True) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.2)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head, self.head_too, self.enabled = nn.Linear(8, 3), head_too, enabled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 5, 8) -> (N, 3) log probabilities."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.enabled):
+            encoded = self.encoder(x)
+            if self.head_too:
+                return self.head(encoded.mean(1)).log_softmax(1)
+        return self.head(encoded.float().mean(1)).log_softmax(1)
+
+
+@pytest.mark.parametrize("head_too", [False, True])
+def test_autocast_inside_of_forward_is_allowed_its_rounding(head_too: bool) -> None:
+    def made(*, enabled: bool) -> MCDropout:
+        model = fixed(AutocastInside(head_too=head_too, enabled=enabled))
+        return MCDropout(model, task="classification", output="log_probabilities", n_samples=32)
+
+    mc = made(enabled=True)
+    found = mc.predict(X)
+    assert found.mean.dtype == (torch.bfloat16 if head_too else torch.float32)
+    torch.testing.assert_close(found.mean.float(), made(enabled=False).predict(X).mean, rtol=0, atol=0.02)
+    assert_same_rows(mc.predict(X[2:3], exact=True), mc.predict(X, exact=True)[2:3])

@@ -15,6 +15,7 @@ from torch import Tensor
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.evaluation import evaluate
 from mcdrop.predictive import ClassificationPredictive, Predictive, task_named
+from mcdrop.shapes import SUM_TOLERANCE
 from tests.support.predictives import predictive_of, raw_outputs
 from tests.support.tolerances import EXACT, FLOAT32
 
@@ -124,9 +125,24 @@ def test_probabilities_in_bfloat16_sum_to_1_as_well_as_they_can(classes: int) ->
         classified(told)
 
 
-def test_logits_called_probabilities_are_refused() -> None:
-    with pytest.raises(DomainError, match="output='probabilities' must sum to 1 over the classes, got a row"):
-        classified(raw_outputs(20, 3, 4), output="probabilities")
+@pytest.mark.parametrize("classes", [2, 10, 700, 5000])
+@pytest.mark.parametrize("scale", [0.1, 1, 5])
+@pytest.mark.parametrize("widened", [False, True])
+def test_log_probabilities_in_bfloat16_become_laws_that_sum_to_1(
+    classes: int, scale: float, widened: bool
+) -> None:
+    raw = scale * raw_outputs(16, 20, classes)
+    told = raw.bfloat16().log_softmax(2)
+    pred = classified(told.float() if widened else told, output="log_probabilities")
+    atol = 1e-6 if widened else SUM_TOLERANCE
+    torch.testing.assert_close(pred.mean.double().sum(1), torch.ones(20).double(), rtol=0, atol=atol)
+    torch.testing.assert_close(pred.mean.float(), classified(raw).mean, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("output", ["probabilities", "log_probabilities"])
+def test_logits_called_otherwise_are_refused(output: str) -> None:
+    with pytest.raises(DomainError, match=f"output='{output}' must sum to 1 over the classes, got a row"):
+        classified(raw_outputs(20, 3, 4), output=output)
 
 
 def test_negative_probabilities_are_refused() -> None:
