@@ -202,4 +202,4 @@ docs-figures: $(VENV)/.dev ## Draw the figures of the documentation
 
 .PHONY: clean
 clean: ## Remove what these commands made, .venv included
-	rm -rf $(VENV) .venv-install .venv-audit .venv-hashes .venv-mutants .venv-peers .venv-servers .venv-zoo build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

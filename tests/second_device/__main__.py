@@ -5,17 +5,27 @@
 With words that the names of some runs hold, only those. The exit code is 1 if one fails.
 """
 
+import asyncio
 import copy
 import os
 import sys
 import tempfile
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from mcdrop_service.execution import Engine
+from mcdrop_service.execution.repository import Repository
+from mcdrop_service.facts import PredictionAnswer, PredictionRequest
+from mcdrop_service.scheduler import QueueLimits
+from mcdrop_service.telemetry import Notes
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.cpp_extension import load
 
@@ -27,6 +37,7 @@ from tests.support.models import CASES, Case
 from tests.support.networks import classifier, features, regressor
 from tests.support.stochastic_modules import StochasticDepth
 
+_MODELS: Final = Path(__file__).parents[2] / "models"
 _NAME: Final = "second"
 _CLOSE: Final = 1e-4
 _NATIVE: Final = ("gradients in forward", "normal")
@@ -59,16 +70,22 @@ def second_device() -> torch.device:
     }
     vars(module).update(facts)
     torch._register_device_module(_NAME, module)
-    _fuse_cells()
+    _add_kernels()
     return torch.device(_NAME, 0)
 
 
-def _fuse_cells() -> None:
-    """The fused cells of recurrent layers, which the CPU has not and every other device calls."""
+def _add_kernels() -> None:
+    """What other devices bring for themselves: convolutions, and the fused cells of recurrent layers."""
     library = torch.library.Library("aten", "IMPL")
     vars(sys.modules[__name__])["_library"] = library
     library.impl("_thnn_fused_lstm_cell", _lstm_cell, "PrivateUse1")
     library.impl("_thnn_fused_gru_cell", _gru_cell, "PrivateUse1")
+    library.impl("convolution_overrideable", _convolution, "PrivateUse1")
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
+    own = bias if bias is None else bias.cpu()
+    return torch.convolution(x.cpu(), weight.cpu(), own, *options).to(x.device)
 
 
 def _lstm_cell(
@@ -162,6 +179,30 @@ def _spread(first: torch.device, last: torch.device) -> None:
     assert difference <= _CLOSE, f"differs by {difference:.2g} from the CPU"
 
 
+# --- the service --------------------------------------------------------------------------------------
+
+
+def _served(name: str, device: torch.device) -> None:
+    """The service's answers are the library's, to the last bit, also when they come by a written block."""
+    path = _MODELS / name
+    x: NDArray[np.float32] = np.load(path / "test.npz")["x"].astype(np.float32)[:5]
+    wanted = mcdrop.load(path, device=device).predict(x, n_samples=40, seed=3, exact=True)
+    for got in asyncio.run(_answers(name, device, x)):
+        assert np.array_equal(got.outputs["mean"], wanted.mean.numpy(force=True)), "other bits"
+
+
+async def _answers(name: str, device: torch.device, x: NDArray[np.float32]) -> list[PredictionAnswer]:
+    models = Repository(_MODELS, (name,), device=str(device)).load_all()
+    engine = Engine(models, QueueLimits(1000, 2**26), lambda *_: None)
+    await engine.start()
+    request = PredictionRequest({"x": x}, len(x), 40, 3, ("mean",))
+    try:
+        found = engine.find(name)
+        return [await engine.predict(found, request, time.monotonic() + 60, Notes()) for _ in range(3)]
+    finally:
+        engine.stop()
+
+
 # --- everything that is done with predictions ----------------------------------------------------------
 
 
@@ -176,6 +217,7 @@ def _predictions(device: torch.device) -> dict[str, Callable[[], object]]:
     return {
         "layers on two devices": lambda: _spread(torch.device("cpu"), device),
         "layers on two devices, the other way": lambda: _spread(device, torch.device("cpu")),
+        **{f"the service, {name}": partial(_served, name, device) for name in ("diabetes", "digits")},
         "inputs on the CPU": lambda: classes.predict(here),
         "an array": lambda: classes.predict(here.numpy()),
         "a loader": lambda: classes.predict(iter([x[:3], x[3:]])),
