@@ -1,9 +1,12 @@
 """Answers on a CUDA device: those of the CPU to rounding, exact mode to the last bit, and little memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import mcdrop
 from mcdrop import MCDropout
@@ -45,7 +48,7 @@ def test_the_generators_of_the_device_stay_where_they_were(device: torch.device)
 
 
 def test_no_weight_is_held_twice(device: torch.device) -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(4096, 4096), torch.nn.Dropout(0.5)).to(device).eval()
+    model = nn.Sequential(nn.Linear(4096, 4096), nn.Dropout(0.5)).to(device).eval()
     x = torch.randn(2, 4096, device=device)
     mc = MCDropout(model)
     held = torch.cuda.memory_allocated()
@@ -94,7 +97,7 @@ def test_outcomes_on_the_cpu_are_scored_beside_a_prediction_on_the_device(device
 
 
 def test_a_model_without_parameters_runs_where_its_inputs_are(device: torch.device) -> None:
-    assert MCDropout(torch.nn.Dropout(0.3)).sample(X.to(device), n_samples=16).device.type == "cuda"
+    assert MCDropout(nn.Dropout(0.3)).sample(X.to(device), n_samples=16).device.type == "cuda"
 
 
 def test_another_default_device_changes_nothing(device: torch.device) -> None:
@@ -102,3 +105,82 @@ def test_another_default_device_changes_nothing(device: torch.device) -> None:
     with device:
         found = of_device("cpu").predict(X, n_samples="auto", tolerance=0.02)
     torch.testing.assert_close(found.mean, expected.mean, **EXACT)
+
+
+def test_products_may_be_rounded_as_torch_rounds_them_from_the_first(device: torch.device) -> None:
+    torch.backends.cudnn.allow_tf32 = True  # put back by the fixture
+    torch.set_float32_matmul_precision("high")
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.Dropout2d(0.2)),
+        *(nn.Flatten(), nn.Linear(64 * 144, 5)),
+    ).eval()
+    x = torch.randn(9, 3, 16, 16)
+    there = MCDropout(model.to(device), task="classification", n_samples=32)
+    found = there.predict(x.to(device), exact=True)
+    some = there.predict(x[[4, 2]].to(device), exact=True)
+    torch.testing.assert_close(some.mean, found.mean[[4, 2]], **EXACT)
+    expected = MCDropout(model.cpu(), task="classification", n_samples=32).predict(x)
+    torch.testing.assert_close(found.mean.cpu(), expected.mean, rtol=0.05, atol=0.01)
+
+
+class Attention(nn.Module):
+    """Fused attention behind a dropout."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, E) -> (N, E)."""
+        x = F.dropout(x, 0.3, self.training).unsqueeze(1)
+        out: Tensor = F.scaled_dot_product_attention(x, x, x).squeeze(1).mean(1)
+        return out
+
+
+def test_more_rows_and_samples_than_a_kernel_has_blocks_are_computed(device: torch.device) -> None:
+    x = torch.randn(9000, 4, 8, generator=torch.Generator().manual_seed(0))
+    mc = MCDropout(Attention().eval(), n_samples=16)
+    found = mc.sample(x.to(device))
+    assert mc.plan.fallback.failed == {}
+    torch.testing.assert_close(
+        found[:, :16].cpu(), MCDropout(Attention()).sample(x[:16], n_samples=16), **KERNELS
+    )
+
+
+class Begun(nn.Module):
+    """A recurrent layer whose initial states are random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.GRU(3, 4, bidirectional=True, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, 3) -> (N, T, 8)."""
+        begin = F.dropout(x[:, 0, :1].expand(2, len(x), 4).contiguous(), 0.3, self.training)
+        out: Tensor = self.layer(x, begin)[0]
+        return out
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_recurrent_layers_begin_with_states_of_each_sample(rows: int, device: torch.device) -> None:
+    x = torch.randn(rows, 5, 3, generator=torch.Generator().manual_seed(0))
+    mc = MCDropout(Begun().to(device).eval(), n_samples=16)
+    found = mc.sample(x.to(device))
+    assert mc.plan.verification is not None
+    assert not {**mc.plan.fallback.failed, **mc.plan.verification.refused}
+    torch.testing.assert_close(found.cpu(), MCDropout(Begun().eval()).sample(x, n_samples=16), **KERNELS)
+
+
+def test_threads_with_streams_of_their_own_get_the_same_samples(device: torch.device) -> None:
+    mc, x = of_device(device), X.to(device)
+    expected = mc.sample(x, seed=5)
+
+    def in_a_stream(_: int) -> Tensor:
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            found: list[Tensor] = [mc.sample(x, seed=5) for _ in range(20)]
+            stream.synchronize()
+        return found[-1]
+
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(in_a_stream, range(8)):
+            torch.testing.assert_close(found, expected, **KERNELS)
