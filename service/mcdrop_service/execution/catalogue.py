@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 from mcdrop_service.errors import NotFoundError, shown
 from mcdrop_service.execution.health import Health
@@ -24,14 +23,12 @@ class Served:
         model: Answers.
         facts: What is known of it.
         lanes: How requests share batches, by input signature; the oldest are forgotten.
-        serial: Of this one alone, so that others can name it without holding it.
         health: Whether it is fit to be asked.
     """
 
     model: Servable
     facts: ModelFacts
     lanes: dict[Hashable, Lane] = field(default_factory=dict)
-    serial: int = field(default_factory=count().__next__)
     health: Health = field(init=False)
 
     def __post_init__(self) -> None:

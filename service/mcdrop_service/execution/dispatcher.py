@@ -195,9 +195,11 @@ class Dispatcher:
     def _deliver(self) -> None:
         """Tell the event loop what ended."""
         with self._lock:
+            if not (settled := self._scheduler.settled()):
+                return
             replies = [
                 (self._waiting.pop(its.ticket), (its.outcome, its.answer))
-                for its in self._scheduler.settled()
+                for its in settled
                 if its.ticket in self._waiting
             ]
         if replies:

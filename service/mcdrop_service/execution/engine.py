@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Final, TypeVar
 
 from mcdrop_service.errors import (
@@ -61,6 +62,7 @@ class Engine:
         self._first = dict(models)
         self._catalogue = Catalogue()
         self._started = False
+        self._serials = count()
         self._dispatcher = Dispatcher(Runner(on_batch), limits)
 
     @property
@@ -250,7 +252,7 @@ class Engine:
         if lane is None:
             lane = await before(deadline_s, self._new_lane(signature, served, request))
         return Job(
-            key=(served.serial, signature),
+            key=lane.serial,
             rows=request.rows,
             blocks=blocks_of(request),
             capacity=lane.capacity,
@@ -269,7 +271,7 @@ class Engine:
         except Exception as error:
             logger.exception("the model %s cannot take inputs of signature %s", name, signature)
             raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error
-        lane = replace(found, unit_bytes=unit_bytes(served.facts, request))
+        lane = replace(found, unit_bytes=unit_bytes(served.facts, request), serial=next(self._serials))
         served.remember(signature, lane)
         return lane
 

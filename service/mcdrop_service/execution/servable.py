@@ -20,11 +20,13 @@ class Lane:
         capacity: Units that fit a batch.
         mixes: Whether units of different seeds and blocks may share one.
         unit_bytes: Memory of a unit's results; written by the engine, which knows the outputs.
+        serial: Of this one alone, by which the scheduler knows it; written by the engine.
     """
 
     capacity: int
     mixes: bool
     unit_bytes: int = 0
+    serial: int = 0
 
 
 @dataclass

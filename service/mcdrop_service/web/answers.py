@@ -10,6 +10,21 @@ from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
 __all__ = ["json_response", "refusal", "refused_by_router"]
 
 
+class JsonResponse(Response):
+    """A response whose body is JSON already; Starlette's own constructor finds its headers out step by step.
+
+    Args:
+        content: UTF-8 JSON.
+        status: HTTP status.
+    """
+
+    def __init__(self, content: bytes, status: int) -> None:
+        self.status_code = status
+        self.body = content
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+
+
 def json_response(content: bytes, status: int = 200) -> Response:
     """A response whose body is JSON already.
 
@@ -20,7 +35,7 @@ def json_response(content: bytes, status: int = 200) -> Response:
     Returns:
         The response.
     """
-    return Response(content, status, media_type="application/json")
+    return JsonResponse(content, status)
 
 
 def refusal(error: ServiceError) -> Response:

@@ -27,6 +27,11 @@ LARGE = 100_000
 class Form(Protocol):
     """A form of requests and answers: the plain one, or that of the Open Inference Protocol."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether the body is compressed."""
+        ...
+
     def most_bytes(self, size: int) -> int:
         """The longest that a body of this size can be without its compression."""
         ...
@@ -70,8 +75,10 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
 async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
     service, notes = service_of(request), notes_of(request.scope)
     settings, began_s = service.settings, time.monotonic()
-    plain = await unpacked(form, body, settings.longest_body)
-    account.take(max(len(plain) - len(body), 0))
+    plain = body
+    if form.packed:
+        plain = await unpacked(form, body, settings.longest_body)
+        account.take(max(len(plain) - len(body), 0))
     asked = await aside(len(plain), form.parse, plain, served.facts, service.request_limits)
     notes.parsed_s = time.monotonic()
     notes.parsing_s = notes.parsed_s - began_s

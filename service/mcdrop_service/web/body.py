@@ -11,6 +11,7 @@ from mcdrop_service.errors import (
     UnsupportedMediaTypeError,
     shown,
 )
+from mcdrop_service.web.exchange import exchange_of
 from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, headers_of, media_type
 from mcdrop_service.web.memory import Account
 from mcdrop_service.web.service import Service
@@ -60,6 +61,8 @@ async def read_body(request: Request, service: Service, account: Account) -> byt
         ClientDisconnect: If the client goes away.
     """
     settings, longest = service.settings, service.settings.longest_body
+    if exchange_of(request.scope).whole:  # nothing is waited for
+        return await _received(request.receive, longest, account)
     declared = headers_of(request).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > longest + LINGER_BYTES:
         raise _too_large(longest, declared.decode("latin-1"))

@@ -50,18 +50,14 @@ class Direct:
             for pattern, endpoint in self._ways.get(scope["method"], ()):
                 if found := pattern.match(path):
                     scope["app"] = self._app
-                    response = await _answer(endpoint, Request(scope, receive, send), found.groupdict())
+                    try:
+                        response = await endpoint(Request(scope, receive, send), **found.groupdict())
+                    except ServiceError as error:
+                        notes_of(scope).refusal = error.message
+                        response = refusal(error)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
-
-
-async def _answer(endpoint: Endpoint, request: Request, texts: dict[str, str]) -> Response:
-    try:
-        return await endpoint(request, **texts)
-    except ServiceError as error:
-        notes_of(request.scope).refusal = error.message
-        return refusal(error)
 
 
 def _below(root: str, path: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from mcdrop_service.web.exchange import EXCHANGE, Exchange
+from mcdrop_service.web.exchange import exchange_of
 
 __all__ = ["while_connected"]
 
@@ -29,7 +29,7 @@ async def while_connected(scope: Scope, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: If the client went away first.
     """
-    exchange: Exchange = scope["extensions"][EXCHANGE]
+    exchange = exchange_of(scope)
     exchange.ends_when_gone = True
     try:
         return await work

@@ -7,10 +7,10 @@ from starlette.types import Message, Scope
 
 from mcdrop_service.web.heads import Headers, head_of
 
-__all__ = ["EXCHANGE", "Connection", "Exchange"]
+__all__ = ["EXCHANGE", "Connection", "Exchange", "exchange_of"]
 
 EXCHANGE: Final = "mcdrop.exchange"
-"""The ASGI extension under which an application finds the exchange itself, to set `ends_when_gone`."""
+"""The ASGI extension under which an application finds the exchange itself."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY: Final = frozenset({204, 304})
@@ -57,6 +57,7 @@ class Exchange:
         waiting_bytes: Of the body, that the application did not receive yet.
         started: Whether the answer has begun.
         complete: Whether it was sent.
+        whole: Whether all of the body has come.
         gone: Whether the client has gone away.
         ends_when_gone: Whether the application is cancelled if the client goes away.
     """
@@ -68,11 +69,10 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self.keep_alive = keep_alive
         self.waiting_bytes = 0
-        self.started = self.complete = self.gone = self.ends_when_gone = False
+        self.started = self.complete = self.whole = self.gone = self.ends_when_gone = False
         self._connection = connection
         self._wants_continue = wants_continue
         self._pieces: list[bytes] = []
-        self._more_body = True
         self._news = False
         self._waiter: asyncio.Future[None] | None = None
         self._head = b""
@@ -90,7 +90,7 @@ class Exchange:
 
     def end(self) -> None:
         """All of the body has come."""
-        self._more_body = False
+        self.whole = True
         self._tell()
 
     def leave(self) -> None:
@@ -102,7 +102,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """ASGI's `receive`: what has come of the body; behind its end, that the client is gone or served."""
-        if self._wants_continue and self._more_body:
+        if self._wants_continue and not self.whole:
             self._connection.write(b"", CONTINUE)
         self._wants_continue = False
         if not self._news:
@@ -115,7 +115,7 @@ class Exchange:
         self._pieces.clear()
         self.waiting_bytes = 0
         self._connection.taken()
-        return {"type": "http.request", "body": body, "more_body": self._more_body}
+        return {"type": "http.request", "body": body, "more_body": not self.whole}
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`: a head is kept until its body comes, and they go together.
@@ -169,3 +169,13 @@ class Exchange:
             if not self._waiter.done():
                 self._waiter.set_result(None)
             self._waiter = None
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that a request is part of.
+
+    Args:
+        scope: Of the request.
+    """
+    exchange: Exchange = scope["extensions"][EXCHANGE]
+    return exchange

@@ -10,6 +10,7 @@ from mcdrop_service.encoding import encode_inference
 from mcdrop_service.errors import BadRequestError, UnsupportedMediaTypeError, shown
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import CODINGS, MOST_TIMES, RequestLimits, inflated, parse_inference
+from mcdrop_service.web.answers import json_response
 from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, media_type
 
 __all__ = ["InferenceForm", "form_of"]
@@ -30,13 +31,18 @@ class InferenceForm:
     coding: str
     json_bytes: int | None
 
+    @property
+    def packed(self) -> bool:
+        """Whether the body is compressed."""
+        return self.coding != IDENTITY
+
     def most_bytes(self, size: int) -> int:
         """The longest that a body of this size can be without its compression."""
-        return size if self.coding == IDENTITY else size * MOST_TIMES
+        return size * MOST_TIMES if self.packed else size
 
     def unpack(self, body: bytes, max_bytes: int) -> bytes:
         """The body without its compression."""
-        return body if self.coding == IDENTITY else inflated(body, self.coding, max_bytes)
+        return inflated(body, self.coding, max_bytes) if self.packed else body
 
     def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
         """The request that a body holds."""
@@ -46,7 +52,7 @@ class InferenceForm:
         """The answer, with the length of its JSON part where binary data follows."""
         content, json_bytes = encode_inference(answer, asked)
         if json_bytes is None:
-            return Response(content, media_type=JSON)
+            return json_response(content)
         return Response(content, media_type=BYTES, headers={JSON_LENGTH: str(json_bytes)})
 
 

@@ -1,5 +1,7 @@
 """The plain form: one JSON object in, one JSON object out."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from mcdrop_service.encoding import encode_answer
@@ -12,6 +14,8 @@ __all__ = ["PlainForm"]
 
 class PlainForm:
     """Of `POST /v1/models/{name}/predict`."""
+
+    packed: Final = False
 
     def most_bytes(self, size: int) -> int:
         """The size as it is."""

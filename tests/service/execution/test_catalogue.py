@@ -57,7 +57,3 @@ def test_signatures_are_remembered_up_to_a_bound_and_the_oldest_forgotten() -> N
     assert len(model.lanes) == MAX_LANES
     assert 9 not in model.lanes
     assert MAX_LANES + 9 in model.lanes
-
-
-def test_no_two_have_the_same_serial() -> None:
-    assert len({served("1").serial for _ in range(3)}) == 3

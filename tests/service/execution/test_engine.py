@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from mcdrop_service.errors import DeadlineError
+from mcdrop_service.errors import DeadlineError, ModelFaultError
 from mcdrop_service.execution import Engine, Lane, Servable
 from mcdrop_service.facts import ModelFacts, PredictionRequest
 from mcdrop_service.scheduler import QueueLimits
@@ -46,3 +46,23 @@ def test_a_request_whose_input_was_never_seen_is_given_up_at_its_deadline_too() 
         engine.stop()
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_inputs_of_another_model_or_shape_are_another_lane_to_the_scheduler() -> None:
+    async def main() -> set[int]:
+        names = ("one", "two")
+        models = {name: [cast("Servable", SlowToPlan())] for name in names}
+        for (model,) in models.values():
+            cast("SlowToPlan", model).release.set()
+        engine = Engine(models, QueueLimits(100, 2**20), lambda *_: None)
+        await engine.start()
+        for name in names:
+            for width in (3, 4, 3):
+                request = PredictionRequest({"x": np.zeros((1, width), np.float32)}, 1, 32, 0, ("mean",))
+                with pytest.raises(ModelFaultError):  # it only plans
+                    await engine.predict(engine.find(name), request, time.monotonic() + 60, Notes())
+        serials = {lane.serial for name in names for lane in engine.find(name).lanes.values()}
+        engine.stop()
+        return serials
+
+    assert len(asyncio.run(main())) == 4
