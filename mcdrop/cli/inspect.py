@@ -13,7 +13,7 @@ from rich.table import Table
 from mcdrop import inspection
 from mcdrop.checkpoint import Manifest
 from mcdrop.cli.findings import findings_text, measured_text, sites_table
-from mcdrop.cli.loading import manifest_of, refuse_overwriting
+from mcdrop.cli.loading import check_places, manifest_of, refuse_overwriting
 from mcdrop.cli.options import DEFAULT_TARGET, AllowPackage, Device, JsonFile, NSamples, Seed, Target
 from mcdrop.cli.patient import Patient, Wanted, patient
 from mcdrop.datafiles import replacing
@@ -92,6 +92,7 @@ def _check_options(fail_on: str | None, plot: Path | None, data: Path | None, js
         raise OptionError(f"--fail-on must be one of {', '.join(words)}, got {fail_on!r}")
     if plot is not None and plot.suffix not in inspection.CHART_KINDS:
         raise OptionError(f"--plot must end in {', '.join(inspection.CHART_KINDS)}, got {plot.name!r}")
+    check_places(json, plot)
     if data is not None:
         refuse_overwriting(data, json, plot)
 

@@ -13,7 +13,15 @@ from mcdrop.errors import DataFileError, OptionError
 from mcdrop.loading import load
 from mcdrop.mcdropout import MCDropout
 
-__all__ = ["keyword_inputs", "loaded_model", "manifest_of", "model_data", "refuse_overwriting", "targets"]
+__all__ = [
+    "check_places",
+    "keyword_inputs",
+    "loaded_model",
+    "manifest_of",
+    "model_data",
+    "refuse_overwriting",
+    "targets",
+]
 
 _NOT_IN_NUMPY: Final = {"bfloat16": "float32"}
 
@@ -83,6 +91,17 @@ def refuse_overwriting(source: Path, *outputs: Path | None) -> None:
     for output in outputs:
         if output is not None and output.exists() and output.samefile(source):
             raise OptionError(f"{output} is the file that is read; write to another one")
+
+
+def check_places(*outputs: Path | None) -> None:
+    """See that every output has a directory to lie in, before the work is done.
+
+    Raises:
+        DataFileError: If one has not.
+    """
+    for output in outputs:
+        if output is not None and not output.parent.is_dir():
+            raise DataFileError(f"{output} cannot be written: there is no directory {output.parent}")
 
 
 def _fitted(spec: InputSpec, values: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mcdrop.cli.loading import loaded_model, manifest_of, model_data, refuse_overwriting
+from mcdrop.cli.loading import check_places, loaded_model, manifest_of, model_data, refuse_overwriting
 from mcdrop.cli.options import AllowPackage, Checkpoint, Device, NSamples, Seed, Target
 from mcdrop.cli.steps import Sampling, predictions
 from mcdrop.cli.tables import prediction_table
@@ -48,6 +48,7 @@ def command(
     """
     if out is not None:
         check_output(out)
+        check_places(out)
     if tolerance is not None and n_samples is not None:
         raise OptionError("--tolerance decides how many samples a row takes; leave --n-samples out")
     mc = loaded_model(checkpoint, device=device, allow=allow_package)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from mcdrop.cli.loading import refuse_overwriting
+from mcdrop.cli.loading import check_places, refuse_overwriting
 from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Seed, Target
 from mcdrop.cli.sources import Source, judged
 from mcdrop.cli.steps import Sampling
@@ -130,6 +130,7 @@ def command(
     if strict and not gates:
         raise OptionError("--strict is about limits such as --max-ece; give at least one")
     outputs = _Outputs(html, markdown, json)
+    check_places(*outputs.given())
     if compare_ is not None:
         _compare(compare_, outputs, source=source, gates=gates)
         return

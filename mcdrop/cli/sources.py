@@ -24,6 +24,8 @@ from mcdrop.tabulated import tabulated
 
 __all__ = ["Judged", "Source", "judged"]
 
+_NOT_SCORED: Final = frozenset({".csv", ".json", ".parquet"})
+"""Endings of predictions that are written for others to read."""
 _SAVED_BY_US: Final = "facts"  # the array in which `Predictive.save` says what it wrote
 
 
@@ -97,6 +99,10 @@ def judged(source: Source) -> Judged:
     """
     if source.is_file:
         return _of_file(source)
+    if Path(source.name).suffix in _NOT_SCORED:
+        raise OptionError(
+            f"predictions are scored as .npz, got {source.name!r}; mcdrop predict --out FILE.npz writes them"
+        )
     if source.data is None:
         raise OptionError(
             f"{source.name} needs rows with outcomes to be scored on; give them with --data FILE"

@@ -140,6 +140,8 @@ def test_a_wrong_format_is_refused_before_anything_is_computed(
 ) -> None:
     finished = run_here(capsys, "predict", "no/such/checkpoint", table, "--out", "p.pkl")
     assert "predictions are written to" in finished.err
+    finished = run_here(capsys, "predict", "no/such/checkpoint", table, "--out", "no/such/p.npz")
+    assert "there is no directory no/such" in finished.err
 
 
 def test_the_data_cannot_be_overwritten(

@@ -87,7 +87,7 @@ def test_outcomes_may_be_the_names_of_classes(
         (["--strict"], "--strict is about limits such as --max-ece"),
         (["--max-rmse", "nan"], "--max-rmse must be at least 0, got nan"),
         (["--level", "2"], "level"),
-        (["--json", "no/such/folder/r.json"], "cannot be written"),
+        (["--json", "no/such/folder/r.json"], "cannot be written: there is no directory no/such/folder"),
     ],
 )
 def test_a_wrong_option_is_exit_code_2(

@@ -216,3 +216,13 @@ def test_what_does_not_go_together_is_exit_code_2(
     finished = run_here(capsys, "report", *(known.get(word, word) for word in arguments))
     assert finished.code == 2
     assert problem in finished.err.replace("\n", " ")
+
+
+def test_predictions_as_a_table_are_told_the_form_that_is_scored(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_text("mean\n1\n")
+    finished = run_here(capsys, "report", tmp_path / "p.csv", "--data", tmp_path / "p.csv")
+    assert finished.code == 2
+    assert "predictions are scored as .npz, got" in finished.err
+    assert "mcdrop predict --out FILE.npz writes them" in finished.err
