@@ -281,17 +281,19 @@ def _remedy(leaves: Sequence[Any]) -> str:
 
 
 def _row_count(leaves: Sequence[Any], axes: Sequence[int | None]) -> int:
+    counts: set[int] = {leaf.shape[axis] for leaf, axis in zip(leaves, axes, strict=True) if axis is not None}
+    if len(counts) == 1 and 0 not in counts:
+        return counts.pop()
     shapes = [(tuple(leaf.shape), axis) for leaf, axis in zip(leaves, axes, strict=True) if axis is not None]
-    counts = {shape[axis] for shape, axis in shapes}
     if len(counts) > 1:
         listed = ", ".join(str(shape) for shape, _ in shapes)
         raise ShapeError(
             f"all inputs must have the same number of rows, got shapes {listed}; "
             "batch_axis= names the row axis of each input, None for an input that is not split"
         )
-    if counts == {0}:
+    if counts:
         raise ShapeError(f"wanted at least one row, got an input of shape {shapes[0][0]}")
-    return counts.pop() if counts else 1
+    return 1
 
 
 def _leaf_signature(leaf: Any, axis: int | None) -> Any:

@@ -14,22 +14,20 @@ __all__ = ["surroundings"]
 def surroundings() -> Hashable | None:
     """Dtypes and flags; None under autocast, modes, hooks on all modules, or a transform of functions."""
     try:
-        return None if _is_unusual() else _flags()
+        return _flags()
     except AttributeError:  # another version of torch, of which it is not known how to ask
         return None
 
 
-def _is_unusual() -> bool:
-    return bool(
+def _flags() -> Hashable | None:
+    if (
         torch._C._len_torch_function_stack()  # noqa: SLF001 - no public function tells
         or torch._C._len_torch_dispatch_stack()  # noqa: SLF001
         or torch._C._is_any_autocast_enabled()  # noqa: SLF001
         or _functorch.maybe_current_level() is not None
         or modules._has_any_global_hook()  # noqa: SLF001
-    )
-
-
-def _flags() -> Hashable:
+    ):
+        return None
     return (
         torch.get_default_dtype(),
         matmul_precision(),

@@ -83,15 +83,16 @@ class Preparation:
 
     def _known(self, inputs: Mapping[str, Array]) -> tuple[Call, ExactBlocks]:
         """A call of one row of this signature, and the blocks that run it."""
-        key = tuple((name, array.dtype.str, array.shape[1:]) for name, array in inputs.items())
-        if key not in self._signatures:
+        key = tuple([(name, array.dtype, array.shape[1:]) for name, array in inputs.items()])
+        known = self._signatures.get(key)
+        if known is None:
             args, kwargs = arguments(inputs)
             call = self._mc.as_call(*args, **kwargs)
             blocks = self._mc.exact_blocks(*args, **kwargs).with_small_blocks(call)
-            self._signatures[key] = call.take(slice(0, 1)), blocks
+            self._signatures[key] = known = call.take(slice(0, 1)), blocks
             if len(self._signatures) > MOST_SIGNATURES:
                 del self._signatures[next(iter(self._signatures))]
-        return self._signatures[key]
+        return known
 
 
 def arguments(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], dict[str, Array]]:
