@@ -33,6 +33,7 @@ from mcdrop.predictive.calibrated import sampling_settings
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.selective import fit_selective_threshold
 from mcdrop.shapes import TensorLike, check_fraction, check_rows, float64
+from mcdrop.testimony import on_cpu
 
 __all__ = ["METHODS", "Method", "calibrate"]
 
@@ -83,7 +84,7 @@ def calibrate(
     confidence: float = 0.9,
     digest: str | None = None,
 ) -> Calibrator:
-    """A calibrator for predictions that are sampled like this one.
+    """A calibrator for predictions that are sampled like this one; it is fitted on the processor.
 
     Args:
         pred: Prediction of rows that the network was not trained on; most methods need its samples.
@@ -115,6 +116,7 @@ def calibrate(
     if method not in known:
         names = ", ".join(known) or "none"
         raise OptionError(f"methods for the task {pred.task} are {names}; got {method!r}")
+    pred = on_cpu(pred)
     made = digest or data_digest(pred.mean, float64("y", y))
     asked = Asked(level, risk, confidence, sampling_settings(pred.sampled), made)
     return known[method].fit(pred, _fitting(pred, float64("y", y)), asked)

@@ -73,7 +73,7 @@ def evaluate(
     classes: Sequence[str] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> Report:
-    """Score predictions against outcomes.
+    """Score predictions against outcomes, on the processor wherever the predictions are.
 
     Args:
         pred: Predictions of N rows; or, without `y`, pairs of predictions and outcomes, batch by batch, of

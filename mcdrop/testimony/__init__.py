@@ -4,7 +4,7 @@ Predictions are taken as they come: of this library, or of anything that has the
 """
 
 from mcdrop.testimony.protocols import Prediction, RegressionPrediction, Testimony, Wanted
-from mcdrop.testimony.reading import elsewhere_measures, testimony_of
+from mcdrop.testimony.reading import elsewhere_measures, on_cpu, testimony_of
 
 __all__ = [
     "Prediction",
@@ -12,5 +12,6 @@ __all__ = [
     "Testimony",
     "Wanted",
     "elsewhere_measures",
+    "on_cpu",
     "testimony_of",
 ]

@@ -1,7 +1,8 @@
 """A prediction and its outcomes, read by the rules of the task."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, cast
+from dataclasses import replace
+from typing import Any, Final, TypeVar, cast
 
 from torch import Tensor
 
@@ -16,7 +17,22 @@ from mcdrop.testimony.classes import (
 from mcdrop.testimony.numbers import law_of, regression_parts, regression_testimony
 from mcdrop.testimony.protocols import Prediction, RegressionPrediction, Testimony, Wanted, row_mean
 
-__all__ = ["elsewhere_measures", "testimony_of"]
+__all__ = ["elsewhere_measures", "on_cpu", "testimony_of"]
+
+_P = TypeVar("_P", bound=Prediction)
+
+
+def on_cpu(pred: _P) -> _P:
+    """The same prediction on the processor.
+
+    Scores are thousands of sums over a few numbers each, of which CUDA takes some in another order each time.
+    One that is no dataclass stays where it is.
+    """
+    held = {name: getattr(pred, name) for name in getattr(pred, "__dataclass_fields__", ())}
+    away = {
+        name: value.cpu() for name, value in held.items() if isinstance(value, Tensor) and not value.is_cpu
+    }
+    return cast(_P, replace(cast(Any, pred), **away)) if away else pred
 
 
 def testimony_of(pred: Prediction, y: TensorLike, wanted: Wanted) -> Testimony:
@@ -34,11 +50,13 @@ def testimony_of(pred: Prediction, y: TensorLike, wanted: Wanted) -> Testimony:
     """
     if pred.task not in _TASKS:
         raise OptionError(f"a prediction must be of task {', '.join(_TASKS)} to be scored, got {pred.task!r}")
+    pred = on_cpu(pred)
     return _TASKS[pred.task](pred, float64("y", y).to(pred.mean.device), wanted)
 
 
 def elsewhere_measures(pred: Prediction) -> dict[str, Tensor]:
     """(N,) what could tell rows from elsewhere: total and epistemic uncertainty, and the baseline."""
+    pred = on_cpu(pred)
     if pred.task in {"regression", "heteroscedastic"}:
         numbers = cast(RegressionPrediction, pred)
         parts = regression_parts(numbers, law_of(numbers))

@@ -1,5 +1,6 @@
 """What is read off this library's own predictions: calibrated ones, and those that stop at a tolerance."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from mcdrop.evaluation import evaluate
 from mcdrop.mcdropout import MCDropout
 from mcdrop.metrics.regression import gaussian_negative_log_likelihood, mixture_negative_log_likelihood
 from mcdrop.predictive import HeteroscedasticPredictive
+from mcdrop.testimony import on_cpu
 from tests.support.predictions import normal, permutation
 
 X = normal(120, 6).float()
@@ -106,3 +108,36 @@ def test_other_rows_before_calibration_are_refused() -> None:
     pred = classifier().predict(X)
     with pytest.raises(ValueError, match="before must be a prediction of the same 120 rows, got 10"):
         evaluate(pred, permutation(120) % 3, before=replace(pred)[:10])
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor of another device, as far as it says."""
+
+    is_cpu = False
+
+    def cpu(self) -> torch.Tensor:  # type: ignore[override]
+        """A plain one."""
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("of", [classifier, regressor])
+def test_predictions_from_another_device_are_read_on_the_processor(of: Callable[[], MCDropout]) -> None:
+    here = of().predict(X)
+    there = replace(
+        here, mean=here.mean.as_subclass(Elsewhere), kept_samples=here.samples.as_subclass(Elsewhere)
+    )
+    read = on_cpu(there)
+    assert (type(read.mean), type(read.kept_samples)) == (torch.Tensor, torch.Tensor)
+    assert read.mean.data_ptr() == here.mean.data_ptr()
+    assert on_cpu(here) is here
+    assert type(there.mean) is Elsewhere
+
+
+def test_predictions_of_others_that_name_no_fields_are_read_where_they_are() -> None:
+    class Own:
+        """What `evaluate` asks of a prediction, and no dataclass."""
+
+        task, n_samples, seed, deterministic = "binary", 0, 0, None
+        mean = torch.rand(9, generator=torch.Generator().manual_seed(0))
+
+    assert on_cpu(own := Own()) is own

@@ -27,6 +27,7 @@ from mcdrop_service.scheduler import QueueLimits
 from mcdrop_service.telemetry import Notes
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.cpp_extension import load
 
 import mcdrop
@@ -179,6 +180,29 @@ def _spread(first: torch.device, last: torch.device) -> None:
     assert difference <= _CLOSE, f"differs by {difference:.2g} from the CPU"
 
 
+# --- scores -------------------------------------------------------------------------------------------
+
+
+class _Sums(TorchDispatchMode):
+    """Notes sums whose order CUDA does not fix, of tensors that are not on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("index_add", "index_add_", "cumsum", "bincount", "scatter_add_") and not args[0].is_cpu:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _sums_there(run: Callable[[], object]) -> None:
+    with _Sums() as sums:
+        run()
+    assert not sums.seen, f"{sorted(sums.seen)} run on the device"
+
+
 # --- the service --------------------------------------------------------------------------------------
 
 
@@ -234,6 +258,7 @@ def _predictions(device: torch.device) -> dict[str, Callable[[], object]]:
         "scores": lambda: mcdrop.evaluate(classes.predict(x), y),
         "scores, outcomes on the CPU": lambda: mcdrop.evaluate(classes.predict(x), labels),
         "scores of numbers": lambda: mcdrop.evaluate(numbers.predict(x), here[:, :1].numpy()),
+        "scores take no sums there": lambda: _sums_there(lambda: mcdrop.evaluate(classes.predict(x), y)),
         "scores of a stream": lambda: mcdrop.evaluate(
             (classes.predict(part), labels[:30]) for part in x.split(30)
         ),
