@@ -46,9 +46,11 @@ class Connection(Protocol):
 class Exchange:
     """One request, and its answer.
 
+    The request's scope knows it and not the other way, so that both go without a collection of garbage.
+
     Args:
-        scope: Of the request.
         connection: It came by.
+        wants_body: Whether the body of the answer is sent too: not to HEAD.
         keep_alive: Whether another one may follow.
         wants_continue: Whether the client waits to be told to send its body.
 
@@ -63,14 +65,14 @@ class Exchange:
     """
 
     def __init__(
-        self, scope: Scope, connection: Connection, *, keep_alive: bool, wants_continue: bool
+        self, connection: Connection, *, wants_body: bool, keep_alive: bool, wants_continue: bool
     ) -> None:
-        self.scope = scope
         self.task: asyncio.Task[None] | None = None
         self.keep_alive = keep_alive
         self.waiting_bytes = 0
         self.started = self.complete = self.whole = self.gone = self.ends_when_gone = False
         self._connection = connection
+        self._wants_body = wants_body
         self._wants_continue = wants_continue
         self._pieces: list[bytes] = []
         self._news = False
@@ -149,7 +151,7 @@ class Exchange:
     def _continue(self, body: bytes, *, more: bool) -> None:
         if self.complete or not self.started:
             raise RuntimeError("an answer was continued that is not under way")
-        if self.scope["method"] == "HEAD":
+        if not self._wants_body:
             body = b""
         elif self._left is not None:
             self._left -= len(body)

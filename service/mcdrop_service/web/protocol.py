@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -77,7 +78,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._bytes_of_no_body = 0
         self._latest: Exchange | None = None
         self._running: Exchange | None = None
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[tuple[Exchange, Scope]] = deque()
         self._reads = True
         self.clogged: asyncio.Future[None] | None = None
         self._idle_since_s = 0.0
@@ -122,6 +123,8 @@ class GuardedProtocol(asyncio.Protocol):
         self._waiting.clear()
         if self._running is not None:
             self._running.leave()
+        self._latest = self._running = None
+        del self._parser  # it holds this connection, which holds it
 
     def pause_writing(self) -> None:
         """The client does not take its answer; the connection is cut if that lasts."""
@@ -172,15 +175,15 @@ class GuardedProtocol(asyncio.Protocol):
         scope = scope_of(self._parser, self._url, self._headers, self._addresses)
         self._headers = []  # fields behind the body land here, else they would be taken for the head's
         self._latest = scope["extensions"][EXCHANGE] = Exchange(
-            scope,
             self,
+            wants_body=scope["method"] != "HEAD",
             keep_alive=scope["http_version"] != "1.0" and self._parser.should_keep_alive(),
             wants_continue=self._wants_continue,
         )
         if self._running is None:
-            self._begin(self._latest)
+            self._begin(self._latest, scope)
         else:
-            self._waiting.append(self._latest)
+            self._waiting.append((self._latest, scope))
             self._stop_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -225,7 +228,7 @@ class GuardedProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if self._waiting:
-            self._begin(self._waiting.popleft())
+            self._begin(*self._waiting.popleft())
         else:
             self._idle_since_s = self._loop.time()
             if self._in_head and self._head_timer is None:
@@ -267,16 +270,16 @@ class GuardedProtocol(asyncio.Protocol):
         self._parser = self._new_parser()
         self._parser.feed_data(head)
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Exchange, scope: Scope) -> None:
         self._running = exchange
-        exchange.task = self._loop.create_task(self._answer(exchange))
+        exchange.task = self._loop.create_task(self._answer(exchange, scope))
         self._state.tasks.add(exchange.task)
         exchange.task.add_done_callback(self._state.tasks.discard)
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: Exchange, scope: Scope) -> None:
         """Let the application answer; what it leaves unanswered ends the connection."""
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             logger.exception("an answer failed")
             self._refuse(500, FAILED)

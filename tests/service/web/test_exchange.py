@@ -35,9 +35,9 @@ class Noting:
 
 
 def exchange(
-    connection: Connection, method: str = "POST", *, keep_alive: bool = True, wants_continue: bool = False
+    connection: Connection, *, wants_body: bool = True, keep_alive: bool = True, wants_continue: bool = False
 ) -> Exchange:
-    return Exchange({"method": method}, connection, keep_alive=keep_alive, wants_continue=wants_continue)
+    return Exchange(connection, wants_body=wants_body, keep_alive=keep_alive, wants_continue=wants_continue)
 
 
 def start(*headers: tuple[bytes, bytes], status: int = 200) -> Message:
@@ -69,7 +69,7 @@ def test_a_head_goes_with_the_first_of_its_body_and_the_rest_at_once() -> None:
 
 def test_the_answer_to_head_has_no_body() -> None:
     connection = Noting()
-    sent(exchange(connection, "HEAD"), start(length(4)), body(b"some"))
+    sent(exchange(connection, wants_body=False), start(length(4)), body(b"some"))
     assert connection.sent == [OK + b"content-length: 4\r\n\r\n"]
 
 
