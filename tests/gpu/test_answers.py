@@ -37,6 +37,18 @@ def test_exact_answers_depend_neither_on_neighbours_nor_on_order(
     torch.testing.assert_close(some.std, whole.std[rows], **EXACT)
 
 
+@pytest.mark.parametrize("classes", [1000, 1027])
+def test_exact_laws_of_many_classes_depend_neither_on_neighbours_nor_on_order(
+    classes: int, device: torch.device
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 64), nn.Dropout(0.3), nn.Linear(64, classes)).to(device).eval()
+    mc, rows = MCDropout(model, task="classification", n_samples=32), [31, 3, 8]
+    whole, some = (mc.predict(x.to(device), exact=True) for x in (X, X[rows]))
+    for name in ("mean", "std", "predictive_entropy", "expected_entropy", "mutual_information"):
+        torch.testing.assert_close(getattr(some, name), getattr(whole, name)[rows], **EXACT)
+
+
 def test_the_generators_of_the_device_stay_where_they_were(device: torch.device) -> None:
     torch.cuda.manual_seed_all(7)
     before = torch.cuda.get_rng_state_all(), torch.get_rng_state()
