@@ -157,12 +157,13 @@ def _not_plain(leaf: object) -> str | None:
 
 
 def _check_header(contents: bytes) -> None:
-    if contents.startswith(_PICKLE_STARTS):
+    start = _LENGTH.size
+    # the length of a header may begin with the very byte that a pickle begins with; then comes a brace
+    if contents.startswith(_PICKLE_STARTS) and contents[start : start + 1] != b"{":
         todo = "make a checkpoint of a .pt file with: mcdrop pack"
         raise CheckpointError(
             f"{WEIGHTS_FILE} must be a safetensors file, got a pickle or zip archive; {todo}"
         )
-    start = _LENGTH.size
     length = _LENGTH.unpack(contents[:start])[0] if len(contents) >= start else 0
     try:
         # The library's own reader lets the last of two equal names win.

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from mcdrop.checkpoint.weights import check_fit, load_into, module_weights, parse_weights, weights_bytes
+from mcdrop.checkpoint.weights import (
+    Weights,
+    check_fit,
+    load_into,
+    module_weights,
+    parse_weights,
+    weights_bytes,
+)
 from mcdrop.errors import CheckpointError
 from tests.support.architectures import Tied
 from tests.support.tolerances import EXACT
@@ -124,3 +131,19 @@ def test_mixed_precision_is_not_cast_silently() -> None:
     weights.tensors["first.bias"] = weights.tensors["first.bias"].half()
     with pytest.raises(CheckpointError, match=r"'first.bias' must be torch.float32, got torch.float16"):
         load_into(Tied(), weights)
+
+
+def test_a_header_of_any_length_is_read_also_if_it_begins_as_a_pickle_does() -> None:
+    begun = set()
+    for size in range(1, 260):
+        name = "w" * size
+        contents = weights_bytes(Weights({name: torch.ones(1)}, {}))
+        begun.add(contents[:1])
+        assert list(parse_weights(contents, {}).tensors) == [name]
+    assert len(begun) == 32  # every multiple of 8, and so 0x80
+
+
+@pytest.mark.parametrize("contents", [b"\x80\x02}q\x00.      ", b"PK\x03\x04 and more", b"\x80"])
+def test_pickles_and_archives_are_told_from_it(contents: bytes) -> None:
+    with pytest.raises(CheckpointError, match="must be a safetensors file, got a pickle or zip archive"):
+        parse_weights(contents, {})
