@@ -122,7 +122,7 @@ class _Recorder(Watch):
             raise self.refusal(f"{func} is no plain operator")
         if draws(func, args, kwargs):
             raise self.refusal(f"{func} draws")
-        if not set(_DATA).isdisjoint(func.tags):
+        if _looks(func, args):
             raise self.refusal(f"{func} looks at the data")
         if len(self.found.steps) >= _MOST_STEPS:
             raise self.refusal(f"there are more than {_MOST_STEPS} calls")
@@ -203,6 +203,13 @@ class _NoLooking(TorchFunctionMode):
         if func in _LOOKS and not self._recorder.busy:
             raise self._recorder.refusal(f"{getattr(func, '__name__', func)} looks at the data")
         return func(*args, **(kwargs or {}))
+
+
+def _looks(func: Any, args: Any) -> bool:
+    """Whether what is in a tensor is handed on, or decides a shape: that of what a condition picks."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+    return not set(_DATA).isdisjoint(func.tags)
 
 
 def _plain(tensors: Sequence[Tensor]) -> bool:

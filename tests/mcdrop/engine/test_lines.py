@@ -103,6 +103,30 @@ def test_a_line_gives_the_bits_of_the_ordinary_way(name: str) -> None:
     assert all(runs.agree(runs.block(number)) for number in range(4, 8))
 
 
+class Picking(nn.Module):
+    """Picks columns in an order of its own, and a factor by what is in a row."""
+
+    order: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = classifier()
+        self.register_buffer("order", torch.tensor([2, 0, 1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 6) -> (N, 3)."""
+        h = self.body(x)
+        out: Tensor = h[:, self.order] * self.order[h.argmax(-1)].unsqueeze(-1)
+        return out
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "fold"])
+def test_entries_that_are_picked_by_number_are_those_of_the_block_at_hand(strategy: str) -> None:
+    runs = runs_of(Picking().eval(), strategy).rehearsed()
+    assert len(runs.lines) == 2, runs.lines.refused
+    assert all(runs.agree(runs.block(number)) for number in range(4, 12))
+
+
 @pytest.mark.parametrize("strategy", ["fold", "loop"])
 def test_so_do_the_lines_of_other_strategies(strategy: str) -> None:
     runs = Runs(*network_of_case(case("nn.Dropout2d")), strategy).rehearsed()
@@ -174,6 +198,7 @@ def remembered(model: Hostile, h: Tensor) -> Tensor:
 
 
 HOSTILE: dict[str, Callable[[], nn.Module]] = {
+    "columns picked by a condition": lambda: Hostile(lambda model, h, _x: h[:, model.table > 1]),
     "a branch by the data": lambda: Hostile(lambda _m, h, x: h * 2 if (x > 1).any() else h),
     "a check of the data": lambda: Hostile(lambda _m, h, x: h if x.max() < 1e9 else h[:0]),
     "a branch by a buffer": lambda: Hostile(lambda m, h, _x: h * 2 if m.scale > 1 else h),
