@@ -11,23 +11,31 @@ from torch import nn
 from mcdrop.batches import Take, batches_of, is_loader, loader_rows
 from mcdrop.blocks import ExactBlocks
 from mcdrop.calibration.fitted import Calibrator
-from mcdrop.checkpoint import Architecture, Checkpoint, Manifest, write_checkpoint
+from mcdrop.checkpoint import Architecture, Checkpoint, InputSpec, Manifest, write_checkpoint
 from mcdrop.engine.budget import Budget, Load
 from mcdrop.engine.fingerprint import environment, fingerprint_id
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, rows_lead
 from mcdrop.engine.maskcache import MASK_BYTES
+from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.philox import check_seed
 from mcdrop.engine.planning import Planned, Planner
 from mcdrop.engine.sampling import sample_call
 from mcdrop.engine.sites import Site
-from mcdrop.errors import InputError, OptionError
+from mcdrop.errors import CheckpointError, DomainError, InputError, McdropError, OptionError
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
 from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, promised_levels, read_calibrators
 from mcdrop.predictive.predictive import check_levels
 from mcdrop.progress import Tell, following
 from mcdrop.requests import Request, predict_batches
-from mcdrop.saving import architecture_of, example_call, input_specs, manifest_of, model_card
+from mcdrop.saving import (
+    architecture_of,
+    described_inputs,
+    example_call,
+    input_specs,
+    manifest_of,
+    model_card,
+)
 from mcdrop.sensitivity import Sensitivity, measure_sensitivity
 from mcdrop.settings import RowIds, SampleCount, Settings, identities
 from mcdrop.squashing import refuse_sigmoid
@@ -477,9 +485,31 @@ class MCDropout:
             "output": self.output,
             "class_axis": self.class_axis,
             "architecture": architecture_of(self.model, architecture),
-            "inputs": facts.pop("inputs", None) or input_specs(self.plan.example),
+            "inputs": described_inputs(facts.pop("inputs", ())) or self._traced_inputs(),
             "tau": self.tau,
             "calibrators": [each.to_dict() for each in self.calibrators],
         }
-        plan = self._planner.exact(example_call(self.model, described["inputs"]))
+        example = example_call(self.model, described["inputs"])
+        try:
+            plan = self._planner.exact(example)
+        except McdropError:
+            raise
+        except Exception as error:
+            raise CheckpointError(f"the model does not take inputs as they are described: {error}") from error
+        self._check_task(example, facts.get("classes"))
         return manifest_of(self._settings, plan, {**described, **facts})
+
+    def _traced_inputs(self) -> list[InputSpec]:
+        return input_specs(self.model, self.plan.example)
+
+    def _check_task(self, example: Call, classes: Sequence[str] | None) -> None:
+        """See that the outputs have the form that the task and the names of the classes say."""
+        args, kwargs = example.take(slice(0, 2)).arguments()
+        try:
+            mean = self.predict(*args, n_samples=BLOCK, keep_samples=False, model_kwargs=kwargs).mean
+        except DomainError:
+            return  # what the numbers of made-up rows are says nothing
+        known = {"classification": self.class_axis, "multilabel": 1}.get(str(self.task))
+        count = 2 if known is None else mean.shape[known]
+        if classes is not None and len(classes) != count:
+            raise CheckpointError(f"classes must name {count} classes, as the model has, got {len(classes)}")

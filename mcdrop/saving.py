@@ -1,6 +1,7 @@
 """What a checkpoint says of a model that is being saved, and inputs that fit what a checkpoint says."""
 
 from collections.abc import Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, Final
 
 import torch
@@ -18,6 +19,7 @@ from mcdrop.settings import Settings
 
 __all__ = [
     "architecture_of",
+    "described_inputs",
     "example_call",
     "example_inputs",
     "input_specs",
@@ -63,15 +65,36 @@ def manifest_of(
     return checked_part(Manifest, **{**own, **facts})
 
 
-def input_specs(call: Call) -> list[InputSpec]:
-    """What the checkpoint says of the inputs of `call`.
+def input_specs(model: nn.Module, call: Call) -> list[InputSpec]:
+    """What the checkpoint says of the inputs of `call`; several have the names that `forward` gives them.
 
     Raises:
-        OptionError: If an input is not a tensor with its rows on axis 0.
+        OptionError: If an input is not a tensor with its rows on axis 0, or one of several has no name.
     """
     args, kwargs = call.arguments()
-    named = {**{f"x{i}" if len(args) > 1 else "x": value for i, value in enumerate(args)}, **kwargs}
+    alone = len(args) == 1 and not kwargs
+    named = {**dict(zip(["x"] if alone else _names(model, len(args)), args, strict=True)), **kwargs}
     return [_input_spec(name, value) for name, value in named.items()]
+
+
+def _names(model: nn.Module, count: int) -> list[str]:
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    named = [each for each in signature(model.forward).parameters.values() if each.kind in kinds][:count]
+    if len(named) < count or any(each.kind is Parameter.POSITIONAL_ONLY for each in named):
+        raise OptionError(
+            "a checkpoint gives several inputs by their names, and forward takes them by position only; give "
+            "its arguments names"
+        )
+    return [each.name for each in named]
+
+
+def described_inputs(given: Sequence[InputSpec | Mapping[str, Any]]) -> list[InputSpec]:
+    """What a user says of the inputs, each as an `InputSpec` or as its fields.
+
+    Raises:
+        CheckpointError: If a field is missing, unknown or out of its range.
+    """
+    return [each if isinstance(each, InputSpec) else checked_part(InputSpec, **each) for each in given]
 
 
 def example_call(model: nn.Module, specs: Sequence[InputSpec]) -> Call:

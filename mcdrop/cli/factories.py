@@ -1,13 +1,13 @@
 """A model that `module:factory` on the command line makes: what a user names there, she trusts."""
 
 import inspect
-import sys
 from inspect import Parameter
 from pathlib import Path
 
 from torch import nn
 
 from mcdrop.checkpoint import Architecture, build
+from mcdrop.cli.working_directory import look_here
 from mcdrop.errors import OptionError
 from mcdrop.loading import usable_device
 
@@ -34,8 +34,7 @@ def made_model(name: str, *, device: str | None) -> nn.Module:
     if module.endswith(".py"):
         meant = ".".join(Path(module).with_suffix("").parts)
         raise OptionError(f"name the module and not its file: {meant}:{function}")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # behind all that is installed
+    look_here()
     model = build(Architecture(source="factory", name=name), allow={module.partition(".")[0]})
     return model.to(usable_device(device or "cpu")).eval()
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from mcdrop.checkpoint import InputSpec, Manifest
+from mcdrop.cli.working_directory import look_here
 from mcdrop.datafiles import Array, Data, read_data
 from mcdrop.errors import DataFileError, OptionError
 from mcdrop.loading import load
@@ -27,12 +28,14 @@ _NOT_IN_NUMPY: Final = {"bfloat16": "float32"}
 
 
 def loaded_model(checkpoint: str, *, device: str | None, allow: Collection[str] | None) -> MCDropout:
-    """The model of a checkpoint.
+    """The model of a checkpoint; packages that are allowed may lie in the working directory.
 
     Raises:
         OptionError: If there is no such device.
         CheckpointError: If it cannot be loaded.
     """
+    if allow:
+        look_here()
     return load(checkpoint, device=device, allow=allow or ())
 
 

@@ -13,6 +13,7 @@ from mcdrop.checkpoint import Architecture, InputSpec, Manifest, Sampling, build
 from mcdrop.checkpoint.directories import SOURCES, read_model_directory
 from mcdrop.checkpoint.pack import read_state_dict
 from mcdrop.checkpoint.weights import Weights, load_into
+from mcdrop.cli.working_directory import look_here
 from mcdrop.engine.philox import MAX_SEED
 from mcdrop.errors import OptionError
 from mcdrop.mcdropout import MCDropout
@@ -94,6 +95,7 @@ def _model(
             )
         return read_model_directory(name, weights)
     architecture = _architecture(name, arguments)
+    look_here()
     model = build(architecture, allow={_package(name)})
     load_into(model, Weights(read_state_dict(weights, key=key, prefix=prefix), {}))
     return architecture, model

@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from mcdrop.cli.working_directory import look_here
 from mcdrop.errors import McdropError
 from mcdrop_service import execution
 from mcdrop_service.execution import Repository
@@ -74,6 +75,8 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
     if directory is None:
         _fail("wanted DIR, a directory of checkpoints, got none")
     names = tuple(name.strip() for name in models.split(",") if name.strip())
+    if allow_package:
+        look_here()
     repository = Repository(directory, names, tuple(allow_package or ()), device, settings.max_mask_bytes)
     repository.chosen()  # what is not there is said now: torch, without which nothing loads, takes its time
     _serve(repository, settings)

@@ -10,9 +10,10 @@ from mcdrop import MCDropout, zoo
 from mcdrop.errors import (
     CheckpointError,
     OptionError,
+    ShapeError,
 )
 from mcdrop.predictive import RegressionPredictive
-from tests.support.architectures import Tied
+from tests.support.architectures import Tied, TwoInputs
 from tests.support.networks import classifier, features, fixed
 from tests.support.predictives import assert_same_rows
 
@@ -98,3 +99,51 @@ def test_a_field_that_the_manifest_does_not_have_is_refused(tmp_path: Path) -> N
     mc.trace(TABLE)
     with pytest.raises(CheckpointError, match="colour"):
         mc.save(tmp_path / "saved", colour="blue")
+
+
+TWO = "tests.support.architectures:two_inputs"
+
+
+def two_inputs(task: str = "classification", **options: Any) -> MCDropout:
+    mc = MCDropout(fixed(TwoInputs()), task=task, n_samples=16, **options)
+    mc.trace(features(4, 3), features(4, 2))
+    return mc
+
+
+def test_inputs_that_were_given_by_position_are_loaded_by_their_names(tmp_path: Path) -> None:
+    mc, left, right = two_inputs(), features(4, 3), features(4, 2)
+    mc.save(tmp_path / "saved", architecture=TWO)
+    loaded = mcdrop.load(tmp_path / "saved", allow=["tests"])
+    assert_same_rows(loaded.predict(left=left, right=right, exact=True), mc.predict(left, right, exact=True))
+
+
+@pytest.mark.parametrize(
+    ("task", "facts", "error", "text"),
+    [
+        ("binary", {}, ShapeError, "a model with one logit for each class wants task='classification'"),
+        ("heteroscedastic", {}, ShapeError, "D means and then D log variances"),
+        (
+            "classification",
+            {"classes": ["a", "b"]},
+            CheckpointError,
+            "classes must name 3 classes",
+        ),
+        ("multilabel", {"classes": ["a"]}, CheckpointError, "classes must name 3 classes"),
+        (
+            "classification",
+            {"inputs": [{"name": name, "dtype": "float32", "shape": [4]} for name in ("left", "right")]},
+            CheckpointError,
+            "the model does not take inputs as they are described",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_not_saved(
+    tmp_path: Path, task: str, facts: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        two_inputs(task).save(tmp_path / "saved", architecture=TWO, **facts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_may_promise_what_only_real_rows_show(tmp_path: Path) -> None:
+    two_inputs(output="probabilities").save(tmp_path / "saved", architecture=TWO)

@@ -1,14 +1,16 @@
 """What a checkpoint says of a model that is being saved."""
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec
 from mcdrop.engine.inputs import as_call
 from mcdrop.errors import CheckpointError, OptionError
-from mcdrop.saving import architecture_of, example_inputs, input_specs, model_card
+from mcdrop.saving import architecture_of, described_inputs, example_inputs, input_specs, model_card
 from tests.support.checkpoints import small_manifest
 
 
@@ -28,16 +30,37 @@ def test_any_other_model_must_say_how_it_is_built() -> None:
         architecture_of(nn.Identity(), None)
 
 
-def test_one_input_is_called_x_and_several_are_numbered() -> None:
+class Named(nn.Module):
+    """Several inputs, by position or by name."""
+
+    def forward(self, first: Tensor, second: Tensor | None = None, *more: Tensor, ids: Any = None) -> Tensor:
+        given = [each for each in (second, *more, ids) if each is not None]
+        return first + len(given)
+
+
+def test_one_input_is_called_x_and_several_have_the_names_of_forward() -> None:
     x, ids = torch.zeros(2, 3), torch.zeros(2, 5, dtype=torch.int64)
-    (alone,) = input_specs(as_call(nn.Identity(), (x,), {}))
+    (alone,) = input_specs(nn.Identity(), as_call(nn.Identity(), (x,), {}))
     assert (alone.name, alone.dtype, alone.shape) == ("x", "float32", [3])
-    named = input_specs(as_call(nn.Identity(), (x, x), {"ids": ids}))
+    named = input_specs(Named(), as_call(Named(), (x, x), {"ids": ids}))
     assert [(spec.name, spec.dtype) for spec in named] == [
-        ("x0", "float32"),
-        ("x1", "float32"),
+        ("first", "float32"),
+        ("second", "float32"),
         ("ids", "int64"),
     ]
+    assert [spec.name for spec in input_specs(Named(), as_call(Named(), (x,), {"ids": ids}))] == [
+        "first",
+        "ids",
+    ]
+    with pytest.raises(OptionError, match="forward takes them by position only; give its arguments names"):
+        input_specs(Named(), as_call(Named(), (x, x, x), {}))
+
+
+def test_inputs_are_described_by_their_fields_too() -> None:
+    spec = InputSpec(name="x", dtype="float32", shape=[3])
+    assert described_inputs([spec, {"name": "x", "dtype": "float32", "shape": [3]}]) == [spec, spec]
+    with pytest.raises(CheckpointError, match="InputSpec: dtype"):
+        described_inputs([{"name": "x", "dtype": "f32", "shape": [3]}])
 
 
 @pytest.mark.parametrize("value", [3, torch.tensor(1.0), None])
@@ -46,7 +69,7 @@ def test_an_input_without_rows_cannot_be_described(value: object) -> None:
     with pytest.raises(
         OptionError, match="a checkpoint describes tensors with rows as inputs, and extra is a"
     ):
-        input_specs(call)
+        input_specs(nn.Identity(), call)
 
 
 def test_examples_fit_what_is_described() -> None:

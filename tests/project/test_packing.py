@@ -21,7 +21,7 @@ def test_a_network_of_ones_own_is_packed_inspected_and_can_be_served(
     typed = next(block.text for block in blocks(PAGE) if block.language == "sh")
     (tmp_path / "mynets.py").write_text(module)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    variables = {**os.environ, "PATH": path, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    variables = {**os.environ, "PATH": path}
     assert "mcdrop serve models --allow-package mynets" in typed
     done = subprocess.run(
         ["bash", "-euc", f"{typed.rstrip()} --print-config"],  # the last command, without serving for ever

@@ -42,3 +42,22 @@ def exploding() -> nn.Module:
 
 
 a_number: Final = 7
+
+
+class TwoInputs(nn.Module):
+    """Takes one table beside another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 8), nn.Linear(2, 8)
+        self.last = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Scores of three classes."""
+        scores: Tensor = self.last(self.first(left) + self.second(right))
+        return scores
+
+
+def two_inputs() -> nn.Module:
+    """A module, as a factory makes it."""
+    return TwoInputs()
