@@ -8,7 +8,7 @@ import copy
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -26,6 +26,16 @@ __all__ = [
     "state_tensors",
     "watch_paths",
 ]
+
+
+_SILENT: Final = frozenset(
+    {
+        *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Identity, nn.Flatten),
+        *(nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+        *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid),
+    }
+)
+"""Half of the modules of a transformer; a hook takes as long as what some of them compute for a row."""
 
 
 def private_view(model: nn.Module, *, clone: Collection[str] = ()) -> nn.Module:
@@ -159,12 +169,21 @@ class ModulePaths(threading.local):
 
 
 def watch_paths(view: nn.Module) -> ModulePaths:
-    """Hook every module of a view, so that the paths of the running ones are known."""
+    """Hook every module of a view that may draw, so that the paths of the running ones are known."""
     paths = ModulePaths()
     for path, module in view.named_modules():
+        if path and _is_silent(module):
+            continue
         module.register_forward_pre_hook(_Enter(paths, path), prepend=True)
         module.register_forward_hook(_Leave(paths), always_call=True)
     return paths
+
+
+def _is_silent(module: nn.Module) -> bool:
+    """Whether it is a layer of torch's that draws nothing, and runs nothing of the user's."""
+    return type(module) in _SILENT and not (
+        module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)  # noqa: SLF001
+    )
 
 
 class _Enter:

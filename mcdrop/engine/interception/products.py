@@ -28,6 +28,11 @@ oneDNN those of a row do not depend on how many others there are.
 """
 _PLAIN: Final = (Tensor, nn.Parameter, nn.Buffer)
 
+# A large product pushes all else out of the caches, so each name that is looked up before the next one costs.
+_FLOAT32, _STRIDED = torch.float32, torch.strided
+_is_inference, _is_autocast = torch.is_inference_mode_enabled, torch.is_autocast_enabled
+_is_onednn_enabled = torch._C._get_mkldnn_enabled  # noqa: SLF001
+
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(..., N): what `F.linear` gives, to rounding.
@@ -45,8 +50,8 @@ def large_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | No
     """The same by oneDNN; None where `F.linear` is as fast, or where oneDNN could not do as it does."""
     if not (_is_large(x, weight) and _is_faster_here() and _is_asked_for()):
         return None
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if not (all(map(_is_plain, tensors)) and _fit(x, weight, bias)):
+    plain = _is_plain(x) and _is_plain(weight) and (bias is None or _is_plain(bias))
+    if not (plain and _fit(x, weight, bias)):
         return None
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
     return out
@@ -74,21 +79,21 @@ def _is_faster_here() -> bool:
 def _is_asked_for() -> bool:
     """In inference mode, since it has no gradient, and with the settings that torch begins with."""
     return (
-        torch.is_inference_mode_enabled()
-        and not torch.is_autocast_enabled("cpu")
+        _is_inference()
+        and not _is_autocast("cpu")
         and matmul_precision() == "highest"
-        and bool(torch.backends.mkldnn.enabled)
+        and _is_onednn_enabled()
     )
 
 
 def _is_plain(tensor: Tensor) -> bool:
     return (
-        tensor.dtype is torch.float32
-        and tensor.device.type == "cpu"
-        and tensor.layout is torch.strided
-        and not is_wrapped(tensor)
         # of the subclasses only those that stand for a tensor without its numbers
-        and (type(tensor) in _PLAIN or hasattr(tensor, "fake_mode"))
+        (type(tensor) in _PLAIN or hasattr(tensor, "fake_mode"))
+        and tensor.dtype is _FLOAT32
+        and tensor.is_cpu
+        and tensor.layout is _STRIDED
+        and not is_wrapped(tensor)
         and not tensor.is_nested
         and tensor.is_contiguous()
     )

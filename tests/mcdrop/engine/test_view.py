@@ -116,6 +116,21 @@ def test_the_paths_of_running_modules_are_known_and_forgotten_when_one_raises() 
     assert paths.innermost() == ""
 
 
+def test_layers_that_draw_nothing_are_passed_over_unless_something_of_the_user_runs_in_them() -> None:
+    class Own(nn.Linear):
+        pass
+
+    hooked, patched = nn.Linear(1, 1), nn.Linear(1, 1)
+    hooked.register_forward_hook(lambda _module, _args, out: torch.dropout(out, 0.5, train=True))
+    patched.forward = torch.rand_like  # type: ignore[method-assign]
+    view = nn.Sequential(nn.Linear(1, 1), nn.Dropout(), Own(1, 1), hooked, patched)
+    watch_paths(view)
+    assert [bool(layer._forward_pre_hooks) for layer in view] == [False, True, True, True, True]
+    lone = nn.Linear(1, 1)
+    watch_paths(lone)
+    assert lone._forward_pre_hooks
+
+
 def test_calls_of_the_original_are_seen_in_this_thread_and_no_hook_is_left() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     x = torch.ones(1, 2)
