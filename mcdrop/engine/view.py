@@ -42,7 +42,8 @@ def private_view(model: nn.Module, *, clone: Collection[str] = ()) -> nn.Module:
     """New module objects that share the tensors of `model`, in eval mode.
 
     Args:
-        model: The user's model; compiled modules in it are replaced by what they were compiled from.
+        model: The user's model; compiled modules in it are replaced by what they were compiled from, and
+            what is spread over devices for the sake of the rows runs on the first of them.
         clone: Names of the `state_tensors` that get a copy of their own.
 
     Raises:
@@ -51,7 +52,7 @@ def private_view(model: nn.Module, *, clone: Collection[str] = ()) -> nn.Module:
     check_admissible(model)
     memo: dict[int, Any] = {id(tensor): tensor for tensor in _tensors(model)}
     memo |= {id(t): t.detach().clone() for name, t in state_tensors(model).items() if name in clone}
-    view = _uncompiled(_copied(model, memo))
+    view = _undivided(_uncompiled(_copied(model, memo)))
     set_train_mode(view, ())  # by the flags: `eval()` may be overridden, and exported programs refuse it
     return view
 
@@ -124,6 +125,14 @@ def _uncompiled(module: nn.Module) -> nn.Module:
         if original is not child:
             setattr(module, name, original)
     return module
+
+
+def _undivided(view: nn.Module) -> nn.Module:
+    """`view` with every `nn.DataParallel` in it on one device: on others it runs in threads of its own."""
+    for module in view.modules():
+        if isinstance(module, nn.DataParallel):
+            module.device_ids = []
+    return view
 
 
 def set_train_mode(view: nn.Module, paths: Collection[str]) -> None:

@@ -316,6 +316,15 @@ def test_a_parallel_wrapper_changes_no_sample() -> None:
     torch.testing.assert_close(MCDropout(nn.DataParallel(model)).sample(X, n_samples=16), wanted)
 
 
+def test_a_parallel_wrapper_of_several_devices_runs_on_the_first() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3)).eval()
+    wanted = MCDropout(model).sample(X, n_samples=16)
+    spread = nn.DataParallel(model)
+    spread.device_ids, spread.src_device_obj = [0, 1], torch.device("cpu")  # as it is where there are two
+    torch.testing.assert_close(MCDropout(spread).sample(X, n_samples=16), wanted)
+    assert spread.device_ids == [0, 1]
+
+
 @pytest.fixture(scope="module")
 def process_group() -> Iterator[None]:
     """A group of this process alone."""
