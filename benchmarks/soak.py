@@ -128,11 +128,13 @@ def main() -> None:
     parser.add_argument(
         "--filling", type=int, default=FILLING, help="requests before, to fill the cache of masks"
     )
+    parser.add_argument("--max-mask-bytes", type=int, default=2**26, help="as `mcdrop serve` takes it")
     arguments = parser.parse_args()
     console = Console(width=120)
     port = free_port()
     command = [str(Path(sys.executable).with_name("mcdrop")), "serve", str(ROOT / "models")]
     options = ["--port", str(port), "--models", "diabetes", "--log-level", "warning"]
+    options += ["--max-mask-bytes", str(arguments.max_mask_bytes)]
     cores = sorted(os.sched_getaffinity(0))
     with running([*command, *options], port, {}, cores=cores) as process:
         while not in_turns(
@@ -143,7 +145,9 @@ def main() -> None:
             seconds=60,
         ).statuses[200]:
             pass
+        ready_mb = process.megabytes
         fill(process, arguments.filling)
+        console.print(f"resident: {ready_mb:.0f} MB when ready, {process.megabytes:.0f} when filled")
         well = soak(process, arguments.requests, console)
     sys.exit(0 if well else 1)
 
