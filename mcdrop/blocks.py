@@ -184,29 +184,32 @@ class ExactBlocks:
 
     def _reduction(self, blocks: Sequence[Sequence[Tensor]], wanted: Wanted, *, first: int = 0) -> Reduction:
         """The moments of some rows; `first` is the index of the first of these blocks."""
-        cell = blocks[0][0]
+        cell, rows = blocks[0][0], len(blocks[0])
         if cell.dim() > _TABLE:
             tiles = _parts(blocks, self.rows)
-            found = [
-                _reduced(_filled(tile, self.rows), wanted, first, together=1).take(slice(len(tile[0])))
-                for tile in tiles
-            ]
-        else:
-            most = max(_FEW_NUMBERS // cell.numel(), 1)
-            found = [
-                _reduced(part, wanted, first, together=max(most // len(part[0]), 1))
-                for part in _parts(blocks, most)
-            ]
-        return Reduction.join(found)
+            return Reduction.join(
+                [
+                    _reduced(_filled(tile, self.rows), wanted, first, together=1).take(slice(len(tile[0])))
+                    for tile in tiles
+                ]
+            )
+        most = max(_FEW_NUMBERS // cell.numel(), 1)
+        if rows <= most:
+            return _reduced(blocks, wanted, first, together=most // rows)
+        return Reduction.join([_reduced(part, wanted, first, together=1) for part in _parts(blocks, most)])
 
 
 def _reduced(blocks: Sequence[Sequence[Tensor]], wanted: Wanted, first: int, *, together: int) -> Reduction:
     """The moments of some rows, so many blocks together."""
-    found = []
-    for start in range(0, len(blocks), together):
-        left = wanted.sampled.n_samples - (first + start) * BLOCK
-        raw = _raw(blocks[start : start + together])[:left]
-        found.append(Reduction.of(wanted.task, raw, keep=wanted.needs_samples))
+    left = wanted.sampled.n_samples - first * BLOCK
+    found = [
+        Reduction.of(
+            wanted.task,
+            _raw(blocks[start : start + together])[: left - start * BLOCK],
+            keep=wanted.needs_samples,
+        )
+        for start in range(0, len(blocks), together)
+    ]
     return Reduction.chain(found)
 
 
@@ -220,12 +223,10 @@ def _raw(blocks: Sequence[Sequence[Tensor]]) -> Tensor:
     return by_block.transpose(1, 2).reshape(len(blocks) * BLOCK, -1, *cells.shape[2:])
 
 
-def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> list[Sequence[Sequence[Tensor]]]:
+def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> list[list[Sequence[Tensor]]]:
     """At most so many of the rows at a time."""
-    rows = len(blocks[0])
-    if rows <= most:
-        return [blocks]
-    return [[results[start : start + most] for results in blocks] for start in range(0, rows, most)]
+    starts = range(0, len(blocks[0]), most)
+    return [[results[start : start + most] for results in blocks] for start in starts]
 
 
 def _filled(blocks: Sequence[Sequence[Tensor]], rows: int) -> list[list[Tensor]]:

@@ -78,7 +78,7 @@ def halved(samples: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("rows", [2, 1100])
-@pytest.mark.parametrize("count", [*range(1, 17), 30, 41, 50])
+@pytest.mark.parametrize("count", [*range(1, 34), 50])
 def test_samples_of_a_block_are_added_by_halves_however_many_they_are(count: int, rows: int) -> None:
     samples = torch.randn(count, rows, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
     samples[:, 0] = -0.0

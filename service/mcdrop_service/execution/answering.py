@@ -5,7 +5,7 @@ pass without dropout are reduced apart, in tiles of R rows as in the library: th
 the shape of a tensor. So are those with a tolerance, whose rows stop one by one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -30,7 +30,6 @@ __all__ = ["Answering"]
 
 # what is kept whole, and sets, whose draws are by the row's place in its own request
 APART: Final = frozenset({"deterministic", "samples", "kept_samples", "prediction_set"})
-ROWS_SECOND: Final = ("quantiles", "samples", "kept_samples")
 SAMPLES: Final = frozenset({"samples", "kept_samples"})
 MOST_WANTS: Final = 64
 
@@ -79,7 +78,7 @@ class Answering:
         blocks = self._preparation.of(tasks[0]).blocks
         with torch.inference_mode():  # each of the many small operations is cheaper
             predictive = blocks.assemble(_by_block(ripe), self._wanted(tasks[0].request))
-            return self._split(tasks, predictive)
+            return [_whole(tasks[0], predictive)] if len(tasks) == 1 else self._split(tasks, predictive)
 
     def _alone(self, its: Ripe) -> PredictionAnswer | More:
         """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
@@ -96,8 +95,7 @@ class Answering:
             )
             for rows in _tiles(request.rows, prepared.blocks.rows)
         ]
-        (answer,) = self._split([task], type(parts[0]).concatenate(parts))
-        return answer
+        return _whole(task, type(parts[0]).concatenate(parts))
 
     def _growing(self, its: Ripe) -> PredictionAnswer | More:
         """Of a request whose rows stop at a tolerance: its answer when none goes on."""
@@ -113,24 +111,21 @@ class Answering:
         )
         if len(now.going):
             return _more(now, task.request, task.lane)
-        predictive = now.predictive()
-        passes = int(predictive.samples_taken.sum())
-        return _answer(task, _outputs(predictive, [task]), slice(None), predictive.notes, passes)
+        return _whole(task, now.predictive())
 
     def _split(self, tasks: Sequence[Task], predictive: Predictive) -> list[PredictionAnswer]:
         """The answer to each request, from one predictive of all their rows."""
-        arrays = _outputs(predictive, tasks)
-        if len(tasks) == 1:
-            return [_answer(tasks[0], arrays, slice(None), predictive.notes)]
+        arrays = _outputs(predictive, dict.fromkeys(name for task in tasks for name in task.request.outputs))
         spread = as_array(predictive.sample_std)
         moved: list[bool] = np.logical_or.reduce(spread.reshape(len(spread), -1), 1).tolist()
         answers, first = [], 0
         for task in tasks:
-            rows = slice(first, first + task.request.rows)
+            request = task.request
+            rows = slice(first, first + request.rows)
+            outputs = {name: arrays[name][rows] for name in request.outputs}
             still = () if any(moved[rows]) else ("zero_variance",)
-            answers.append(
-                _answer(task, arrays, rows, (*still, *self._void(predictive.sampled, task.request)))
-            )
+            notes = (*still, *self._void(predictive.sampled, request))
+            answers.append(_answer(task, outputs, notes, request.rows * request.n_samples))
             first = rows.stop
         return answers
 
@@ -192,36 +187,32 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
     return torch.cat(found) if found else None
 
 
-def _outputs(predictive: Predictive, tasks: Sequence[Task]) -> dict[str, Array]:
-    """What any of the requests wants of their common predictive, by name."""
-    names = dict.fromkeys(name for task in tasks for name in task.request.outputs)
-    found = {name: as_array(getattr(predictive, name)) for name in names}
-    if tasks[0].request.quantiles:
-        found["quantiles"] = as_array(predictive.quantile(tasks[0].request.quantiles))
-    return found
+def _whole(task: Task, predictive: Predictive) -> PredictionAnswer:
+    """The answer to the only request that a predictive is of."""
+    request = task.request
+    outputs = _outputs(predictive, request.outputs)
+    if request.quantiles:
+        outputs["quantiles"] = as_array(predictive.quantile(request.quantiles))
+    taken = predictive.taken
+    passes = request.rows * request.n_samples if taken is None else int(taken.sum())
+    return _answer(task, outputs, predictive.notes, passes)
+
+
+def _outputs(predictive: Predictive, names: Iterable[str]) -> dict[str, Array]:
+    """Some outputs, by name."""
+    return {name: as_array(getattr(predictive, name)) for name in names}
 
 
 def _answer(
-    task: Task,
-    arrays: Mapping[str, Array],
-    rows: slice,
-    notes: tuple[str, ...],
-    passes: int | None = None,
+    task: Task, outputs: Mapping[str, Array], notes: tuple[str, ...], passes: int
 ) -> PredictionAnswer:
-    """The answer to one request, from the arrays of all rows that were reduced together.
-
-    Without `passes` every row took the samples that the request says.
-    """
     request = task.request
-    names = (*request.outputs, *(("quantiles",) if request.quantiles else ()))
     return PredictionAnswer(
         facts=task.facts,
         n_samples=request.n_samples,
         seed=request.seed,
-        outputs={
-            name: arrays[name][:, rows] if name in ROWS_SECOND else arrays[name][rows] for name in names
-        },
+        outputs=outputs,
         notes=notes,
         tolerance=request.tolerance,
-        passes=request.rows * request.n_samples if passes is None else passes,
+        passes=passes,
     )
