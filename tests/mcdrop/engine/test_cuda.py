@@ -15,7 +15,7 @@ from mcdrop.engine.interception.attention import masked_softmax
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.planning import Planned
-from mcdrop.engine.verification import verify
+from mcdrop.engine.verification import _is_repeated, verify
 from tests.support.networks import classifier, features
 from tests.support.replaying import network_and_call
 
@@ -48,6 +48,17 @@ def test_times_are_taken_when_all_is_computed(monkeypatch: pytest.MonkeyPatch, o
     network, call = network_and_call(classifier(), features(3))
     monkeypatch.setattr(type(network), "wait", lambda _: waited.append("end"))
     assert len(verify(network, call).seconds) == waited.count("end") - 1 == 3  # one is the judge's
+
+
+def test_the_same_pass_again_may_differ_by_the_order_of_scattered_sums(on_cuda: Planned) -> None:
+    one = [torch.ones(1, 3), torch.arange(3)]
+    close, far = ([one[0] + by, one[1]] for by in (1e-6, 1e-4))
+    assert _is_repeated(on_cuda.network, one, close)
+    assert not _is_repeated(on_cuda.network, one, far)
+    assert not _is_repeated(on_cuda.network, one, [one[0], one[1] + 1])
+    here, _ = network_and_call(classifier(), features(3))
+    assert _is_repeated(here, one, one)
+    assert not _is_repeated(here, one, close)
 
 
 def test_a_recurrent_kernel_gets_states_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
