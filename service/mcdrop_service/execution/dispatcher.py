@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from mcdrop_service.execution.alarm import Alarm
@@ -26,6 +27,7 @@ PATIENCE_S = 5.0
 
 T = TypeVar("T")
 Reply = tuple[Outcome, Any]
+Tell = Callable[[Callable[[], None]], None]
 
 
 class Runner(Protocol):
@@ -55,7 +57,7 @@ class Dispatcher:
         self._runner = runner
         self._scheduler = Scheduler(limits)
         self._lock = threading.RLock()
-        self._condition = threading.Condition(self._lock)
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self._calls: deque[Callable[[], None]] = deque()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._alarm = Alarm(self._expire)
@@ -65,7 +67,7 @@ class Dispatcher:
         self._began_s = 0.0
         self._alive = False
         self._died = False
-        self._post: Post | None = None
+        self._post: Post
         # a daemon: a second signal must end the process in the middle of a forward pass
         self._thread = threading.Thread(target=self._work, name="mcdrop-worker", daemon=True)
 
@@ -109,12 +111,11 @@ class Dispatcher:
         """
         with self._lock:
             self._stopping = True
-            self._condition.notify()
-        if self._post is not None:
+        self._bell.put(None)
+        if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
             if not self._thread.is_alive():
                 self._post.close()
-                self._post = None
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in the thread; calls and batches take turns, so that neither holds up the other.
@@ -129,7 +130,7 @@ class Dispatcher:
         future: asyncio.Future[T] = self._loop.create_future()
         with self._lock:
             self._calls.append(partial(self._call, future, partial(function, *args)))
-            self._condition.notify()
+        self._bell.put(None)
         return await future
 
     def later(self, function: Callable[[], None]) -> None:
@@ -140,7 +141,7 @@ class Dispatcher:
         """
         with self._lock:
             self._calls.append(function)
-            self._condition.notify()
+        self._bell.put(None)
 
     async def run(self, job: Job) -> Reply:
         """Run a job. Cancelling this cancels the job, also in the middle of its work.
@@ -177,8 +178,7 @@ class Dispatcher:
 
     def _wake(self) -> None:
         """Once for all jobs that come together: woken by the first, the thread would run it alone."""
-        with self._lock:
-            self._condition.notify()
+        self._bell.put(None)
 
     def _expire(self, due_s: float) -> float:
         """A deadline has come, whatever the clock says: a timer of uvloop can ring a millisecond early."""
@@ -192,7 +192,7 @@ class Dispatcher:
             self._scheduler.settle(ticket, outcome, time.monotonic(), answer)
             self._deliver()
 
-    def _deliver(self) -> None:
+    def _deliver(self, tell: Tell | None = None) -> None:
         """Tell the event loop what ended."""
         with self._lock:
             if not (settled := self._scheduler.settled()):
@@ -203,12 +203,12 @@ class Dispatcher:
                 if its.ticket in self._waiting
             ]
         if replies:
-            self._tell(partial(set_results, replies))
+            (tell or self._tell)(partial(set_results, replies))
 
     def _tell(self, call: Callable[[], None]) -> None:
-        """Make a call in the event loop."""
-        if self._post is not None:
-            self._post.send(call)
+        """Make a call in the event loop, and go on."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
 
     def _work(self) -> None:
         try:
@@ -232,16 +232,17 @@ class Dispatcher:
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""
-        with self._lock:
-            while True:
-                step = self._chosen()
-                self._deliver()
-                if step is not None or (self._stopping and not self._calls):
-                    return step
-                if not self._calls:
-                    self._asleep = True
-                    self._condition.wait()
-                    self._asleep = False
+        while True:
+            with self._lock:
+                step, stopping = self._chosen(), self._stopping
+                idle = step is None and not self._calls
+                self._asleep = idle and not stopping
+            # who is about to sleep hands the interpreter over; who goes on needs it
+            self._deliver(self._post.send if idle else self._tell)
+            if step is not None or (idle and stopping):
+                return step
+            if idle:
+                self._bell.get()
 
     def _chosen(self) -> Callable[[], None] | None:
         self._called = bool(self._calls) and not self._called
@@ -281,14 +282,13 @@ class Dispatcher:
             self._answered(key, answers, began_s)
 
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
-        """Settle what was answered, and tell."""
+        """Settle what was answered; it is told with the next step."""
         now_s, units = time.monotonic(), sum(len(its.results) for its, _ in answers)
         with self._lock:
             self._scheduler.answers_made(key, units, now_s - began_s)
             for its, answer in answers:
                 if not isinstance(answer, More):
                     self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)
-        self._deliver()  # without the lock, which the loop may want as soon as it is awake
         for its, answer in answers:
             if isinstance(answer, More):
                 self._grow(its.ticket, answer)

@@ -16,6 +16,7 @@ class Post:
 
     uvloop holds on to it: where both threads share a core the loop wakes at once, finds that it must wait for
     the interpreter, and sleeps again. A thread that writes to a pipe lets it go, and the loop works at once.
+    That is for who has nothing more to do: on a busy core it may be long until the interpreter is had again.
 
     Args:
         loop: Is running.
