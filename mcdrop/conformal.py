@@ -252,9 +252,9 @@ def fit_adaptive_sets(
 
 def _mass_before(laws: Tensor) -> Tensor:
     """(N, C) probability of all classes that are more probable; of equals the first comes first."""
-    ordered, order = laws.sort(dim=-1, descending=True, stable=True)
+    ordered, order = laws.cpu().sort(dim=-1, descending=True, stable=True)  # CUDA fixes no order of the sums
     before = ordered.cumsum(-1) - ordered
-    return torch.empty_like(laws).scatter_(-1, order, before)
+    return torch.empty_like(ordered).scatter_(-1, order, before).to(laws.device)
 
 
 def _shares(laws: Tensor, row_ids: TensorLike | None, *, randomized: bool, seed: int) -> Tensor:

@@ -203,6 +203,11 @@ def _sums_there(run: Callable[[], object]) -> None:
     assert not sums.seen, f"{sorted(sums.seen)} run on the device"
 
 
+def _sets(mc: MCDropout, x: Tensor, y: Tensor) -> None:
+    pred: Any = mc.calibrated(mcdrop.calibrate(mc.predict(x), y, "sets")).predict(x)
+    assert pred.prediction_set.device == x.device, "the sets are elsewhere"
+
+
 # --- the service --------------------------------------------------------------------------------------
 
 
@@ -259,6 +264,7 @@ def _predictions(device: torch.device) -> dict[str, Callable[[], object]]:
         "scores, outcomes on the CPU": lambda: mcdrop.evaluate(classes.predict(x), labels),
         "scores of numbers": lambda: mcdrop.evaluate(numbers.predict(x), here[:, :1].numpy()),
         "scores take no sums there": lambda: _sums_there(lambda: mcdrop.evaluate(classes.predict(x), y)),
+        "prediction sets take no sums there": lambda: _sums_there(lambda: _sets(classes, x, y)),
         "scores of a stream": lambda: mcdrop.evaluate(
             (classes.predict(part), labels[:30]) for part in x.split(30)
         ),
