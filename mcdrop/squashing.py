@@ -63,8 +63,8 @@ def refuse_sigmoid(network: Network, call: Call) -> None:
         return
     if found:
         raise OptionError(
-            "the model ends in a sigmoid, so it returns probabilities: say output='probabilities'; the "
-            "sigmoid of a probability is never below 0.5"
+            "the model ends in a sigmoid, so it returns probabilities: say output='probabilities' (--output "
+            "on the command line); the sigmoid of a probability is never below 0.5"
         )
 
 

@@ -7,7 +7,17 @@ import typer
 
 from mcdrop.engine.philox import MAX_SEED
 
-__all__ = ["DEFAULT_TARGET", "AllowPackage", "Checkpoint", "Device", "JsonFile", "NSamples", "Seed", "Target"]
+__all__ = [
+    "DEFAULT_TARGET",
+    "AllowPackage",
+    "Checkpoint",
+    "Device",
+    "JsonFile",
+    "NSamples",
+    "Output",
+    "Seed",
+    "Target",
+]
 
 Checkpoint = Annotated[
     str,
@@ -31,6 +41,13 @@ Seed = Annotated[
     typer.Option(metavar="N", min=0, max=MAX_SEED, help="Of the masks.", show_default="the checkpoint's"),
 ]
 DEFAULT_TARGET: Final = "y"
+Output = Annotated[
+    str | None,
+    typer.Option(
+        help="What a factory's classifier returns: logits, probabilities or log_probabilities.",
+        show_default="logits",
+    ),
+]
 Target = Annotated[str, typer.Option(metavar="NAME", help="Column or array that holds the outcomes.")]
 JsonFile = Annotated[
     Path | None,

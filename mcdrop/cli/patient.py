@@ -30,6 +30,7 @@ class Wanted:
         task: Of a factory's model.
         device: Where to run.
         allow: Packages whose factories a checkpoint may name.
+        output: What a factory's classifier returns; None for logits.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Wanted:
     task: str | None
     device: str | None
     allow: Collection[str] | None
+    output: str | None = None
 
     @property
     def is_factory(self) -> bool:
@@ -94,8 +96,8 @@ def patient(wanted: Wanted) -> Patient:
 
 
 def _loaded(wanted: Wanted) -> Patient:
-    if wanted.task is not None:
-        raise OptionError("a checkpoint has a task of its own; --task is for module:factory")
+    if wanted.task is not None or wanted.output is not None:
+        raise OptionError("a checkpoint has a task of its own; --task and --output are for module:factory")
     mc = loaded_model(wanted.source, device=wanted.device, allow=wanted.allow)
     manifest = manifest_of(mc)
     if wanted.data is not None:
@@ -122,5 +124,9 @@ def _made(wanted: Wanted) -> Patient:
     wanted.check_outcomes(rows)
     y = rows.y if wanted.task is not None else None
     return Patient(
-        MCDropout(model, task=task), by_position, by_name, y, f"{len(rows)} rows of {wanted.data.name}"
+        MCDropout(model, task=task, output=wanted.output or "logits"),
+        by_position,
+        by_name,
+        y,
+        f"{len(rows)} rows of {wanted.data.name}",
     )

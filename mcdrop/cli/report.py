@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from mcdrop.cli.loading import check_places, refuse_overwriting
-from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Seed, Target
+from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Output, Seed, Target
 from mcdrop.cli.sources import Source, judged
 from mcdrop.cli.steps import Sampling
 from mcdrop.comparison import Comparison, compare
@@ -80,6 +80,7 @@ def command(
     task: Annotated[
         str | None, typer.Option(help="Of a factory's model, or of predictions.", show_default=False)
     ] = None,
+    output: Output = None,
     device: Device = None,
     allow_package: AllowPackage = None,
     max_aurc: Limit = None,
@@ -140,7 +141,7 @@ def command(
         if path is not None and path.is_file():
             refuse_overwriting(path, html, markdown, json)
     sampling = Sampling(n_samples, seed, exact=False, keep_samples=None)
-    wanted = Source(source, data, target, ood, task, sampling, device, allow_package)
+    wanted = Source(source, data, target, ood, task, sampling, device, allow_package, output)
     found = _evaluated(wanted, group_by, {"bins": bins, "level": level, "coverage_level": coverage})
     failures = check_gates(found, gates, strict=strict)
     _show(found, outputs)
@@ -190,6 +191,7 @@ def _command_line(source: Source, pred: Prediction, group_by: str | None, option
         "ood": source.elsewhere,
         "group-by": group_by,
         "task": source.task,
+        "output": source.output,
         "device": source.device,
         **sampled,
         "target": source.target,

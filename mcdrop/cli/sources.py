@@ -42,6 +42,7 @@ class Source:
         sampling: How to sample.
         device: Where to run.
         allow: Packages whose factories a checkpoint may name.
+        output: What a factory's classifier returns; None for logits.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     sampling: Sampling
     device: str | None
     allow: Collection[str] | None
+    output: str | None = None
 
     @property
     def is_file(self) -> bool:
@@ -111,8 +113,11 @@ def judged(source: Source) -> Judged:
 
 
 def _of_checkpoint(source: Source, data: Path) -> Judged:
-    if source.task is not None:
-        raise OptionError("a checkpoint has a task of its own; --task is for module:factory and predictions")
+    if source.task is not None or source.output is not None:
+        raise OptionError(
+            "a checkpoint has a task of its own; --task is for module:factory and predictions, --output for "
+            "module:factory"
+        )
     mc = loaded_model(source.name, device=source.device, allow=source.allow)
     manifest = manifest_of(mc)
     rows = model_data(manifest, data, target=source.target)
@@ -146,7 +151,8 @@ def _of_checkpoint(source: Source, data: Path) -> Judged:
 def _of_factory(source: Source, data: Path) -> Judged:
     if source.task is None:
         raise OptionError(f"{source.name} says nothing of its task; give it with --task")
-    mc = MCDropout(made_model(source.name, device=source.device), task=source.task)
+    model = made_model(source.name, device=source.device)
+    mc = MCDropout(model, task=source.task, output=source.output or "logits")
     names = input_names(mc.model)
     rows = read_data(data, names, target=source.target)
     outcomes = rows.outcomes(source.target)

@@ -176,4 +176,4 @@ def _shift(setting: Setting, deterministic: Tensor) -> Shift:
         return Shift(0.0, 0.0)
     errors = gap[moved].norm() / setting.standard_error[moved].norm()  # a mean of ratios has heavy tails
     spread = math.sqrt(setting.variance)
-    return Shift(errors.item(), (gap.square().flatten(1).sum(1).mean().sqrt() / spread).item())
+    return Shift(errors.item(), (gap.square().reshape(len(gap), -1).sum(1).mean().sqrt() / spread).item())

@@ -144,7 +144,7 @@ def _learned(pred: Predictive, y: Tensor) -> _Learned | None:
 
 def _losses(forecast: Tensor, truth: Tensor) -> Tensor:
     """(N,) squared distance."""
-    return (forecast.to(torch.float64) - truth).square().flatten(1).sum(1)
+    return (forecast.to(torch.float64) - truth).square().reshape(len(truth), -1).sum(1)
 
 
 def _as_law(pred: Predictive, y: Tensor) -> Tensor | None:

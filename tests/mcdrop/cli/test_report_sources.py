@@ -226,3 +226,30 @@ def test_predictions_as_a_table_are_told_the_form_that_is_scored(
     assert finished.code == 2
     assert "predictions are scored as .npz, got" in finished.err
     assert "mcdrop predict --out FILE.npz writes them" in finished.err
+
+
+def test_a_factory_that_ends_in_a_sigmoid_is_told_and_takes_the_option_that_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ends_so.py").write_text(
+        FACTORY.replace("nn.Linear(16, 1))", "nn.Linear(16, 1), nn.Sigmoid())").replace("network", "sigmoid")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    np.savez(tmp_path / "a.npz", input=np.zeros((40, 10), np.float32), y=np.arange(40) % 2)
+    words = ("ends_so:sigmoid", "--data", tmp_path / "a.npz", "--task", "binary")
+    refused = run_here(capsys, "report", *words)
+    assert refused.code == 2
+    assert "ends in a sigmoid" in refused.err
+    out = tmp_path / "r.json"
+    assert run_here(capsys, "report", *words, "--output", "probabilities", "--json", out).code == 0
+    assert "--output probabilities" in json.loads(out.read_text())["facts"]["command"]
+    assert run_here(capsys, "inspect", *words, "--output", "probabilities").code == 0
+
+
+def test_what_a_checkpoint_returns_is_not_said_again(
+    capsys: pytest.CaptureFixture[str], regression: Path, table: Path
+) -> None:
+    for command in (("report", regression, "--data", table), ("inspect", regression)):
+        finished = run_here(capsys, *command, "--output", "probabilities")
+        assert finished.code == 2
+        assert "a checkpoint has a task of its own" in finished.err

@@ -285,3 +285,13 @@ def test_the_chart_is_drawn(tmp_path: Path, kind: str) -> None:
     save_chart(mcdrop.inspect(convolutional(), features(6, 1, 6, 6), n_samples=32), path)
     start = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[kind]
     assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_predictions_of_one_number_are_looked_at_as_others_are(task: str) -> None:
+    """Their mean is (N,), without an axis of outputs."""
+    x = torch.linspace(-1, 1, 120).reshape(40, 3)
+    model = nn.Sequential(nn.Linear(3, 16), nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0))
+    found = mcdrop.inspect(model.eval(), x, y=(x[:, 0] > 0).float(), task=task)
+    assert [site.name for site in found.sites] == ["1#0"]
+    assert found.measured_rows == 32
