@@ -32,7 +32,7 @@ from mcdrop.predictive import (
 from mcdrop.predictive.calibrated import sampling_settings
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.selective import fit_selective_threshold
-from mcdrop.shapes import TensorLike, check_fraction, check_rows, float64
+from mcdrop.shapes import TensorLike, as_column_or_not, check_fraction, check_rows, float64
 from mcdrop.testimony import on_cpu
 
 __all__ = ["METHODS", "Method", "calibrate"]
@@ -119,13 +119,8 @@ def calibrate(
     pred = on_cpu(pred)
     made = digest or data_digest(pred.mean, float64("y", y))
     asked = Asked(level, risk, confidence, sampling_settings(pred.sampled), made)
-    return known[method].fit(pred, _fitting(pred, float64("y", y)), asked)
-
-
-def _fitting(pred: Predictive, y: Tensor) -> Tensor:
-    """(N,) outcomes for a mean of (N, 1)."""
-    y = y.to(pred.mean.device)
-    return y.unsqueeze(-1) if pred.mean.shape == (*y.shape, 1) else y
+    outcomes = as_column_or_not(float64("y", y).to(pred.mean.device), pred.mean.shape)
+    return known[method].fit(pred, outcomes, asked)
 
 
 def _temperature(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:

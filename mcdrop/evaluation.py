@@ -79,7 +79,7 @@ def evaluate(
         pred: Predictions of N rows; or, without `y`, pairs of predictions and outcomes, batch by batch, of
             which no row is kept: `((mc.predict(x), y) for x, y in loader)`.
         y: (N, ...) labels, outcomes 0 or 1, or real values, in the shape of the prediction's mean without the
-            class axis; (N,) will do for a mean of (N, 1).
+            class axis; (N,) will do for a mean of (N, 1), and the other way round.
         bins: Of the calibration errors.
         level: Confidence of the intervals.
         coverage_level: Nominal coverage of the prediction intervals to check.

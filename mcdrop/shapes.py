@@ -18,6 +18,7 @@ from mcdrop.errors import DomainError, InputError, ShapeError, TooFewRowsError
 __all__ = [
     "SUM_TOLERANCE",
     "TensorLike",
+    "as_column_or_not",
     "check_fraction",
     "check_interval",
     "check_rows",
@@ -149,6 +150,13 @@ def event_labels(y: TensorLike, *, like: Sequence[int], name: str = "y") -> Tens
     if bool(wrong.any()):
         raise DomainError(f"{name} must be 0 or 1, got {labels[wrong][0].item():g} at {_first(wrong)}")
     return labels
+
+
+def as_column_or_not(y: Tensor, like: Sequence[int]) -> Tensor:
+    """Outcomes in the shape `like` where they lack its last axis of 1 or have one too much; else as given."""
+    if tuple(like) == (*y.shape, 1):
+        return y.unsqueeze(-1)
+    return y.squeeze(-1) if tuple(y.shape) == (*like, 1) else y
 
 
 def same_shape(name: str, tensor: Tensor, like: Sequence[int]) -> Tensor:

@@ -39,7 +39,6 @@ def regression_testimony(pred: Prediction, y: Tensor, wanted: Wanted) -> Testimo
         ShapeError: If the shapes differ.
     """
     pred = cast(RegressionPrediction, pred)
-    y = y.unsqueeze(-1) if pred.mean.shape == (*y.shape, 1) else y
     law, ends = law_of(pred), _known_interval(pred, wanted.coverage_level)
     parts = regression_parts(pred, law)
     std = parts.get("total")

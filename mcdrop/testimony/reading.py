@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast
 from torch import Tensor
 
 from mcdrop.errors import OptionError
-from mcdrop.shapes import TensorLike, float64
+from mcdrop.shapes import TensorLike, as_column_or_not, float64
 from mcdrop.testimony.classes import (
     binary_testimony,
     class_parts,
@@ -51,7 +51,8 @@ def testimony_of(pred: Prediction, y: TensorLike, wanted: Wanted) -> Testimony:
     if pred.task not in _TASKS:
         raise OptionError(f"a prediction must be of task {', '.join(_TASKS)} to be scored, got {pred.task!r}")
     pred = on_cpu(pred)
-    return _TASKS[pred.task](pred, float64("y", y).to(pred.mean.device), wanted)
+    outcomes = as_column_or_not(float64("y", y).to(pred.mean.device), pred.mean.shape)
+    return _TASKS[pred.task](pred, outcomes, wanted)
 
 
 def elsewhere_measures(pred: Prediction) -> dict[str, Tensor]:

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mcdrop import calibrate, evaluate
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.predictive import BinaryPredictive, MultilabelPredictive, Task, task_named
+from tests.support.predictions import permutation
 from tests.support.predictives import predictive_of, raw_outputs
 from tests.support.tolerances import EXACT, FLOAT32
 
@@ -84,3 +86,12 @@ def test_a_probability_that_rounding_puts_above_one_is_certain() -> None:
 def test_logits_called_probabilities_are_refused() -> None:
     with pytest.raises(DomainError, match="a model that returns logits wants output='logits'"):
         answered(raw_outputs(20, 3), task_named("binary", output="probabilities"))
+
+
+def test_outcomes_as_a_column_are_those_without() -> None:
+    """A network returns (N, 1) and is trained on such outcomes, while the mean is (N,)."""
+    pred, y = predictive_of(raw_outputs(16, 60, 1), "binary"), permutation(60) % 2
+    assert evaluate(pred, y.unsqueeze(1)).scores == evaluate(pred, y).scores
+    for method in ("platt", "isotonic"):
+        one, other = (calibrate(pred, each, method).to_dict() for each in (y, y.unsqueeze(1)))
+        assert {**one, "fitted_with": None} == {**other, "fitted_with": None}
