@@ -57,7 +57,7 @@ class Exchange:
     Attributes:
         task: Of the application, once it has begun.
         waiting_bytes: Of the body, that the application did not receive yet.
-        started: Whether the answer has begun.
+        started: Whether some of the answer was sent.
         complete: Whether it was sent.
         whole: Whether all of the body has come.
         gone: Whether the client has gone away.
@@ -104,10 +104,10 @@ class Exchange:
 
     async def receive(self) -> Message:
         """ASGI's `receive`: what has come of the body; behind its end, that the client is gone or served."""
-        if self._wants_continue and not self.whole:
+        if self._wants_continue and not (self.whole or self.started):
             self._connection.write(b"", CONTINUE)
         self._wants_continue = False
-        if not self._news:
+        if not (self._news or self.gone or self.complete):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         self._news = False
@@ -133,23 +133,24 @@ class Exchange:
         if self.gone:
             return
         if message["type"] == "http.response.start":
-            self._start(message["status"], message["headers"])
+            self._start(message["status"], message.get("headers", ()))
         else:
             self._continue(message.get("body", b""), more=message.get("more_body", False))
 
     def _start(self, status: int, headers: Headers) -> None:
-        if self.started:
+        if self._head or self.started:
             raise RuntimeError("an answer was begun twice")
-        self.started = True
         lengths = [int(value) for name, value in headers if name == b"content-length"]
         self._left = lengths[0] if lengths else None
-        if self._left is None and status not in NO_BODY:
+        if status in NO_BODY:
+            self._wants_body = False
+        elif self._left is None:
             self.keep_alive = False  # its end is that of the connection
         last = () if self.keep_alive else (CLOSE,)
         self._head = head_of(status, (*self._connection.every_head, *headers, *last))
 
     def _continue(self, body: bytes, *, more: bool) -> None:
-        if self.complete or not self.started:
+        if self.complete or not (self._head or self.started):
             raise RuntimeError("an answer was continued that is not under way")
         if not self._wants_body:
             body = b""
@@ -157,7 +158,7 @@ class Exchange:
             self._left -= len(body)
             if self._left < 0 or (self._left > 0 and not more):
                 raise RuntimeError("an answer is not as long as its head says")
-        head, self._head = self._head, b""
+        head, self._head, self.started = self._head, b"", True
         self._connection.write(head, body)
         if not more:
             self.complete = True

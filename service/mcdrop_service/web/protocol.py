@@ -79,6 +79,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._latest: Exchange | None = None
         self._running: Exchange | None = None
         self._waiting: deque[tuple[Exchange, Scope]] = deque()
+        self._fault = ""
         self._reads = True
         self.clogged: asyncio.Future[None] | None = None
         self._idle_since_s = 0.0
@@ -107,7 +108,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._bytes_of_no_body += len(data)
         self._parse(data)
         if self._bytes_of_no_body > MAX_HEAD_BYTES:
-            self._refuse(400, TOO_LONG)
+            self._refuse_in_turn(TOO_LONG)
         elif self._running is not None:
             self._stop_timer()
         elif self._head_timer is None:
@@ -216,7 +217,7 @@ class GuardedProtocol(asyncio.Protocol):
 
     def taken(self) -> None:
         """What had come of a body was taken: more may come."""
-        if not self._reads and not self._waiting and not self._transport.is_closing():
+        if not (self._reads or self._waiting or self._fault or self._transport.is_closing()):
             self._reads = True
             self._transport.resume_reading()
 
@@ -229,6 +230,8 @@ class GuardedProtocol(asyncio.Protocol):
             return
         if self._waiting:
             self._begin(*self._waiting.popleft())
+        elif self._fault:
+            self._refuse(400, self._fault)
         else:
             self._idle_since_s = self._loop.time()
             if self._in_head and self._head_timer is None:
@@ -248,17 +251,20 @@ class GuardedProtocol(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         """Let the parser see bytes; no connection becomes one of another protocol."""
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                self._begin_without_upgrade()
-            except httptools.HttpParserError:
-                self._refuse(400, NOT_HTTP)
-                return
-            else:
-                return
+        try:
+            while data:
+                data = self._unseen(data)
+        except httptools.HttpParserError:
+            self._refuse_in_turn(NOT_HTTP)
+
+    def _unseen(self, data: bytes) -> bytes:
+        """Feed the parser; gives what it did not look at, behind a wish for another protocol."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._begin_without_upgrade()
+            return data[upgrade.args[0] :]
+        return b""
 
     def _begin_without_upgrade(self) -> None:
         """Give the head to a new parser without the wish for another protocol.
@@ -282,7 +288,8 @@ class GuardedProtocol(asyncio.Protocol):
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             logger.exception("an answer failed")
-            self._refuse(500, FAILED)
+            if not exchange.complete:
+                self._refuse(500, FAILED)
         finally:
             if not exchange.complete:
                 self._transport.close()
@@ -321,6 +328,16 @@ class GuardedProtocol(asyncio.Protocol):
 
     def _give_up(self) -> None:
         self._refuse(408, TOO_SLOW.format(self._settings.header_timeout_ms))
+
+    def _refuse_in_turn(self, message: str) -> None:
+        """Refuse what came last, behind the answers to the requests before it; nothing more is read."""
+        if self._waiting and not self._waiting[-1][0].whole:
+            self._waiting.pop()
+        if self._running is not None and self._running.whole:
+            self._fault = message
+            self._stop_reading()
+        else:
+            self._refuse(400, message)
 
     def _refuse(self, status: int, message: str) -> None:
         self._stop_timer()

@@ -73,6 +73,18 @@ def test_the_answer_to_head_has_no_body() -> None:
     assert connection.sent == [OK + b"content-length: 4\r\n\r\n"]
 
 
+def test_an_answer_that_can_have_no_body_has_none() -> None:
+    connection = Noting()
+    sent(exchange(connection), start(status=204), body(b"the next answer?"))
+    assert connection.sent == [b"HTTP/1.1 204 No Content\r\ndate: today\r\n\r\n"]
+
+
+def test_an_answer_needs_no_headers() -> None:
+    connection = Noting()
+    sent(exchange(connection), {"type": "http.response.start", "status": 200}, {"type": "http.response.body"})
+    assert connection.sent == [OK + b"connection: close\r\n\r\n"]
+
+
 @pytest.mark.parametrize(("status", "stays"), [(200, False), (304, True)])
 def test_an_answer_of_unknown_length_ends_with_its_connection(status: int, stays: bool) -> None:
     connection = Noting()
@@ -174,6 +186,15 @@ def test_behind_the_body_comes_the_news_that_the_client_is_served() -> None:
         return await waiting
 
     assert asyncio.run(main()) == {"type": "http.disconnect"}
+
+
+def test_who_asks_again_whether_the_client_is_there_does_not_wait() -> None:
+    left = exchange(Noting())
+    left.leave()
+    assert received(left, times=3) == [{"type": "http.disconnect"}] * 3
+    served = exchange(Noting())
+    sent(served, start(length(0)), body(b""))
+    assert received(served, times=3) == [{"type": "http.disconnect"}] * 3
 
 
 @pytest.mark.parametrize("wants_continue", [True, False])

@@ -104,6 +104,21 @@ def test_what_is_not_http_is_refused_in_our_form(server: Server, raw: bytes) -> 
     assert answer.error == NOT_HTTP
 
 
+@pytest.mark.parametrize("behind", [b"GET\r\n\r\n", CHUNKED + b"z\r\n"], ids=["head", "body"])
+def test_what_is_not_http_takes_no_answer_from_a_request_before_it(server: Server, behind: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(request(BODY) + request(b"{}") + behind)
+        received = b"".join(iter(lambda: connection.recv(100_000), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"400"]
+    assert received.count(b"connection: close") == 1
+
+
+def test_a_url_that_is_none_is_refused_with_a_wish_for_another_protocol_too(server: Server) -> None:
+    fields = b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    answer = exchange(server, b"GET http://x:99999/ HTTP/1.1\r\n" + fields)
+    assert (answer.status, answer.error) == (400, NOT_HTTP)
+
+
 def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
     raw = b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x: " + b"y" * 200_000
     with connected(server) as connection:

@@ -5,9 +5,10 @@ import gc
 import weakref
 from typing import Any
 
+import pytest
 from mcdrop_service.settings import Settings
 from mcdrop_service.web.protocol import GuardedProtocol
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -31,6 +32,12 @@ class Sent(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.ended
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert (high, low) == (0, None)
@@ -81,3 +88,36 @@ def test_what_was_asked_is_forgotten_with_its_answer_and_a_connection_with_its_e
         asyncio.run(main())
     finally:
         gc.enable()
+
+
+async def asked(app: ASGIApp, raw: bytes) -> list[Any]:
+    """What an application sends to a client that sends this."""
+    config = Config(app, lifespan="off", log_config=None)
+    config.load()
+    protocol, transport = GuardedProtocol(Settings(), config, state := ServerState()), Sent()
+    protocol.connection_made(transport)
+    protocol.data_received(raw)
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
+    protocol.connection_lost(None)
+    return transport.sent
+
+
+def test_a_failure_behind_an_answer_harms_not_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        came = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": came})
+        raise RuntimeError("too late")
+
+    assert asyncio.run(asked(app, REQUEST * 2)) == [ANSWER] * 2
+    assert [record.message for record in caplog.records] == ["an answer failed"] * 2
+
+
+def test_a_failure_is_told_while_nothing_of_the_answer_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nb: c")]})
+
+    (answer,) = asyncio.run(asked(app, REQUEST))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "more than one line" in caplog.text
