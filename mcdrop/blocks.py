@@ -115,7 +115,7 @@ class ExactBlocks:
         """
         keys = [cell.key for cell in cells]
         one_key = len(set(keys)) == 1
-        if not 0 < len(cells) <= self.rows or (self.shares_masks and not one_key):
+        if not 0 < len(cells) <= self.plan.rows or (self.shares_masks and not one_key):
             raise ShapeError(
                 f"wanted 1 to {self.rows} cells{' of one key' * self.shares_masks}, got {len(cells)}"
             )

@@ -120,12 +120,11 @@ class Call:
         """
         first, own = calls[0], sum([call.rows for call in calls])
         zeros = None if rows is None else rows - own
-        columns = zip(*(call.leaves for call in calls), strict=True)
-        leaves = tuple(
-            parts[0] if axis is None else _joined(parts, axis, zeros)
-            for axis, parts in zip(first.axes, columns, strict=True)
-        )
-        return Call(leaves, first.spec, first.axes, own if rows is None else rows)
+        leaves = [
+            leaf if axis is None else _joined([call.leaves[place] for call in calls], axis, zeros)
+            for place, (leaf, axis) in enumerate(zip(first.leaves, first.axes, strict=True))
+        ]
+        return Call(tuple(leaves), first.spec, first.axes, own if rows is None else rows)
 
 
 def as_call(
@@ -323,7 +322,7 @@ def _repeat(leaf: Any, axis: int | None, times: int) -> Any:
     return copies.flatten(axis, axis + 1).contiguous()  # quicker than repeat
 
 
-def _joined(parts: tuple[Tensor, ...], axis: int, zeros: int | None) -> Tensor:
+def _joined(parts: list[Tensor], axis: int, zeros: int | None) -> Tensor:
     first = parts[0]
     if zeros is None or (zeros == 0 and first.dim() < _MAPS):
         return torch.cat(parts, axis)

@@ -111,9 +111,9 @@ class Lines:
 def _form_of(strategy: str, block: Block) -> Hashable | None:
     """All that the calls of a pass depend on, but for the numbers; None if that is not known."""
     outside, leaves = surroundings(), block.call.leaves
-    if outside is None or not all(map(_is_known, leaves)) or _repeated(leaves):
+    forms = tuple([_form_of_leaf(leaf) for leaf in leaves])
+    if outside is None or None in forms or _repeated(leaves):
         return None
-    forms = tuple([form(leaf) if type(leaf) is Tensor else repr(leaf) for leaf in leaves])  # 0.0 == -0.0
     return strategy, block.samples, len(block.keys), len(block.keys[0]), outside, forms
 
 
@@ -125,7 +125,10 @@ def _repeated(leaves: Sequence[Any]) -> bool:
     return len(set(tensors)) < len(tensors)
 
 
-def _is_known(leaf: Any) -> bool:
-    if type(leaf) is Tensor:
-        return not (leaf.is_complex() or leaf.is_neg() or leaf.layout is not torch.strided)
-    return isinstance(leaf, _PLAIN)
+def _form_of_leaf(leaf: Any) -> Hashable | None:
+    """Of one input; None if it is not known what a pass may ask of it."""
+    if type(leaf) is not Tensor:
+        return repr(leaf) if isinstance(leaf, _PLAIN) else None  # by its text: 0.0 == -0.0
+    if leaf.is_complex() or leaf.is_neg() or leaf.layout is not torch.strided:
+        return None
+    return form(leaf)

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -93,9 +93,9 @@ class MaskCache:
             make: Draws them, if they are not kept yet.
         """
         address = self._own(address)
-        kept = self._found(address)
+        kept: tuple[Tensor, ...] | None = self._found(address)
         if kept is not None:
-            return cast(tuple[Tensor, ...], kept)
+            return kept
         most = self._limit // 16 if self._came_before(address) else -1
         return self._made(address, make, most)
 
@@ -117,10 +117,11 @@ class MaskCache:
         return False
 
     def _found_or_made(self, address: Hashable, make: Callable[[], _Masks], most: int) -> _Masks:
-        kept = self._found(address)
-        return self._made(address, make, most) if kept is None else cast(_Masks, kept)
+        kept: _Masks | None = self._found(address)
+        return self._made(address, make, most) if kept is None else kept
 
-    def _found(self, address: Hashable) -> Tensor | tuple[Tensor, ...] | None:
+    def _found(self, address: Hashable) -> Any:
+        """The masks that are kept of an address; None if none are."""
         with self._lock:
             kept = self._kept.get(address)
             if kept is not None:

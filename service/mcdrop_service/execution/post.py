@@ -1,7 +1,6 @@
 """Calls into the event loop from another thread."""
 
 import asyncio
-import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -37,8 +36,10 @@ class Post:
             call: Must not raise.
         """
         self._calls.append(call)
-        with contextlib.suppress(BlockingIOError):  # a pipe that is full has woken the loop
+        try:
             os.write(self._writes, b"\0")
+        except BlockingIOError:
+            return  # a pipe that is full has woken the loop
 
     def close(self) -> None:
         """Make what calls there still are, and no more. In the event loop only."""

@@ -17,7 +17,7 @@ __all__ = ["Preparation", "Prepared", "arguments"]
 MOST_SIGNATURES: Final = 256
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Prepared:
     """A request as the engine takes it.
 

@@ -24,9 +24,6 @@ class Rotation(Generic[T]):
         self._quantum = quantum
         self._deficits: OrderedDict[T, float] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._deficits)
-
     def add(self, member: T) -> None:
         """Let a member take part, at the end of the round."""
         self._deficits.setdefault(member, self._quantum)
@@ -35,8 +32,8 @@ class Rotation(Generic[T]):
         """Let a member take part no more; what it had saved is lost."""
         del self._deficits[member]
 
-    def first(self, cost: Callable[[T], float]) -> T:
-        """The member whose turn it is.
+    def turn(self, cost: Callable[[T], float]) -> T:
+        """The member whose turn it is; it is charged for it.
 
         Args:
             cost: What a turn costs a member; at least 0.
@@ -46,11 +43,8 @@ class Rotation(Generic[T]):
         """
         while True:
             member, deficit = next(iter(self._deficits.items()))
-            if deficit >= cost(member):
+            if deficit >= (price := cost(member)):
+                self._deficits[member] = deficit - price
                 return member
             self._deficits[member] = deficit + self._quantum
             self._deficits.move_to_end(member)
-
-    def spend(self, member: T, cost: float) -> None:
-        """Charge a member."""
-        self._deficits[member] -= cost

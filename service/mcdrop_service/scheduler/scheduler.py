@@ -91,15 +91,17 @@ class Scheduler:
             units = self._still_wanted(self._apart.popleft())
             if units:
                 return self._started(self._live[units[0].ticket].job.key, units, now_s)
-        if not self._keys:
+        if not self._lines:
             return None
-        key = self._next_key()
-        units = self._lines[key].take()
+        key = self._keys.turn(self._forecast.batch_s)
+        line = self._lines[key]
+        units = line.take()
         self.waiting_units -= len(units)
         self.reserved_units -= len(units)
-        if self._lines[key].places:
+        if line.places:
             self._forecast.learn_fill(key, len(units))
-        self._close_if_empty(key)
+        else:
+            self._close(key)
         return self._started(key, units, now_s)
 
     def complete(self, batch: Batch, results: Sequence[Any], now_s: float) -> list[Ripe]:
@@ -264,11 +266,6 @@ class Scheduler:
         units = sum(self._forecast.units_left(place) for place in line.places)
         return self._forecast.units_s(key, units, line.capacity)
 
-    def _next_key(self) -> Hashable:
-        key = self._keys.first(self._forecast.batch_s)
-        self._keys.spend(key, self._forecast.batch_s(key))
-        return key
-
     def _started(self, key: Hashable, units: tuple[Unit, ...], now_s: float) -> Batch:
         self._free_s = now_s + self._forecast.batch_s(key)
         return Batch(key, units, now_s)
@@ -284,10 +281,9 @@ class Scheduler:
             self._keys.add(key)
         self._lines[key].add(place)
 
-    def _close_if_empty(self, key: Hashable) -> None:
-        if not self._lines[key].places:
-            del self._lines[key]
-            self._keys.remove(key)
+    def _close(self, key: Hashable) -> None:
+        del self._lines[key]
+        self._keys.remove(key)
 
     def _end(self, ticket: int, outcome: Outcome, answer: Any = None) -> None:
         place = self._live.pop(ticket, None)
@@ -300,8 +296,10 @@ class Scheduler:
         self.reserved_units -= place.reserved
         self.held_bytes -= place.job.size_bytes
         if place.waiting:
-            self._lines[place.job.key].places.leave(place)
-            self._close_if_empty(place.job.key)
+            places = self._lines[place.job.key].places
+            places.leave(place)
+            if not places:
+                self._close(place.job.key)
         self._settled.append(Settled(ticket, outcome, answer))
         self._forget_old_deadlines()
 

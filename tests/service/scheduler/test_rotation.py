@@ -8,11 +8,7 @@ def turns(costs: dict[str, float], number: int) -> list[str]:
     rotation: Rotation[str] = Rotation(1.0)
     for member in costs:
         rotation.add(member)
-    found = []
-    for _ in range(number):
-        found.append(member := rotation.first(costs.__getitem__))
-        rotation.spend(member, costs[member])
-    return found
+    return [rotation.turn(costs.__getitem__) for _ in range(number)]
 
 
 def test_who_can_just_afford_a_turn_has_it() -> None:
@@ -27,8 +23,7 @@ def test_what_a_member_had_saved_is_lost_when_it_leaves() -> None:
     rotation: Rotation[str] = Rotation(1.0)
     for member in ("a", "b"):
         rotation.add(member)
-    assert rotation.first({"a": 2.0, "b": 1.0}.__getitem__) == "b"  # a has saved 2
+    assert rotation.turn({"a": 2.0, "b": 1.0}.__getitem__) == "b"  # a has saved 2
     rotation.remove("a")
     rotation.add("a")
-    rotation.spend("b", 1.0)
-    assert rotation.first({"a": 2.0, "b": 1.0}.__getitem__) == "b"
+    assert rotation.turn({"a": 2.0, "b": 1.0}.__getitem__) == "b"
