@@ -51,14 +51,14 @@ def create_app(service: Service, *, on_ready: Callable[[], None] = lambda: None)
         title="mcdrop",
         description=ABOUT,
         version=__version__,
-        root_path=service.settings.root_path,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={HTTPException: refused_by_router},
     )
-    return _guarded(Direct(app, (router, open_inference.router)), service)
+    direct = Direct(app, (router, open_inference.router), root_path=service.settings.root_path)
+    return _guarded(direct, service)
 
 
 def _guarded(app: ASGIApp, service: Service) -> ASGIApp:

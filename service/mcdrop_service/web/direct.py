@@ -28,10 +28,12 @@ class Direct:
         app: Documents the routes, and answers all other requests.
         routers: Of routes whose functions take the request, then by name the texts in the path, and raise
             `ServiceError`.
+        root_path: That a proxy may have put in front of them.
     """
 
-    def __init__(self, app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    def __init__(self, app: FastAPI, routers: Sequence[APIRouter], *, root_path: str = "") -> None:
         self._app = app
+        self._root_path = root_path
         self._ways: dict[str, list[tuple[Pattern[str], Endpoint]]] = {}
         for router in routers:
             app.include_router(router)
@@ -46,7 +48,8 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            path = _below(self._app.root_path, scope["path"])
+            path = _below(self._root_path, scope["path"])
+            scope["root_path"] = self._root_path
             for pattern, endpoint in self._ways.get(scope["method"], ()):
                 if found := pattern.match(path):
                     scope["app"] = self._app

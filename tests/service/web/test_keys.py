@@ -32,6 +32,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ):
         yield server
     assert "/v1/models" in log.read_text()
+    assert "Warning" not in log.read_text()
     assert KEY not in log.read_text()
     assert OTHER not in log.read_text()
 
@@ -87,6 +88,13 @@ def test_a_proxy_may_leave_its_path_in_front_or_take_it_away(guarded: Server, pa
     models = path.replace("healthz", "v1/models")
     assert get(guarded, models).status == 401
     assert get(guarded, models, x_api_key=KEY).status == 200
+
+
+@pytest.mark.parametrize("path", ["/uncertainty/openapi.json", "/openapi.json"])
+def test_the_description_says_under_which_path_the_proxy_offers_the_service(
+    guarded: Server, path: str
+) -> None:
+    assert get(guarded, path).document["servers"] == [{"url": "/uncertainty"}]
 
 
 def test_an_allowed_origin_may_ask_first_and_another_may_not(guarded: Server) -> None:
