@@ -27,6 +27,8 @@ logger = logging.getLogger("mcdrop_service")
 
 MAX_HEAD_BYTES: Final = 65536
 """Of request line and headers, and of what else is no body: the parser itself takes any number."""
+MAX_WAITING: Final = 100
+"""Of requests on one connection; the last of them is the last that is answered, and says so."""
 MAX_WAITING_BYTES: Final = 65536
 """Of a body that the application does not take."""
 SHORT: Final = 65536
@@ -173,12 +175,14 @@ class GuardedProtocol(asyncio.Protocol):
             raise httptools.HttpParserError
         if self._parser.should_upgrade():
             return
+        if self._latest is not None and not self._latest.keep_alive:
+            return  # what comes behind the last request is not looked at
         scope = scope_of(self._parser, self._url, self._headers, self._addresses)
         self._headers = []  # fields behind the body land here, else they would be taken for the head's
         self._latest = scope["extensions"][EXCHANGE] = Exchange(
             self,
             wants_body=scope["method"] != "HEAD",
-            keep_alive=scope["http_version"] != "1.0" and self._parser.should_keep_alive(),
+            keep_alive=self._may_follow(),
             wants_continue=self._wants_continue,
         )
         if self._running is None:
@@ -190,7 +194,7 @@ class GuardedProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Some of a body has come."""
         self._bytes_of_no_body = 0
-        if self._latest is not None and not self._latest.complete:
+        if self._latest is not None and not (self._latest.complete or self._latest.whole):
             self._latest.take(body)
             if self._latest.waiting_bytes > MAX_WAITING_BYTES:
                 self._stop_reading()
@@ -198,7 +202,7 @@ class GuardedProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """A request has ended."""
         self._bytes_of_no_body = 0
-        if self._latest is not None and not self._parser.should_upgrade():
+        if self._latest is not None and not (self._latest.whole or self._parser.should_upgrade()):
             self._latest.end()
 
     # what an exchange calls
@@ -244,9 +248,15 @@ class GuardedProtocol(asyncio.Protocol):
     def _connections(self) -> set[object]:
         return cast("set[object]", self._state.connections)
 
+    def _may_follow(self) -> bool:
+        """Whether another request may come behind that whose head has come."""
+        if len(self._waiting) + 1 >= MAX_WAITING or self._parser.get_http_version() == "1.0":
+            return False
+        return bool(self._parser.should_keep_alive())
+
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what follows is not looked at
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # it is left unanswered
         return parser
 
     def _parse(self, data: bytes) -> None:

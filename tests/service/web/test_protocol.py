@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.protocol import GuardedProtocol
+from mcdrop_service.web.protocol import MAX_WAITING, GuardedProtocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -121,3 +121,24 @@ def test_a_failure_is_told_while_nothing_of_the_answer_was_sent(caplog: pytest.L
     (answer,) = asyncio.run(asked(app, REQUEST))
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert "more than one line" in caplog.text
+
+
+async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
+    came = await receive()
+    assert not came["more_body"]
+    length = (b"content-length", b"%d" % len(came["body"]))
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": came["body"]})
+
+
+def test_a_client_that_sends_very_many_requests_ahead_is_told_which_is_the_last_answered() -> None:
+    answers = asyncio.run(asked(echo, REQUEST * 5000))
+    assert answers[:-1] == [ANSWER] * MAX_WAITING
+    assert answers[-1] == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("behind", [REQUEST, REQUEST[:-1], b"GET\r\n\r\n"], ids=["whole", "begun", "no HTTP"])
+def test_what_comes_behind_the_last_request_changes_nothing_of_its_answer(behind: bytes) -> None:
+    last = REQUEST.replace(b"host: x", b"connection: close")
+    (answer,) = asyncio.run(asked(echo, last + behind))
+    assert answer == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
