@@ -45,6 +45,7 @@ class Answering:
     def __init__(self, mc: mcdrop.MCDropout, preparation: Preparation) -> None:
         self._mc = mc
         self._preparation = preparation
+        self._promises_quantiles = bool(promised_levels(mc.calibrators, ()))
         self._known_wants = lru_cache(maxsize=MOST_WANTS)(mc.wanted)
 
     def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
@@ -70,13 +71,13 @@ class Answering:
         """Whether it is reduced without others."""
         if request.tolerance is not None or not APART.isdisjoint(request.outputs):
             return True
-        return bool(promised_levels(self._mc.calibrators, request.quantiles))
+        return self._promises_quantiles or bool(request.quantiles)
 
     def _together(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer]:
         """Of requests with the same number of samples."""
         tasks = [its.payload for its in ripe]
         blocks = self._preparation.of(tasks[0]).blocks
-        with torch.inference_mode():  # each of the many small operations is cheaper
+        with blocks.plan.network.inference():  # each of the many small operations is cheaper
             predictive = blocks.assemble(_by_block(ripe), self._wanted(tasks[0].request))
             return [_whole(tasks[0], predictive)] if len(tasks) == 1 else self._split(tasks, predictive)
 
