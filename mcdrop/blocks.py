@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import torch
@@ -35,7 +35,6 @@ _TABLE: Final = 2
 are; one with more axes behind it need not."""
 _FEW_NUMBERS: Final = 2**16
 """Of raw outputs, that are reduced together."""
-_MOST_SHAPES: Final = 64
 
 
 class Cell(NamedTuple):
@@ -152,7 +151,7 @@ class ExactBlocks:
         reduction = self._reduction(_filled(blocks, self.rows) if as_tile else blocks, wanted)
         summary = reduction.summary(stratified=wanted.stratified)
         if deterministic is None:
-            single = _nothing(summary.figures.shape[1:], blocks[0][0].dtype, summary.figures.device)
+            single = summary.figures.new_full(summary.figures.shape[1:], math.nan, dtype=blocks[0][0].dtype)
         else:
             single = single_law(wanted.task, deterministic)
         return finish(summary, single, wanted, rows)
@@ -232,12 +231,6 @@ def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> list[list[Sequence[
 def _filled(blocks: Sequence[Sequence[Tensor]], rows: int) -> list[list[Tensor]]:
     """So many rows, the first again and again behind all."""
     return [[*results, *[results[0]] * (rows - len(results))] for results in blocks]
-
-
-@lru_cache(maxsize=_MOST_SHAPES)
-def _nothing(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """NaN in a shape: one number for all, so that nobody can write into it."""
-    return torch.full((), math.nan, dtype=dtype, device=device).expand(shape)
 
 
 def _unknown(results: Sequence[Tensor]) -> Tensor:

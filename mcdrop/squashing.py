@@ -7,7 +7,6 @@ another shape of them.
 
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -73,7 +72,6 @@ class _Watch(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: set[tuple[int, torch.Size]] = set()
         self._kept: list[Tensor] = []
 
     def __torch_function__(

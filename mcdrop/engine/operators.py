@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Watch", "draws", "storage_of", "written_tensors"]
+__all__ = ["Watch", "draws", "is_view", "storage_of", "written_tensors"]
 
 _SWITCHES: Final = ("dropout_p", "dropout", "train", "training")
 """Arguments that are 0 or False where an operator which might draw does not: fused attention, RReLU, RNNs."""
@@ -21,6 +21,15 @@ def draws(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if torch.Tag.nondeterministic_seeded not in operator.tags:
         return False
     return all(value for name, value in _arguments(operator, args, kwargs) if name in _SWITCHES)
+
+
+def is_view(operator: Any) -> bool:
+    """Whether all that an operator returns, if it returns anything, are other forms of what it was given."""
+    if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001
+        return False
+    schema = operator._schema  # noqa: SLF001 - the only place where torch says it
+    aliases = [value.alias_info is not None for value in schema.returns]
+    return not schema.is_mutable and bool(aliases) and all(aliases)
 
 
 def written_tensors(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from mcdrop.engine.operators import is_view
 from mcdrop.engine.transcript import Constant, Slot, Step, Transcript, slots
 
 __all__ = ["shortened", "with_linear_layers"]
@@ -94,16 +95,10 @@ def _renamed(value: Any, known: dict[Slot, Slot]) -> Any:
 def _needed(steps: Sequence[Step], outputs: Sequence[Slot]) -> list[Step]:
     needed, kept = set(outputs), []
     for step in reversed(steps):
-        if not _is_view(step) or not needed.isdisjoint(out for out in step.outs if out is not None):
+        if not is_view(step.operator) or not needed.isdisjoint(out for out in step.outs if out is not None):
             needed.update(slots(step.taken))
             kept.append(step)
     return kept[::-1]
-
-
-def _is_view(step: Step) -> bool:
-    returns = step.operator._schema.returns  # noqa: SLF001 - the only place where torch says it
-    views = [value.alias_info is not None for value in returns]
-    return not _writes(step) and bool(views) and all(views)  # what returns nothing is there to complain
 
 
 def _writes(step: Step) -> bool:

@@ -104,6 +104,15 @@ def test_calibrated_rows_are_assembled_without_the_eval_pass_that_nobody_asked_f
     assert together.deterministic.shape == expected.deterministic.shape
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_what_is_written_into_one_answer_is_not_in_the_next(rows: int) -> None:
+    mc = network("regression")
+    blocks, wanted = mc.exact_blocks(ROWS), mc.wanted(16, seed=7)
+    results = [its[:rows] for its in results_of(blocks, mc, [7] * 5, 1)]
+    blocks.assemble(results, wanted).deterministic.zero_()
+    assert blocks.assemble(results, wanted).deterministic.isnan().all()
+
+
 def test_quantiles_and_the_eval_pass_are_those_of_predict() -> None:
     mc = network("regression")
     blocks, levels = mc.exact_blocks(ROWS), (0.05, 0.5)
@@ -272,11 +281,56 @@ def test_a_small_block_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyP
     assert ran == [8, blocks.rows]
 
 
+class Few(nn.Module):
+    """Of a layer few numbers reach the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.drop, self.last = nn.Linear(6, 32), nn.Dropout(0.3), nn.Linear(8, 3)
+        with torch.no_grad():
+            self.first.weight.normal_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 6) -> (N, 3)."""
+        out: Tensor = self.last(self.drop(self.first(x))[:, ::4])
+        return out
+
+
+def saturating() -> nn.Module:
+    layers = (nn.Linear(16, 100), nn.Hardtanh(), nn.Linear(100, 100), nn.Hardtanh())
+    model = nn.Sequential(*layers, nn.Dropout(0.9), nn.Linear(100, 2))
+    with torch.no_grad():
+        for each in model.parameters():
+            each.mul_(1e-3)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "dtype", "size"),
+    [(Few, 6, torch.float64, 1.0), (saturating, 16, torch.float32, 100.0)],
+)
+def test_small_blocks_have_the_bits_of_large_ones_where_outputs_show_little_of_what_is_rounded(
+    make: Callable[[], nn.Module], inputs: int, dtype: torch.dtype, size: float
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mc = mcdrop.MCDropout(make().to(dtype), task="raw")
+        x = size * torch.randn(96, inputs, dtype=dtype)
+    large = mc.exact_blocks(x)
+    small = large.with_small_blocks(mc.as_call(x))
+    cells = [Cell(mc.as_call(row), BlockKey(3, 0, 0)) for row in x.split(1)]
+    for count in (1, 2, 4):
+        parts = [cells[start : start + count] for start in range(0, len(cells), count)]
+        for part in parts:
+            pairs = zip(small.run(part), large.run(part), strict=True)
+            assert all(torch.equal(*pair) for pair in pairs), count
+
+
 def test_very_few_rows_are_tried_with_the_linear_layers_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def are_same(_plan: Plan, part: Plan, *_: Any) -> bool:
         return part.rows > 1 and max(part.rows, part.network.least_rows) >= 4
 
-    monkeypatch.setattr(exact, "_same_in_parts", are_same)
+    monkeypatch.setattr(exact, "_is_same", are_same)
     mc = network("regression")
     plans = exact.smaller_plans(replace(mc.exact_blocks(ROWS).plan, rows=16), mc.as_call(ROWS))
     assert [(plan.rows, plan.network.least_rows) for plan in plans] == [(2, 4), (4, 1), (8, 1)]

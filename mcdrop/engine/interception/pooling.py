@@ -38,7 +38,9 @@ def _max_pool2d(
     if not _is_slow(x):
         return F.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
     maps = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
-    out = F.max_pool2d(maps, kernel_size, stride, padding, dilation, ceil_mode).contiguous()
+    out = F.max_pool2d(maps, kernel_size, stride, padding, dilation, ceil_mode)
+    # maps of a single pixel count as contiguous in both orders, and the next layer chooses its kernel by it
+    out = out.clone(memory_format=torch.contiguous_format)
     return lowered(out.view(*x.shape[:-2], *out.shape[-2:]), input.dim())
 
 

@@ -76,6 +76,13 @@ def test_the_bits_and_the_order_in_memory_are_those_of_the_native_call(way: str,
     assert got.stride() == wanted.stride()
 
 
+def test_a_single_pixel_lies_in_memory_as_it_does_natively() -> None:
+    x = torch.randn(4, 32, 3, 16, generator=GENERATOR)
+    got, wanted = handled(F.max_pool2d, x, (3, 16)), F.max_pool2d(x, (3, 16))
+    assert torch.equal(got, wanted)
+    assert got.stride() == wanted.stride()
+
+
 @pytest.mark.parametrize("shape", [(4, 16, 8, 8), (16, 8, 8)])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_under_vmap_one_call_does_all_samples(shape: tuple[int, ...], axis: int) -> None:
