@@ -27,7 +27,7 @@ logger = logging.getLogger("mcdrop_service")
 
 MAX_HEAD_BYTES: Final = 65536
 """Of request line and headers, and of what else is no body: the parser itself takes any number."""
-MAX_WAITING: Final = 100
+MAX_WAITING: Final = 1000
 """Of requests on one connection; the last of them is the last that is answered, and says so."""
 MAX_WAITING_BYTES: Final = 65536
 """Of a body that the application does not take."""
