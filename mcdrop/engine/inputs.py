@@ -102,13 +102,19 @@ class Call:
         """The same call with rows of zeros behind its own, `rows` in all."""
         return Call.join([self], rows)
 
-    def holding(self, arrays: Sequence[NDArray[Any]]) -> "Call":
-        """The same call with other rows: for each leaf an array like the one that it came from."""
-        leaves = tuple(
-            _own_copy(array).to(leaf.device, leaf.dtype)
+    def holding(self, arrays: Sequence[NDArray[Any]], rows: int) -> "Call":
+        """The same call with other rows.
+
+        Args:
+            arrays: For each leaf one like that which it came from, with its rows on the same axis; writable,
+                in native byte order and row-major. It is not copied where dtype and device are the leaf's.
+            rows: N of each.
+        """
+        leaves = [
+            torch.from_numpy(array).to(leaf.device, leaf.dtype)
             for array, leaf in zip(arrays, self.leaves, strict=True)
-        )
-        return Call(leaves, self.spec, self.axes, _row_count(leaves, self.axes))
+        ]
+        return Call(tuple(leaves), self.spec, self.axes, rows)
 
     @staticmethod
     def join(calls: "Sequence[Call]", rows: int | None = None) -> "Call":

@@ -78,7 +78,7 @@ class Preparation:
 
     def _prepared(self, request: PredictionRequest) -> Prepared:
         like, blocks = self._known(request.inputs)
-        call = like.holding(list(request.inputs.values()))
+        call = like.holding(list(request.inputs.values()), request.rows)
         return Prepared(call, call.one_by_one(), blocks)
 
     def _known(self, inputs: Mapping[str, Array]) -> tuple[Call, ExactBlocks]:

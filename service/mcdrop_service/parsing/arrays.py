@@ -214,9 +214,8 @@ def _numbers(leaves: list[object], wanted: InputFacts) -> Array:
     except OverflowError:
         raise _does_not_fit(wanted) from None
     low, high = _ends(wanted.dtype)
-    # reductions of ufuncs: on few numbers much faster than `min` and `max`, which are Python; 0 always fits
-    least, greatest = np.minimum.reduce(values, initial=0), np.maximum.reduce(values, initial=0)
-    if not (least >= low and greatest <= high):  # so that NaN is refused
+    # on few numbers quicker than the reductions of ufuncs; NaN is found by both, and so refused
+    if leaves and not (values[values.argmin()] >= low and values[values.argmax()] <= high):
         raise _does_not_fit(wanted)
     return values.astype(dtype)
 

@@ -55,6 +55,14 @@ def test_arguments_come_back_as_they_were_given() -> None:
     assert (kwargs["scale"], kwargs["flag"]) == (2, None)
 
 
+def test_other_rows_are_held_as_they_lie_and_cast_to_what_the_model_takes() -> None:
+    like, rows = call(torch.zeros(1, 2), ids=torch.zeros(1, dtype=torch.int64)), np.ones((3, 2), np.float32)
+    held = like.holding([rows, np.arange(3, dtype=np.int32)], 3)
+    assert (held.rows, held.signature) == (3, like.signature)
+    assert np.shares_memory(held.leaves[0].numpy(), rows)
+    assert held.leaves[1].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("array", [False, True])
 def test_one_tensor_is_known_by_the_signature_of_the_general_way(array: bool) -> None:
     x = torch.rand(3, 2)
