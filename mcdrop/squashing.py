@@ -19,6 +19,7 @@ from mcdrop.predictive.tasks import only_output
 __all__ = ["refuse_sigmoid"]
 
 _SIGMOIDS: Final = frozenset({"expit", "hardsigmoid", "sigmoid", "sigmoid_", "special_expit"})
+_WRITES: Final = frozenset({"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__"})
 _SHAPES: Final = frozenset(
     {
         "__getitem__",
@@ -79,6 +80,8 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
+        if _writes(name):
+            self._kept = [each for each in self._kept if each is not args[0]]
         if isinstance(result, Tensor) and (name in _SIGMOIDS or (name in _SHAPES and self.holds(args[0]))):
             self._kept.append(result)
         return result
@@ -86,3 +89,10 @@ class _Watch(TorchFunctionMode):
     def holds(self, value: Any) -> bool:
         """Whether it is one of them."""
         return any(value is each for each in self._kept)
+
+
+def _writes(name: str) -> bool:
+    """Whether a method of that name gives its tensor other numbers: `mul_`, `__imul__` or `__setitem__`."""
+    if name.endswith("__"):
+        return name in _WRITES
+    return name.endswith("_") and name.removesuffix("_") not in _SHAPES

@@ -54,7 +54,13 @@ def rounded_to(device: torch.device, *, convolutions: bool) -> set[str]:
     elif convolutions:
         library = torch.backends.cudnn if cuda else torch.backends.mkldnn
         words |= {_word(getattr(library, kind, None)) for kind in _KINDS}
-    return words & {"tf32", "bf16"}
+    return words & ({"tf32", "bf16"} if cuda or _has_tf32() else {"bf16"})
+
+
+def _has_tf32() -> bool:
+    """Whether oneDNN does as it is told on this processor: without AMX for float16 no number is rounded."""
+    features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(features.get("amx_fp16"))
 
 
 def _matmul_word(library: Any) -> str:

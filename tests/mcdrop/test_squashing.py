@@ -14,6 +14,16 @@ from tests.support.tolerances import FLOAT32
 X = normal(6, 8).float()
 
 
+def stretched(chance: Tensor) -> Tensor:
+    chance *= 8
+    return chance
+
+
+def written_over(chance: Tensor, logit: Tensor) -> Tensor:
+    chance[:] = logit
+    return chance
+
+
 ENDS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "nothing": lambda logit, _gate: logit,
     "sigmoid": lambda logit, _gate: torch.sigmoid(logit),
@@ -21,6 +31,10 @@ ENDS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "picked": lambda logit, _gate: nn.functional.sigmoid(logit)[:, 0].clamp(0.01, 0.99),
     "named": lambda logit, gate: {"logits": logit.sigmoid(), "gate": gate},
     "gated": lambda logit, gate: logit * gate.sigmoid(),
+    "stretched in place": lambda logit, _gate: logit.sigmoid().mul_(8).sub_(4),
+    "stretched by a sign": lambda logit, _gate: stretched(logit.sigmoid()),
+    "written over": lambda logit, _gate: written_over(logit.sigmoid(), logit),
+    "clamped in place": lambda logit, _gate: logit.sigmoid().clamp_(0.01, 0.99),
     "pair": lambda logit, _gate: (logit.sigmoid(), logit),
 }
 
@@ -44,7 +58,7 @@ def test_a_sigmoid_at_the_end_is_refused_where_logits_are_meant(task: str) -> No
         MCDropout(Ends("sigmoid"), task=task).predict(X)
 
 
-@pytest.mark.parametrize("end", ["squeezed", "picked", "named"])
+@pytest.mark.parametrize("end", ["squeezed", "picked", "named", "clamped in place"])
 def test_in_another_shape_it_is_still_seen(end: str) -> None:
     with pytest.raises(OptionError, match="ends in a sigmoid"):
         MCDropout(Ends(end), task="binary").trace(X)
@@ -55,6 +69,11 @@ def test_logits_are_taken_also_where_a_sigmoid_is_inside(end: str) -> None:
     model = Ends(end)
     pred = MCDropout(model, task="binary").predict(X)
     torch.testing.assert_close(pred.deterministic, model.eval()(X).sigmoid().squeeze(1).detach(), **FLOAT32)
+
+
+@pytest.mark.parametrize("end", ["stretched in place", "stretched by a sign", "written over"])
+def test_what_is_made_of_it_in_place_is_no_sigmoid(end: str) -> None:
+    assert MCDropout(Ends(end), task="binary").predict(X).sample_std.any()
 
 
 def test_as_probabilities_they_are_what_they_are() -> None:

@@ -81,6 +81,13 @@ def test_what_the_older_interface_says_is_told_in_its_own_words() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
+@pytest.mark.parametrize("has_tf32", [False, True])
+def test_a_processor_rounds_to_what_it_has(has_tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_fp16": has_tf32})
+    with said("backends.mkldnn.matmul", "tf32"):
+        assert rounded_to(CPU, convolutions=False) == ({"tf32"} if has_tf32 else set())
+
+
 def test_convolutions_of_cuda_are_rounded_from_the_first_and_nothing_else_is() -> None:
     assert rounded_to(CUDA, convolutions=True) == {"tf32"}
     assert rounded_to(CUDA, convolutions=False) == rounded_to(CPU, convolutions=True) == set()

@@ -222,12 +222,16 @@ class CoarseBatches(nn.Module):
         return x.half().to(x.dtype) if len(x) > 1 else x
 
 
-def test_where_products_may_be_rounded_rows_may_differ_by_that() -> None:
+def test_where_products_may_be_rounded_rows_may_differ_by_that(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Linear(4, 4), CoarseBatches(), nn.Dropout(0.3))
     with pytest.raises(UnsupportedModelError, match="a row computed alone differs by"):
         verified(model)
     torch.set_float32_matmul_precision("high")
     try:
+        monkeypatch.setattr("mcdrop.engine.precision._has_tf32", lambda: False)
+        with pytest.raises(UnsupportedModelError, match="a row computed alone differs by"):
+            verified(model)
+        monkeypatch.setattr("mcdrop.engine.precision._has_tf32", lambda: True)
         found = verified(model)
         assert (found.strategy, found.tolerance) == ("vmap", 1e-2)
         with pytest.raises(UnsupportedModelError, match="a row computed alone differs by"):
