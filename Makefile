@@ -105,7 +105,7 @@ bench: $(VENV)/.dev ## Run every benchmark; each prints a table
 
 .venv-peers/.installed: pyproject.toml constraints.txt benchmarks/rivals/constraints.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/$(INSTALL_HERE) . --constraint benchmarks/rivals/constraints.txt transformers lightning torchmetrics einops seaborn structlog h5py
+	.venv-peers/bin/$(INSTALL_HERE) . --constraint benchmarks/rivals/constraints.txt transformers lightning torchmetrics einops seaborn structlog h5py scikit-learn
 	.venv-peers/bin/pip install --constraint benchmarks/rivals/constraints.txt --no-deps torchvision torch-uncertainty baal
 	@touch $@
 
