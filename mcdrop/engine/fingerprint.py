@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mcdrop.engine.precision import convolution_words, cudnn_tf32, matmul_precision
+from mcdrop.engine.processor import has_features
 
 __all__ = ["environment", "fingerprint_id"]
 
@@ -42,8 +43,7 @@ def _of_cuda() -> dict[str, Any]:
 
 def _is_amd() -> bool:
     """Whether the processor has instructions that only AMD's have: libraries choose kernels by the maker."""
-    features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(features.get("sse4a"))
+    return has_features("sse4a")
 
 
 def _onednn() -> bool | str:

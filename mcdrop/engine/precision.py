@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import torch
 
+from mcdrop.engine.processor import has_features
+
 __all__ = ["convolution_words", "cudnn_tf32", "matmul_precision", "rounded_to"]
 
 _KINDS: Final = ("conv", "rnn")
@@ -59,8 +61,7 @@ def rounded_to(device: torch.device, *, convolutions: bool) -> set[str]:
 
 def _has_tf32() -> bool:
     """Whether oneDNN does as it is told on this processor: without AMX for float16 no number is rounded."""
-    features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(features.get("amx_fp16"))
+    return has_features("amx_fp16")
 
 
 def _matmul_word(library: Any) -> str:

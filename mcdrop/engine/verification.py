@@ -172,9 +172,14 @@ def _roundings(network: Network, outputs: Sequence[Tensor]) -> list[_Rounding]:
     """What rounds: dtypes of outputs and draws, autocast around the call, and what multiplies float32."""
     device = outputs[0].device
     cast = [torch.get_autocast_dtype(device.type)] if torch.is_autocast_enabled(device.type) else []
-    rounded = [t.dtype.to_real() for t in outputs if t.is_floating_point() or t.is_complex()]
+    rounded = _real_dtypes(outputs)
     drawn = {site.law.dtype for site in network.sites.values() if site.law.dtype.is_floating_point}
     return [*rounded, *cast, *drawn, *_of_products(network, device)] if rounded else []
+
+
+def _real_dtypes(outputs: Sequence[Tensor]) -> list[torch.dtype]:
+    """Of those that are rounded."""
+    return [t.dtype.to_real() for t in outputs if t.is_floating_point() or t.is_complex()]
 
 
 def _of_products(network: Network, device: torch.device) -> set[str]:
@@ -253,8 +258,7 @@ def _is_repeated(network: Network, wanted: list[Tensor], got: list[Tensor]) -> b
     """Whether two passes agree: to the last bit on a processor; sums of scattered numbers differ on CUDA."""
     if network.device.type == "cpu":
         return _equal(wanted, got)
-    dtypes = [t.dtype.to_real() for t in wanted if t.is_floating_point() or t.is_complex()]
-    return largest_difference(wanted, got) <= _allowed(_ORACLE_TOLERANCE, dtypes)
+    return largest_difference(wanted, got) <= _allowed(_ORACLE_TOLERANCE, _real_dtypes(wanted))
 
 
 def _equal(wanted: Sequence[Tensor], got: Sequence[Tensor]) -> bool:

@@ -8,7 +8,7 @@ Alphabet: (..., K) inputs, (M, K) all of their rows, (N, K) weights, (N,) bias.
 """
 
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mcdrop.engine.functorch import is_wrapped
 from mcdrop.engine.precision import matmul_precision
+from mcdrop.engine.processor import has_features
 
 __all__ = ["large_product", "product"]
 
@@ -67,9 +68,8 @@ def _is_large(x: Tensor, weight: Tensor) -> bool:
 @cache
 def _is_faster_here() -> bool:
     """Whether this is a processor of AMD (no other has SSE4a) with AVX-512, and torch has both libraries."""
-    features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return (
-        bool(features.get("sse4a") and features.get("avx512_f"))
+        has_features("sse4a", "avx512_f")
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")

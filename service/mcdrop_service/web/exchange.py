@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from starlette.types import Message, Scope
 
-from mcdrop_service.web.heads import Headers, head_of
+from mcdrop_service.web.heads import CLOSE, Headers, head_of
 
 __all__ = ["EXCHANGE", "Connection", "Exchange", "exchange_of"]
 
@@ -14,7 +14,6 @@ EXCHANGE: Final = "mcdrop.exchange"
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY: Final = frozenset({204, 304})
-CLOSE: Final = (b"connection", b"close")
 
 
 class Connection(Protocol):

@@ -10,7 +10,10 @@ from starlette.types import Scope
 
 from mcdrop_service.encoding import encode_error
 
-__all__ = ["Headers", "head_of", "scope_of", "whole_answer", "without_upgrade"]
+__all__ = ["CLOSE", "Headers", "head_of", "scope_of", "whole_answer", "without_upgrade"]
+
+CLOSE: Final = (b"connection", b"close")
+"""The header of the last answer on a connection."""
 
 PHRASES: Final = {each.value: each.phrase for each in HTTPStatus}
 
@@ -88,5 +91,5 @@ def whole_answer(status: int, message: str) -> bytes:
     """
     body = encode_error(message)
     length = str(len(body)).encode()
-    headers = ((b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close"))
+    headers = ((b"content-type", b"application/json"), (b"content-length", length), CLOSE)
     return head_of(status, headers) + body
