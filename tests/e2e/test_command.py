@@ -21,6 +21,7 @@ from tests.support.command_line import run_here
 from tests.support.wire import Server, get, post, running
 
 TEST_DATA = Path(__file__).parents[2] / "models" / "diabetes" / "test.npz"
+UNUSED_ADDRESS = "127.0.0.2"
 
 
 def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -103,10 +104,11 @@ def test_a_port_that_is_taken_is_refused(models: Path) -> None:
 def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anything_is_served(
     models: Path,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    # At an address of its own, since a connection of another test may have the port before the taken one.
+    with socket.create_server((UNUSED_ADDRESS, 0)) as taken:
         port = taken.getsockname()[1]
-        said = refused(models, "--workers", "2", "--port", str(port - 1))
-    assert f"127.0.0.1:{port}" in said
+        said = refused(models, "--workers", "2", "--host", UNUSED_ADDRESS, "--port", str(port - 1))
+    assert f"{UNUSED_ADDRESS}:{port}" in said
     assert "in use" in said
 
 
