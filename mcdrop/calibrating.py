@@ -4,7 +4,7 @@ Alphabet: S samples, N rows, C classes, ... further dimensions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import torch
@@ -29,7 +29,7 @@ from mcdrop.predictive import (
     RealPredictive,
     RegressionPredictive,
 )
-from mcdrop.predictive.calibrated import sampling_settings
+from mcdrop.predictive.calibrated import sampling_settings, shaping
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.selective import fit_selective_threshold
 from mcdrop.shapes import TensorLike, as_column_or_not, check_fraction, check_rows, float64
@@ -65,13 +65,11 @@ class Method:
         tasks: That it is for.
         summary: What it does, in a few words.
         fit: From a prediction, its outcomes in the shape that the task wants, and what is asked.
-        promises: Whether it adds a promise instead of correcting the law.
     """
 
     tasks: frozenset[str]
     summary: str
     fit: Callable[[Any, Tensor, Asked], Calibrator]
-    promises: bool = False
 
 
 def calibrate(
@@ -120,7 +118,8 @@ def calibrate(
     made = digest or data_digest(pred.mean, float64("y", y))
     asked = Asked(level, risk, confidence, sampling_settings(pred.sampled), made)
     outcomes = as_column_or_not(float64("y", y).to(pred.mean.device), pred.mean.shape)
-    return known[method].fit(pred, outcomes, asked)
+    found = known[method].fit(pred, outcomes, asked)
+    return replace(found, fitted_with=replace(found.fitted_with, behind=shaping(pred.calibrators)))
 
 
 def _temperature(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:
@@ -234,11 +233,11 @@ METHODS: Final[dict[str, Method]] = {
     "std": Method(_NUMBERS, "one factor for the standard deviation", _std),
     "std-levels": Method(_NUMBERS, "a factor for each level of it", _std_levels),
     "quantiles": Method(_NUMBERS, "a map between levels of quantiles", _quantiles),
-    "conformal": Method(_NUMBERS, "intervals that hold, around the mean", _conformal, promises=True),
+    "conformal": Method(_NUMBERS, "intervals that hold, around the mean", _conformal),
     "conformal-quantiles": Method(
-        _NUMBERS, "intervals that hold, around two quantiles", _conformal_quantiles, promises=True
+        _NUMBERS, "intervals that hold, around two quantiles", _conformal_quantiles
     ),
-    "sets": Method(_CLASSES, "sets of classes that hold the label", _sets, promises=True),
-    "selective": Method(_CLASSES | {"binary"}, "answers with few errors", _selective, promises=True),
+    "sets": Method(_CLASSES, "sets of classes that hold the label", _sets),
+    "selective": Method(_CLASSES | {"binary"}, "answers with few errors", _selective),
 }
 """Every method by its name."""

@@ -24,7 +24,13 @@ from mcdrop.engine.sites import Site
 from mcdrop.errors import CheckpointError, DomainError, InputError, McdropError, OptionError
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import TASKS, Predictive, Sampled, Task, task_named
-from mcdrop.predictive.calibrated import CalibratedTask, fitted_tau, promised_levels, read_calibrators
+from mcdrop.predictive.calibrated import (
+    CalibratedTask,
+    check_order,
+    fitted_tau,
+    promised_levels,
+    read_calibrators,
+)
 from mcdrop.predictive.predictive import check_levels
 from mcdrop.progress import Tell, following
 from mcdrop.requests import Request, predict_batches
@@ -164,15 +170,17 @@ class MCDropout:
         """The same model with predictions that these calibrators correct, after those that it has already.
 
         Args:
-            *calibrators: Fitted, in the order in which they were; `mcdrop.calibrate` fits one.
+            *calibrators: Fitted, in the order in which they were, each on predictions that those before it
+                corrected; `mcdrop.calibrate` fits one. What promises (sets, intervals, answers) comes last.
 
         Returns:
             Another object over the same model.
 
         Raises:
-            OptionError: If this object has no task.
+            OptionError: If this object has no task, or one changes what another was fitted on.
         """
         self._checked_task()
+        check_order((*self.calibrators, *calibrators))
         other = copy.copy(self)
         other.calibrators = (*self.calibrators, *calibrators)
         other.tau = fitted_tau(calibrators, self.tau)

@@ -43,6 +43,7 @@ class FittedWith:
         masks: `consistent` or `independent`.
         seed: Of the masks.
         rng: Name of the generator.
+        behind: Kinds of the calibrators that had corrected the law of these predictions; None if unknown.
     """
 
     n_rows: int
@@ -51,6 +52,13 @@ class FittedWith:
     masks: str | None = None
     seed: int | None = None
     rng: str | None = None
+    behind: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The record from what `asdict` or parsed JSON gave."""
+        behind = data.get("behind")
+        return cls(**{**data, "behind": None if behind is None else tuple(behind)})
 
     def differences(self, settings: SamplingSettings) -> tuple[str, ...]:
         """How `settings` differ from those of the fit, one phrase each; empty if they do not."""
@@ -98,7 +106,7 @@ class Calibrator(ABC):
         values = {name: value for name, value in (came | cls._read(came)).items() if name != "fitted_with"}
         for name, value in values.items():
             _check_numbers(name, value)
-        return cls(**values, fitted_with=FittedWith(**data["fitted_with"]))
+        return cls(**values, fitted_with=FittedWith.from_dict(data["fitted_with"]))
 
     @classmethod
     def _read(cls, _data: dict[str, Any]) -> dict[str, Any]:

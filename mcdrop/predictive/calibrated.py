@@ -10,6 +10,7 @@ Alphabet: s samples of some blocks, N rows, C classes, ... further dimensions.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
@@ -19,24 +20,29 @@ from mcdrop.calibration.fitted import Calibrator, SamplingSettings
 from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
 from mcdrop.calibration.noise_precision import NoisePrecision
 from mcdrop.calibration.platt import PlattScaling
+from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
 from mcdrop.calibration.std_scaling import LevelStdScaling, StdScaling
 from mcdrop.calibration.stored import calibrator_from_dict
 from mcdrop.calibration.temperature import Temperature
 from mcdrop.calibration.vector_scaling import VectorScaling
+from mcdrop.conformal import AdaptiveSets, ConformalIntervals
 from mcdrop.conformal_quantiles import ConformalQuantiles
-from mcdrop.errors import CheckpointError
+from mcdrop.errors import CheckpointError, OptionError
 from mcdrop.predictive.origin import Sampled
 from mcdrop.predictive.predictive import Predictive
 from mcdrop.predictive.real import RealPredictive
 from mcdrop.predictive.tasks import Task
+from mcdrop.selective import SelectiveThreshold
 from mcdrop.uncertainty import epistemic_entropy
 
 __all__ = [
     "CalibratedTask",
+    "check_order",
     "fitted_tau",
     "promised_levels",
     "read_calibrators",
     "sampling_settings",
+    "shaping",
     "void_notes",
 ]
 
@@ -127,6 +133,55 @@ class CalibratedTask:
                 after = each.apply(after)
         scale = torch.where(before > 0, after / before, 1.0)
         return result if after is before else replace(result, scale=scale)
+
+
+_PROMISES: Final = (AdaptiveSets, ConformalIntervals, ConformalQuantiles, SelectiveThreshold)
+_ORDER: Final[tuple[tuple[type[Calibrator], ...], ...]] = (
+    (NoisePrecision, PlattScaling, Temperature, VectorScaling),
+    (BinaryIsotonic, ClassIsotonic, LevelStdScaling, StdScaling),
+    (QuantileRecalibration,),
+    _PROMISES,
+)
+"""What acts first, whatever was fitted first: on the samples, on the result, on its quantiles, on nothing."""
+
+
+def shaping(calibrators: Iterable[Calibrator]) -> tuple[str, ...]:
+    """Kinds of those that correct the law, in their order; promises leave it as it is."""
+    return tuple(each.kind for each in calibrators if not isinstance(each, _PROMISES))
+
+
+def check_order(calibrators: Sequence[Calibrator]) -> None:
+    """See that each calibrator corrects what it was fitted on, so that a promise is about the law that comes.
+
+    Args:
+        calibrators: All of a model, in the order in which they were given to it.
+
+    Raises:
+        OptionError: If one changes what an earlier one was fitted on, or was fitted on predictions that other
+            calibrators had corrected than those before it.
+    """
+    for first, second in pairwise(calibrators):
+        if _place(second) < _place(first):
+            raise OptionError(
+                f"{second.kind} changes what {first.kind} was fitted on: fit {second.kind} first, on "
+                f"predictions without {first.kind} (of a checkpoint: of the version before it, DIR@1), and "
+                f"{first.kind} anew on those that it corrects"
+            )
+    for number, each in enumerate(calibrators):
+        behind, before = each.fitted_with.behind, shaping(calibrators[:number])
+        if behind is not None and behind != before:
+            raise OptionError(
+                f"{each.kind} was fitted on predictions that {_listed(behind)} corrected, and stands behind "
+                f"{_listed(before)}: fit it on predictions of mc.calibrated(...) with those before it"
+            )
+
+
+def _place(calibrator: Calibrator) -> int:
+    return next(place for place, kinds in enumerate(_ORDER) if isinstance(calibrator, kinds))
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(kinds) or "nothing"
 
 
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)

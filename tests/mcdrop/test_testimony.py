@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from mcdrop.calibrating import calibrate
 from mcdrop.calibration.quantile_recalibration import fit_quantile_recalibration
 from mcdrop.calibration.std_scaling import fit_std_scaling
 from mcdrop.calibration.temperature import fit_temperature
+from mcdrop.errors import OptionError
 from mcdrop.evaluation import evaluate
 from mcdrop.mcdropout import MCDropout
 from mcdrop.metrics.regression import gaussian_negative_log_likelihood, mixture_negative_log_likelihood
@@ -55,6 +57,14 @@ def test_other_sampling_than_in_the_fit_makes_the_promises_void() -> None:
     report = evaluate(mc.calibrated(temperature).predict(X, n_samples=16), y)
     assert report.verdict[0].status == "bad"
     assert report.verdict[0].text.startswith("Calibration is void")
+
+
+def test_a_promise_is_not_given_for_a_law_that_changed_since() -> None:
+    mc = classifier()
+    pred, y = mc.predict(X, keep_samples=True), permutation(120) % 3
+    sets, temperature = (calibrate(pred, y, method) for method in ("sets", "temperature"))
+    with pytest.raises(OptionError, match="temperature changes what adaptive_sets was fitted on"):
+        mc.calibrated(sets).calibrated(temperature)
 
 
 def test_a_stretched_law_is_scored_as_it_is_stretched() -> None:

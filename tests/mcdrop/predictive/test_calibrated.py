@@ -1,5 +1,6 @@
 """Calibrated tasks: what a prediction says equals what its calibrators say of the plain prediction."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from mcdrop.calibrating import METHODS, calibrate
 from mcdrop.calibration.fitted import Calibrator, FittedWith
 from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
+from mcdrop.calibration.noise_precision import NoisePrecision
 from mcdrop.calibration.platt import PlattScaling
 from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
 from mcdrop.calibration.std_scaling import LevelStdScaling, StdScaling
@@ -28,7 +30,7 @@ from mcdrop.predictive import (
     load_predictions,
     task_named,
 )
-from mcdrop.predictive.calibrated import CalibratedTask, promised_levels, read_calibrators
+from mcdrop.predictive.calibrated import CalibratedTask, check_order, promised_levels, read_calibrators
 from mcdrop.selective import SelectiveThreshold
 from tests.support.predictives import assert_same_rows, predictive_of, raw_outputs
 from tests.support.tolerances import FLOAT32
@@ -246,3 +248,44 @@ def test_noise_that_the_network_tells_is_scaled_by_the_error_that_is_left() -> N
 def test_tau_comes_before_factors() -> None:
     with pytest.raises(OptionError, match="fit tau before std or std-levels"):
         calibrate(numbers(StdScaling(RECORD, 2.0)), torch.zeros(6, 2), "tau")
+
+
+SETS = AdaptiveSets(RECORD, 0.9, 0.8, randomized=False, seed=0)
+INTERVALS = ConformalIntervals(RECORD, 0.9, 1.5)
+MAP = QuantileRecalibration(RECORD, (0.5,), (0.6,))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (SETS, Temperature(RECORD, 2.0)),
+        (ClassIsotonic(RECORD, (CURVE,) * 4), Temperature(RECORD, 2.0)),
+        (SelectiveThreshold(RECORD, 0.1, 0.9, 0.5, 0.8), PlattScaling(RECORD, 0.5, 1.0)),
+        (INTERVALS, NoisePrecision(RECORD, 2.0)),
+        (INTERVALS, StdScaling(RECORD, 2.0)),
+        (MAP, StdScaling(RECORD, 2.0)),
+    ],
+    ids=lambda pair: " then ".join(each.kind for each in pair),
+)
+def test_what_an_earlier_calibrator_was_fitted_on_is_not_changed_behind_it(
+    wrong: tuple[Calibrator, Calibrator],
+) -> None:
+    earlier, later = wrong
+    with pytest.raises(OptionError, match=f"{later.kind} changes what {earlier.kind} was fitted on: fit"):
+        check_order(wrong)
+    check_order((later, earlier, earlier))
+
+
+def test_a_calibrator_stands_behind_those_that_corrected_what_it_was_fitted_on() -> None:
+    y = torch.arange(200) % 4
+    temperature = calibrate(classes(shape=(32, 200, 4)), y, "temperature")
+    of_the_plain = calibrate(classes(shape=(32, 200, 4)), y, "sets")
+    of_the_corrected = calibrate(classes(temperature, shape=(32, 200, 4)), y, "sets")
+    wanted = "adaptive_sets was fitted on predictions that {} corrected, and stands behind {}: fit it"
+    with pytest.raises(OptionError, match=wanted.format("nothing", "temperature")):
+        check_order((temperature, of_the_plain))
+    with pytest.raises(OptionError, match=wanted.format("temperature", "nothing")):
+        check_order((of_the_corrected,))
+    stored = read_calibrators(json.loads(json.dumps([temperature.to_dict(), of_the_corrected.to_dict()])))
+    assert stored == (temperature, of_the_corrected)
+    check_order((*stored, of_the_corrected))
