@@ -80,6 +80,8 @@ def read_data(
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
     target: str = "y",
+    aside: str | None = None,
+    width: int | None = None,
 ) -> Data:
     """Read the inputs of a model and, where the file has them, its targets.
 
@@ -88,6 +90,9 @@ def read_data(
         inputs: Names of the model's inputs.
         columns: Of a table, that make an input, by its name.
         target: Name of the targets.
+        aside: A column for something else (groups). Where all columns make the input, it is one of them only
+            if it holds numbers and `width` does not say that it is one too many.
+        width: K of that input, if it is known.
 
     Raises:
         DataFileError: If the file is missing, damaged or of another kind, lacks an input, or has a value that
@@ -99,7 +104,8 @@ def read_data(
     names = tuple(arrays)
     y = arrays.pop(target, None)
     listed = {} if columns is None else columns
-    found = {name: _input(name, arrays, listed.get(name), only=len(inputs) == 1) for name in inputs}
+    others = _others(arrays, aside, width) if len(inputs) == 1 else []
+    found = {name: _input(name, arrays, listed.get(name), others) for name in inputs}
     data = {name: _finite(name, _numbers(name, values)) for name, values in found.items()}
     data_y = None if y is None else _finite(target, _numbers_or_names(y))
     _check_rows({**data, **({} if data_y is None else {target: data_y})})
@@ -197,6 +203,11 @@ def _check_cells(header: Sequence[str], rows: Sequence[tuple[int, list[str]]], p
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
         raise DataFileError(f"{path} has two columns named {repeated!r}")
+    other = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        raise DataFileError(
+            f"{path} must have commas between its columns (and points in its numbers), got {other!r}"
+        )
     for line, row in rows:
         if len(row) != len(header):
             raise DataFileError(f"{path} line {line} must have {len(header)} cells, got {len(row)}")
@@ -217,28 +228,46 @@ def _column(column: Any) -> Array:
     return np.stack(list(values)) if len(values) and isinstance(values[0], np.ndarray) else values
 
 
-def _input(name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, *, only: bool) -> Array:
+def _input(
+    name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, others: Sequence[str]
+) -> Array:
     if name in arrays:
         return arrays[name]
-    if only and "x" in arrays:
+    if others and "x" in arrays:
         return arrays["x"]
-    names = _columns_of(name, arrays, listed, only=only)
+    names = _columns_of(name, arrays, listed, others)
     missing = [column for column in names if column not in arrays]
     if missing or not names:
         lacking = _listing(missing) or repr(name)
         raise DataFileError(f"the data lack {lacking}; they have {_listing(list(arrays)) or 'nothing'}")
     if any(arrays[column].ndim != 1 for column in names):
         raise DataFileError(f"the data must have an array named {name!r}; they have {_listing(list(arrays))}")
-    return np.stack([_numbers(column, arrays[column]) for column in names], axis=1)
+    try:
+        return np.stack([_numbers(column, arrays[column]) for column in names], axis=1)
+    except DataFileError as error:
+        if names is not others:
+            raise
+        raise DataFileError(
+            f"{error}; where a checkpoint lists no columns (mcdrop pack --columns) all but the outcomes "
+            f"(--target) make {name!r}"
+        ) from error
 
 
 def _columns_of(
-    name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, *, only: bool
+    name: str, arrays: Mapping[str, Array], listed: Sequence[str] | None, others: Sequence[str]
 ) -> Sequence[str]:
     if listed is not None:
         return listed
     numbered = list(takewhile(arrays.__contains__, (f"{name}_{i}" for i in count())))
-    return numbered or (list(arrays) if only else [])
+    return numbered or others
+
+
+def _others(arrays: Mapping[str, Array], aside: str | None, width: int | None) -> Sequence[str]:
+    """All columns; one that is for something else only if it holds numbers and is not one too many."""
+    rest = [name for name in arrays if name != aside]
+    if len(rest) == len(arrays) or len(rest) == width or not _holds_numbers(arrays[str(aside)]):
+        return rest
+    return list(arrays)
 
 
 def _numbers(name: str, values: Array) -> Array:
@@ -263,9 +292,11 @@ def _is_number(value: object) -> bool:
 
 
 def _numbers_or_names(values: Array) -> Array:
-    if values.dtype.kind not in "OSU" or all(map(_is_number, values.ravel().tolist())):
-        return _numbers("the targets", values)
-    return values.astype(str)
+    return _numbers("the targets", values) if _holds_numbers(values) else values.astype(str)
+
+
+def _holds_numbers(values: Array) -> bool:
+    return values.dtype.kind not in "OSU" or all(map(_is_number, values.ravel().tolist()))
 
 
 def _finite(name: str, values: Array) -> Array:

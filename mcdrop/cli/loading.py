@@ -46,15 +46,22 @@ def manifest_of(mc: MCDropout) -> Manifest:
     return mc.manifest
 
 
-def model_data(manifest: Manifest, path: Path, *, target: str) -> Data:
+def model_data(manifest: Manifest, path: Path, *, target: str, aside: str | None = None) -> Data:
     """The rows of a data file, in the shapes and dtypes that the model takes.
+
+    Args:
+        manifest: Says which.
+        path: The data file.
+        target: Name of the outcomes.
+        aside: A column for something else, such as groups.
 
     Raises:
         DataFileError: If they do not fit.
     """
     columns = {spec.name: spec.columns for spec in manifest.inputs if spec.columns is not None}
-    data = read_data(path, [spec.name for spec in manifest.inputs], columns=columns, target=target)
-    inputs = {spec.name: _fitted(spec, data.inputs[spec.name]) for spec in manifest.inputs}
+    names, width = [spec.name for spec in manifest.inputs], _width(manifest)
+    data = read_data(path, names, columns=columns, target=target, aside=aside, width=width)
+    inputs = {spec.name: _fitted(spec, data) for spec in manifest.inputs}
     return replace(data, inputs=inputs)
 
 
@@ -107,19 +114,27 @@ def check_places(*outputs: Path | None) -> None:
             raise DataFileError(f"{output} cannot be written: there is no directory {output.parent}")
 
 
-def _fitted(spec: InputSpec, values: Array) -> Array:
-    return _cast(spec, _shaped(spec, values))
+def _width(manifest: Manifest) -> int | None:
+    """How many columns of a table the only input takes."""
+    spec, *others = manifest.inputs
+    return None if others or -1 in spec.shape else int(np.prod(spec.shape))
 
 
-def _shaped(spec: InputSpec, values: Array) -> Array:
+def _fitted(spec: InputSpec, data: Data) -> Array:
+    return _cast(spec, _shaped(spec, data))
+
+
+def _shaped(spec: InputSpec, data: Data) -> Array:
     """Columns of a table become the shape of one row, where they have as many numbers."""
+    values = data.inputs[spec.name]
     fixed = -1 not in spec.shape
     if fixed and values.ndim <= 2 and values.size == len(values) * int(np.prod(spec.shape)):
         return values.reshape(len(values), *spec.shape)
     came = values.shape[1:]
     if len(came) != len(spec.shape) or any(w not in (-1, c) for w, c in zip(spec.shape, came, strict=True)):
         wanted = _shape_text(spec.shape)
-        raise DataFileError(f"{spec.name} must have shape {wanted}, got {_shape_text(came)}")
+        made = "" if spec.name in data.names else f" (the file has {', '.join(map(repr, data.names))})"
+        raise DataFileError(f"{spec.name} must have shape {wanted}, got {_shape_text(came)}{made}")
     return values
 
 

@@ -47,6 +47,14 @@ def command(
     arguments: Annotated[str, typer.Option(metavar="JSON", help="Keywords of the architecture.")] = "{}",
     output: Annotated[str, typer.Option(help="logits, probabilities or log_probabilities.")] = "logits",
     class_axis: Annotated[int, typer.Option(help="Axis of the classes in the output.")] = 1,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns that make the only input, in their order, with commas between: a table may then "
+            "have others too, in any order.",
+        ),
+    ] = "",
     classes: Annotated[str, typer.Option(metavar="NAMES", help="In their order, with commas between.")] = "",
     tau: Annotated[float | None, typer.Option(help="Noise precision of a regression.")] = None,
     n_samples: Annotated[int, typer.Option(metavar="N", min=2, help="Default number of passes.")] = 128,
@@ -75,8 +83,8 @@ def command(
         output=output,
         class_axis=class_axis,
         architecture=found,
-        inputs=[_input_spec(text) for text in inputs],
-        classes=[each.strip() for each in classes.split(",")] if classes else None,
+        inputs=_input_specs(inputs, _names(columns)),
+        classes=_names(classes),
         sampling=checked_part(Sampling, n_samples=n_samples, seed=seed, masks=masks),
         tau=tau,
     )
@@ -139,6 +147,22 @@ def _json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise OptionError(f'--arguments must be a JSON object, as {{"width": 16}}, got {text!r}')
     return value
+
+
+def _names(text: str) -> list[str] | None:
+    return [each.strip() for each in text.split(",")] if text else None
+
+
+def _input_specs(texts: list[str], columns: list[str] | None) -> list[InputSpec]:
+    specs = [_input_spec(text) for text in texts]
+    if columns is None:
+        return specs
+    if len(specs) > 1 or specs[0].shape != [len(columns)]:
+        raise OptionError(
+            "--columns names the K columns of one input NAME:DTYPE:K, got "
+            f"{len(columns)} for {', '.join(texts)}"
+        )
+    return [checked_part(InputSpec, **specs[0].model_dump() | {"columns": columns})]
 
 
 def _input_spec(text: str) -> InputSpec:

@@ -141,8 +141,8 @@ def command(
         if path is not None and path.is_file():
             refuse_overwriting(path, html, markdown, json)
     sampling = Sampling(n_samples, seed, exact=False, keep_samples=None)
-    wanted = Source(source, data, target, ood, task, sampling, device, allow_package, output)
-    found = _evaluated(wanted, group_by, {"bins": bins, "level": level, "coverage_level": coverage})
+    wanted = Source(source, data, target, ood, task, sampling, device, allow_package, output, group_by)
+    found = _evaluated(wanted, {"bins": bins, "level": level, "coverage_level": coverage})
     failures = check_gates(found, gates, strict=strict)
     _show(found, outputs)
     _judge(gates, failures)
@@ -166,10 +166,10 @@ class _Outputs:
             write_html(document, self.html)
 
 
-def _evaluated(source: Source, group_by: str | None, options: dict[str, Any]) -> Report:
-    scored = judged(source)
+def _evaluated(source: Source, options: dict[str, Any]) -> Report:
+    scored, group_by = judged(source), source.group_by
     groups = None if group_by is None else read_column(source.rows_file(), group_by)
-    facts = {**scored.facts, "command": _command_line(source, scored.pred, group_by, options)}
+    facts = {**scored.facts, "command": _command_line(source, scored.pred, options)}
     return evaluate(
         scored.pred,
         scored.y,
@@ -183,13 +183,13 @@ def _evaluated(source: Source, group_by: str | None, options: dict[str, Any]) ->
     )
 
 
-def _command_line(source: Source, pred: Prediction, group_by: str | None, options: Mapping[str, Any]) -> str:
+def _command_line(source: Source, pred: Prediction, options: Mapping[str, Any]) -> str:
     """The command that makes the same report again, with what was left to defaults spelled out."""
     sampled = {} if source.is_file else {"n-samples": pred.n_samples, "seed": pred.seed}
     named = {
         "data": source.data,
         "ood": source.elsewhere,
-        "group-by": group_by,
+        "group-by": source.group_by,
         "task": source.task,
         "output": source.output,
         "device": source.device,

@@ -43,6 +43,7 @@ class Source:
         device: Where to run.
         allow: Packages whose factories a checkpoint may name.
         output: What a factory's classifier returns; None for logits.
+        group_by: A column of the data that is not for the model.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source:
     device: str | None
     allow: Collection[str] | None
     output: str | None = None
+    group_by: str | None = None
 
     @property
     def is_file(self) -> bool:
@@ -120,10 +122,12 @@ def _of_checkpoint(source: Source, data: Path) -> Judged:
         )
     mc = loaded_model(source.name, device=source.device, allow=source.allow)
     manifest = manifest_of(mc)
-    rows = model_data(manifest, data, target=source.target)
+    rows = model_data(manifest, data, target=source.target, aside=source.group_by)
     foreign = None
     if source.elsewhere is not None:
-        foreign = _predicted(mc, model_data(manifest, source.elsewhere, target=source.target), source)
+        foreign = _predicted(
+            mc, model_data(manifest, source.elsewhere, target=source.target, aside=source.group_by), source
+        )
     bare = _uncalibrated(mc)
     outcomes = targets(manifest, rows, target=source.target)
     pred = _predicted(mc, rows, source)
@@ -154,11 +158,13 @@ def _of_factory(source: Source, data: Path) -> Judged:
     model = made_model(source.name, device=source.device)
     mc = MCDropout(model, task=source.task, output=source.output or "logits")
     names = input_names(mc.model)
-    rows = read_data(data, names, target=source.target)
+    rows = read_data(data, names, target=source.target, aside=source.group_by)
     outcomes = rows.outcomes(source.target)
     foreign = None
     if source.elsewhere is not None:
-        foreign = _predicted(mc, read_data(source.elsewhere, names, target=source.target), source)
+        foreign = _predicted(
+            mc, read_data(source.elsewhere, names, target=source.target, aside=source.group_by), source
+        )
     facts = {"model": source.name, **_data_facts(source), **_sampling_facts(mc), **_environment()}
     return Judged(_predicted(mc, rows, source), outcomes, None, foreign, None, facts)
 

@@ -71,6 +71,25 @@ def test_another_column_can_be_the_target(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.inputs["x"], [[1], [2]])
 
 
+@pytest.mark.parametrize(
+    ("groups", "width", "wanted"),
+    [
+        ("m,f", None, [[1], [3]]),
+        ("m,f", 1, [[1], [3]]),
+        ("5,6", 1, [[1], [3]]),
+        ("5,6", 2, [[1, 5], [3, 6]]),
+        ("5,6", None, [[1, 5], [3, 6]]),
+    ],
+    ids=["texts", "texts of a known width", "one too many", "one of them", "numbers"],
+)
+def test_a_column_of_groups_is_an_input_only_where_it_can_be(
+    tmp_path: Path, groups: str, width: int | None, wanted: list[object]
+) -> None:
+    first, second = groups.split(",")
+    path = text(tmp_path / "a.csv", f"a,site,y\n1,{first},0\n3,{second},1\n")
+    np.testing.assert_array_equal(read_data(path, ["x"], aside="site", width=width).inputs["x"], wanted)
+
+
 def test_targets_may_be_names_of_classes(tmp_path: Path) -> None:
     data = read_data(text(tmp_path / "a.csv", "a,y\n1,cat\n2,dog\n"), ["x"])
     assert data.y is not None
@@ -102,6 +121,8 @@ def test_a_parquet_column_may_hold_an_image_in_each_row(tmp_path: Path) -> None:
         ("a,b\n1,inf\n1,inf\n", r"x must be finite, got inf in row 0 \(2 such values\)"),
         ('a,b\n"1,2\n', "is not a .csv file"),
         ("y\n1\n", "the data lack 'x'; they have nothing"),
+        ("a,sex\n1,m\n", r"sex must be numbers, got 'm' in row 0; .*--columns.* all but the outcomes"),
+        ("a;b\n1,5;2\n", "commas between its columns .*, got ';'"),
     ],
 )
 def test_a_csv_that_cannot_be_read_says_where(tmp_path: Path, contents: str, problem: str) -> None:

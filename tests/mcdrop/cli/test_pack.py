@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ import mcdrop
 from tests.support.architectures import Tied
 from tests.support.checkpoints import small_model
 from tests.support.command_line import run_here
-from tests.support.tolerances import EXACT
+from tests.support.tolerances import EXACT, FLOAT32
 
 ZOO = ("--architecture", "diabetes_mlp", "--arguments", '{"hidden": 4, "p": 0.5}', "--task", "regression")
 INPUT = ("--input", "columns:float32:10")
@@ -56,6 +57,26 @@ def test_a_factory_is_named_once_more_by_who_loads_it(
     assert run_here(capsys, "inspect", target, "--allow-package", "tests").code == 0
 
 
+def test_columns_that_have_names_are_found_among_others_in_any_order(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    names = [f"c{i}" for i in range(10)]
+    for directory, options in (("named", ("--columns", ",".join(names))), ("unnamed", ())):
+        assert run_here(capsys, "pack", weights, tmp_path / directory, *ZOO, *INPUT, *options).code == 0
+    x = np.random.default_rng(0).normal(size=(3, 10)).round(3)
+    table, site = tmp_path / "rows.csv", ["north", "south", "north"]
+    for order in (names, names[::-1]):
+        rows = [[*(str(row[names.index(name)]) for name in order), s] for row, s in zip(x, site, strict=True)]
+        table.write_text("\n".join(map(",".join, [[*order, "site"], *rows])))
+        out = tmp_path / "out.npz"
+        assert run_here(capsys, "predict", tmp_path / "named", table, "--out", out).code == 0
+        expected = mcdrop.load(tmp_path / "named").predict(x)
+        torch.testing.assert_close(mcdrop.load_predictions(out).mean, expected.mean, **FLOAT32)
+    refused = run_here(capsys, "predict", tmp_path / "unnamed", table)
+    assert refused.code == 2
+    assert "site must be numbers, got 'north' in row 0; where a checkpoint lists no columns" in refused.err
+
+
 def test_an_existing_checkpoint_is_replaced_only_on_request(
     capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +93,11 @@ def test_an_existing_checkpoint_is_replaced_only_on_request(
     [
         (("--input", "columns"), "--input must be NAME:DTYPE:SHAPE"),
         (("--input", "columns:float99:10"), "InputSpec: dtype"),
+        (
+            (*INPUT, "--columns", "a,b"),
+            "--columns names the K columns of one input NAME:DTYPE:K, got 2 for columns",
+        ),
+        ((*INPUT, "--columns", ",".join("abcdefghia")), "must not name anything twice"),
         ((*INPUT, "--arguments", "{"), "--arguments must be JSON"),
         ((*INPUT, "--arguments", "[]"), "--arguments must be a JSON object"),
         ((*INPUT, "--arguments", '{"hidden": 5}'), "must have shape (5, 10), got (4, 10)"),

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import mcdrop
+from mcdrop.checkpoint import InputSpec
 from mcdrop.report.files import read_json
 from tests.support.architectures import Tied
+from tests.support.checkpoints import small_model
 from tests.support.command_line import run_here
 from tests.support.tolerances import FLOAT32
 
@@ -253,3 +255,20 @@ def test_what_a_checkpoint_returns_is_not_said_again(
         finished = run_here(capsys, *command, "--output", "probabilities")
         assert finished.code == 2
         assert "a checkpoint has a task of its own" in finished.err
+
+
+def test_a_table_of_features_outcomes_and_groups_is_scored_by_group(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    inputs = [InputSpec(name="x", dtype="float32", shape=[10])]
+    mcdrop.MCDropout(small_model(), task="regression", n_samples=16, tau=0.5).save(
+        tmp_path / "small", inputs=inputs
+    )
+    header = ",".join([*(f"c{i}" for i in range(10)), "y", "site"])
+    numbers = np.random.default_rng(0).normal(size=(40, 11)).round(3)
+    lines = [",".join([*map(str, row), "north" if row[0] > 0 else "south"]) for row in numbers]
+    (tmp_path / "rows.csv").write_text("\n".join([header, *lines]))
+    out = tmp_path / "report.json"
+    asked = ("report", tmp_path / "small", "--data", tmp_path / "rows.csv", "--json", out)
+    assert run_here(capsys, *asked, "--group-by", "site").code == 0
+    assert [group.group for group in read_json(out).groups] == ["north", "south"]
