@@ -3,6 +3,7 @@
 import signal
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,14 +92,14 @@ def _serve(repository: Repository, settings: Settings) -> NoReturn:
         _fail(str(error))
     work = partial(_work, repository, settings, _Addresses.of(ports))
     if settings.workers == 1:
-        raise typer.Exit(work(ports[0], typer.echo))
+        raise typer.Exit(work(ports[0], _say))
     _ = execution.loading  # torch is imported once, and its memory shared by all workers
     bound = [each.numbers for each in ports]
     code = supervise(
         ports,
         work,
         reopen=lambda number: _open(settings, *bound[number]),
-        say=typer.echo,
+        say=_say,
         patience_s=(settings.drain_delay_ms + settings.drain_timeout_ms) / 1000 + GRACE_S,
     )
     raise typer.Exit(code)
@@ -176,6 +177,12 @@ def _greeting(service: Service, addresses: _Addresses, repository: Repository) -
         asks_for_key=bool(service.keys),
         row_of=repository.example,
     )
+
+
+def _say(text: str) -> None:
+    """Print; that the disk is full, or that nobody reads, is no reason not to serve."""
+    with suppress(OSError):
+        typer.echo(text)
 
 
 def _settings(flags: dict[str, Any], file: Path | None) -> Settings:

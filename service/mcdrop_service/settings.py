@@ -137,6 +137,15 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
+    @field_validator("root_path")
+    @classmethod
+    def _begins_and_does_not_end_with_a_slash(cls, value: str) -> str:
+        if value and not value.strip("/"):
+            return ""
+        if value and (not value.startswith("/") or value.endswith("/")):
+            raise ValueError("must begin with a slash and not end with one, such as /uncertainty")
+        return value
+
     @model_validator(mode="after")
     def _management_has_a_token(self) -> Self:
         if self.management_port is not None and self.management_token_file is None:

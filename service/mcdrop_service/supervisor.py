@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NoReturn
@@ -228,8 +228,7 @@ class _Supervisor:
         ports = worker.ports
         if ports is None:
             raise RuntimeError("a worker has no ports")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         worker.status, told = os.pipe()
         worker.pid = os.fork()
         if not worker.pid:
@@ -251,8 +250,7 @@ class _Supervisor:
         except Exception:  # noqa: BLE001  it must end here whatever happens
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             os._exit(code)
 
     def _leave_the_supervisor(self, worker: _Worker) -> None:
@@ -268,6 +266,13 @@ class _Supervisor:
         for each in self._workers:
             if each is not worker and each.ports is not None:
                 each.ports.close()
+
+
+def _flush() -> None:
+    """What was printed: a fork would have it twice, and the end of a process not at all."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
 
 
 def _tell(fd: int, text: str) -> None:

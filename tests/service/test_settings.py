@@ -44,6 +44,8 @@ def test_what_is_printed_is_a_file_that_gives_the_same_settings(file: Path, tmp_
     ("text", "came"),
     [
         ("prot = 1", "prot"),
+        ('root_path = "uncertainty"', "must begin with a slash and not end with one"),
+        ('root_path = "/uncertainty/"', "must begin with a slash and not end with one"),
         ("port = 70000", "less than or equal to 65535"),
         ('log_level = "loud"', "'debug', 'info', 'warning' or 'error'"),
         ("management_port = 1", "management_port needs management_token_file"),
@@ -74,6 +76,10 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("port: 1")
     with pytest.raises(tomllib.TOMLDecodeError):
         read_settings({}, tmp_path / "wrong.toml")
+
+
+def test_a_root_path_that_is_only_a_slash_is_none() -> None:
+    assert read_settings({"root_path": "/"}).root_path == ""
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -5,9 +5,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import pytest
+from mcdrop_service.command import _say
+from mcdrop_service.supervisor import _flush
 
 from tests.service.models import FAKE_SERVER
 from tests.support.wire import PATIENCE_S, Server, get, post, running
@@ -54,6 +59,7 @@ def test_workers_answer_alike_and_one_that_dies_is_started_anew_but_not_three_ti
         replies = [post(each, "/v1/models/toy/predict", ASKED) for each in (first, second)]
         assert replies[0].status == 200
         assert replies[0].body == replies[1].body
+        assert replies[0].headers["x-request-id"] != replies[1].headers["x-request-id"]
         for _ in range(2):
             pid = processes(server)[-1]
             os.kill(pid, signal.SIGKILL)
@@ -103,3 +109,12 @@ def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.count("a model failed its warm-up: nothing is random\n") == 1
+
+
+def test_that_nobody_can_be_told_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115  closing it fails too
+    monkeypatch.setattr("sys.stdout", full)
+    _say("ready")
+    _flush()
+    with suppress(OSError):
+        full.close()

@@ -19,6 +19,7 @@ SHARES: Final = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
 MODEL: Final = ("model", "version")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 CLIENT_GONE: Final = 499
+LOADS: Final = ("failure", "success")
 REASONS: Final[Mapping[int, str]] = {413: "too_large", 429: "memory"}
 """Of what was turned away before it reached the queue."""
 
@@ -121,7 +122,7 @@ class Metrics:
             model: A name that the repository has.
             well: Whether it is served now.
         """
-        self._loads.add((model, "success" if well else "failure"))
+        self._loads.add((model, LOADS[well]))
 
     def text(self, gauges: Gauges) -> bytes:
         """All metrics in Prometheus' text format, whose type is `METRICS_TYPE`.
@@ -138,6 +139,8 @@ class Metrics:
         for facts in gauges.models:
             fit = (facts.name, facts.version) not in gauges.unfit
             self._ready.labels(facts.name, facts.version).set(fit)
+            for result in LOADS:  # Prometheus sees no increase in a series that begins with 1
+                self._loads.add((facts.name, result), 0)
             self._info.labels(facts.name, facts.version, facts.digest, facts.fingerprint).set(1)
         return generate_latest(self._registry)
 

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from mcdrop_service.encoding import encode_error
 from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
+from mcdrop_service.web.watch import notes_of
 
 __all__ = ["json_response", "refusal", "refused_by_router"]
 
@@ -69,6 +70,7 @@ async def refused_by_router(request: Request, error: Exception) -> Response:
     asked = f"{request.method} {shown(request.url.path)}"
     documented = "; /docs says what there is" if request.app.openapi_url else ""
     messages = {404: f"there is no page for {asked}{documented}", 405: f"this page does not take {asked}"}
-    response = json_response(encode_error(messages.get(status, "the request cannot be answered")), status)
+    message = notes_of(request.scope).refusal = messages.get(status, "the request cannot be answered")
+    response = json_response(encode_error(message), status)
     response.headers.update(headers or {})
     return response

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import Final
 
 from mcdrop_service.facts import ModelFacts
 
 __all__ = ["greeting"]
+
+MOST_EXAMPLE: Final = 8192
+"""Characters of a request that someone may read; a shell takes 131072 at most."""
 
 
 def greeting(
@@ -27,19 +31,21 @@ def greeting(
         row_of: Gives a row for a model by its name, an array for each input; zeros are taken if it has none.
 
     Returns:
-        Text that ends with a `curl` command for the model that takes the fewest numbers.
+        Text that ends with a `curl` command for the model that takes the fewest numbers, if one fits.
     """
     names = ", ".join(facts.name for facts in models)
+    managed = f"; models are managed at {' and '.join(management_urls)}" if management_urls else ""
+    told = f"mcdrop serves {names} on {' and '.join(urls)} (documentation: {urls[0]}/docs{managed})."
     smallest = min(models, key=_numbers)
     body = json.dumps(_example(smallest, row_of(smallest.name) or {}))
+    if len(body) > MOST_EXAMPLE:
+        return f"{told}\n"
     key = "-H 'authorization: Bearer KEY' " * asks_for_key
     command = (
         f"curl -s {urls[0]}/v1/models/{smallest.name}/predict {key}"
         f"-H 'content-type: application/json' -d '{body}'"
     )
-    managed = f"; models are managed at {' and '.join(management_urls)}" if management_urls else ""
-    told = f"(documentation: {urls[0]}/docs{managed})"
-    return f"mcdrop serves {names} on {' and '.join(urls)} {told}. Try:\n\n  {command}\n"
+    return f"{told} Try:\n\n  {command}\n"
 
 
 def _numbers(facts: ModelFacts) -> int:

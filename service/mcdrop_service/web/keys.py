@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcdrop_service.errors import UnauthorizedError
 from mcdrop_service.web.answers import refusal
+from mcdrop_service.web.watch import notes_of
 
 __all__ = ["Gate", "digest_of", "read_keys", "read_token"]
 
@@ -105,9 +106,9 @@ class Gate:
         if scope["type"] != "http" or self._is_open(scope) or self._is_known(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        await refusal(UnauthorizedError("a key is wanted: send the header 'Authorization: Bearer KEY'"))(
-            scope, receive, send
-        )
+        error = UnauthorizedError("a key is wanted: send the header 'Authorization: Bearer KEY'")
+        notes_of(scope).refusal = error.message
+        await refusal(error)(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]

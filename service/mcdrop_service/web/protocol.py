@@ -53,6 +53,10 @@ def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings))
 
 
+class _HeadTooLongError(Exception):
+    """Ends the parser, which tells it as the context of its own error."""
+
+
 class GuardedProtocol(asyncio.Protocol):
     """A connection whose client must say what it wants, in time.
 
@@ -76,7 +80,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._wants_continue = False
-        self._in_head = False
+        self._in_head = self._head_may_be_long = False
         self._bytes_of_no_body = 0
         self._latest: Exchange | None = None
         self._running: Exchange | None = None
@@ -108,6 +112,7 @@ class GuardedProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; the timer runs while they are the beginning of a head, or belong to no request."""
         self._bytes_of_no_body += len(data)
+        self._head_may_be_long = self._bytes_of_no_body > MAX_HEAD_BYTES
         self._parse(data)
         if self._bytes_of_no_body > MAX_HEAD_BYTES:
             self._refuse_in_turn(TOO_LONG)
@@ -171,6 +176,8 @@ class GuardedProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """A head has ended."""
         self._in_head, self._bytes_of_no_body = False, 0
+        if self._head_may_be_long and self._is_head_too_long():
+            raise _HeadTooLongError
         if self._parser.get_method() == b"CONNECT":
             raise httptools.HttpParserError
         if self._parser.should_upgrade():
@@ -254,6 +261,10 @@ class GuardedProtocol(asyncio.Protocol):
             return False
         return bool(self._parser.should_keep_alive())
 
+    def _is_head_too_long(self) -> bool:
+        fields = sum(len(name) + len(value) + len(b": \r\n") for name, value in self._headers)
+        return len(self._url) + fields > MAX_HEAD_BYTES
+
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
         parser.set_dangerous_leniencies(lenient_data_after_close=True)  # it is left unanswered
@@ -264,8 +275,9 @@ class GuardedProtocol(asyncio.Protocol):
         try:
             while data:
                 data = self._unseen(data)
-        except httptools.HttpParserError:
-            self._refuse_in_turn(NOT_HTTP)
+        except httptools.HttpParserError as error:
+            is_long = isinstance(error.__context__, _HeadTooLongError)
+            self._refuse_in_turn(TOO_LONG if is_long else NOT_HTTP)
 
     def _unseen(self, data: bytes) -> bytes:
         """Feed the parser; gives what it did not look at, behind a wish for another protocol."""

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,6 +29,9 @@ from mcdrop_service.web.service import Service
 __all__ = ["Door", "listening_socket", "serve_until_stopped", "url_of"]
 
 logger = logging.getLogger("mcdrop_service")
+
+BACKLOG: Final = 2048
+"""Connections that wait to be accepted: uvicorn's number."""
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -105,6 +108,11 @@ def serve_until_stopped(
     Returns:
         None after an orderly stop, else why nothing could be served.
     """
+    for each in (listener, *(() if management is None else (management.listener,))):
+        try:
+            each.listen(BACKLOG)  # two can have one address, but only one of them can listen
+        except OSError as error:
+            return f"cannot listen on {url_of(each)}: {error.strerror}"
     side = None if management is None else _SideServer(management, service.settings)
     config = _config(app, service.settings, lifespan="on")
     _DrainingServer(config, service, side, supervised=supervised).run(sockets=[listener])
@@ -206,6 +214,8 @@ class _DrainingServer(uvicorn.Server):
 
 def _exit_now(code: int) -> None:
     """End without waiting for anything: the worker may be deep inside a forward pass."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

@@ -37,7 +37,9 @@ class Shield:
             # only a stop that has waited long enough cancels what is asked
             if _cannot_answer(scope):
                 raise
-            await refusal(NotReadyError("the service is stopping", retry_after_s=1))(scope, receive, send)
+            error = NotReadyError("the service is stopping", retry_after_s=1)
+            notes_of(scope).refusal = error.message
+            await refusal(error)(scope, receive, send)
         except Exception:
             if _cannot_answer(scope):
                 raise

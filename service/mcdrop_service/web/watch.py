@@ -24,9 +24,8 @@ CLIENT_GONE: Final = 499
 TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """Version, trace, parent and flags; later versions may add more. https://www.w3.org/TR/trace-context/"""
 NO_TRACE: Final = b"0" * 32
-PROCESS: Final = secrets.token_hex(8)
 NUMBERS: Final = count(1)
-"""Of requests. With the random half in front an id is unique, and costs no system call."""
+"""Of requests. Behind a random half an id is unique, and costs no system call."""
 PREDICTIONS: Final = ("/predict", "/infer")
 
 
@@ -66,6 +65,7 @@ class Watch:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
+        self._process = secrets.token_hex(8)  # of each worker its own: they are forked with all modules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -73,7 +73,7 @@ class Watch:
             await self._app(scope, receive, send)
             return
         scope[SERVICE] = self._service
-        notes = scope[KEY] = Notes(_request_id(scope["headers"]), time.monotonic())
+        notes = scope[KEY] = Notes(self._request_id(scope["headers"]), time.monotonic())
 
         async def noting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -87,6 +87,15 @@ class Watch:
         finally:
             self._ended(scope, notes, CLIENT_GONE if notes.gone else notes.status or CLIENT_GONE)
 
+    def _request_id(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The trace that the request belongs to, if it says so, else a new one."""
+        for name, value in headers:
+            if name == b"traceparent":
+                found = TRACEPARENT.fullmatch(value.strip())
+                if found and found[1] != NO_TRACE:
+                    return found[1].decode()
+        return f"{self._process}{next(NUMBERS):016x}"
+
     def _ended(self, scope: Scope, notes: Notes, status: int) -> None:
         seconds = time.monotonic() - notes.arrived_s
         self._service.metrics.ended(notes, status, seconds)
@@ -94,16 +103,6 @@ class Watch:
             self._service.statistics.request_ended(notes, answered=status == 200, seconds=seconds)
         if logger.isEnabledFor(logging.INFO):
             logger.info("request", extra={"fields": _fields(scope, notes, status, seconds)})
-
-
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The trace that the request belongs to, if it says so, else a new one."""
-    for name, value in headers:
-        if name == b"traceparent":
-            found = TRACEPARENT.fullmatch(value.strip())
-            if found and found[1] != NO_TRACE:
-                return found[1].decode()
-    return f"{PROCESS}{next(NUMBERS):016x}"
 
 
 def _fields(scope: Scope, notes: Notes, status: int, seconds: float) -> dict[str, object]:

@@ -4,6 +4,7 @@ import json
 import shlex
 
 import pytest
+from mcdrop_service.facts import InputFacts
 from mcdrop_service.web import greeting
 
 from tests.service.models import PIXELS, TABLE, facts
@@ -18,3 +19,8 @@ def test_the_request_that_is_printed_is_one_command_for_the_smallest_model(asks_
     assert command[:3] == ["curl", "-s", f"{URL}/v1/models/tables/predict"]
     assert json.loads(command[-1])["inputs"] == [[0, 0, 0]]
     assert ("authorization: Bearer KEY" in command) is asks_for_key
+
+
+def test_a_request_that_no_shell_would_take_is_not_printed() -> None:
+    told = greeting([URL], [facts(InputFacts("image", "float32", (3, 224, 224)), name="images")])
+    assert told == f"mcdrop serves images on {URL} (documentation: {URL}/docs).\n"

@@ -32,6 +32,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ):
         yield server
     assert "/v1/models" in log.read_text()
+    assert '"status":401' in log.read_text()
+    assert log.read_text().count('"status":401') == log.read_text().count('"error":"a key is wanted')
     assert "Warning" not in log.read_text()
     assert KEY not in log.read_text()
     assert OTHER not in log.read_text()

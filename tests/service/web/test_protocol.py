@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.protocol import MAX_WAITING, GuardedProtocol
+from mcdrop_service.web.protocol import MAX_WAITING, TOO_LONG, GuardedProtocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -142,3 +142,17 @@ def test_what_comes_behind_the_last_request_changes_nothing_of_its_answer(behind
     last = REQUEST.replace(b"host: x", b"connection: close")
     (answer,) = asyncio.run(asked(echo, last + behind))
     assert answer == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize(("length", "refused"), [(60_000, False), (70_000, True)])
+def test_the_limit_of_a_head_holds_for_one_that_comes_at_once_with_a_long_body(
+    length: int, *, refused: bool
+) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    raw = b"POST /a HTTP/1.1\r\nx: %b\r\ncontent-length: 100000\r\n\r\n%b" % (b"y" * length, b"z" * 100_000)
+    (answer,) = asyncio.run(asked(app, raw))
+    assert answer.startswith(b"HTTP/1.1 400" if refused else b"HTTP/1.1 200")
+    assert (TOO_LONG.encode() in answer) is refused

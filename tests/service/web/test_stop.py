@@ -7,8 +7,10 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from mcdrop_service.web import listening_socket, serve_until_stopped
 
 from tests.service.models import FAKE_SERVER
 from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
@@ -97,3 +99,13 @@ def test_a_model_that_fails_its_warm_up_stops_the_process_and_is_never_served() 
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.endswith("a model failed its warm-up: nothing is random\n")
+
+
+def test_of_two_that_have_one_address_the_second_says_that_it_cannot_listen() -> None:
+    with listening_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with listening_socket("127.0.0.1", port) as second:
+            first.listen()
+            nothing = cast("Any", None)
+            failure = serve_until_stopped(nothing, service=nothing, listener=second)
+    assert failure == f"cannot listen on http://127.0.0.1:{port}: Address already in use"

@@ -50,6 +50,7 @@ def test_an_answer_is_counted_with_its_rows_samples_and_times(server: Server) ->
 def test_the_state_of_the_moment_is_told(server: Server) -> None:
     found = samples(server)
     assert found["mcdrop_model_ready", "toy", "1"] == 1
+    assert found["mcdrop_model_loads_total", "toy", "failure"] == 0
     assert found["mcdrop_model_info", "sha256:00", "0123456789abcdef", "toy", "1"] == 1
     assert found["mcdrop_queue_units",] == 0
     assert found["mcdrop_inflight_requests",] == 1
