@@ -1,7 +1,7 @@
 """`MCDropout`: a trained model with its dropout kept on, and what it says about each row."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, Self
@@ -17,6 +17,7 @@ from mcdrop.engine.fingerprint import environment, fingerprint_id
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, rows_lead
 from mcdrop.engine.maskcache import MASK_BYTES
 from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.network import Network
 from mcdrop.engine.philox import check_seed
 from mcdrop.engine.planning import Planned, Planner
 from mcdrop.engine.sampling import sample_call
@@ -44,7 +45,8 @@ from mcdrop.saving import (
 )
 from mcdrop.sensitivity import Sensitivity, measure_sensitivity
 from mcdrop.settings import RowIds, SampleCount, Settings, identities
-from mcdrop.squashing import refuse_sigmoid
+from mcdrop.squashing import refuse_sigmoid, refuse_variance
+from mcdrop.token_outputs import refuse_tokens_for_classes
 
 __all__ = ["MCDropout"]
 
@@ -65,7 +67,8 @@ class MCDropout:
         masks: `consistent`: one mask for each sample, shared by all rows, so that each sample is one
             function. `independent`: each row has its own.
         output: What a classifier returns: `logits`, `probabilities` or `log_probabilities`.
-        class_axis: The axis of the classes in (N, C, ...); -1 for models that return (N, T, C).
+        class_axis: The axis of the classes in (N, C, ...), 1 if nothing is said; -1 for models that return
+            (N, T, C), which are refused where nothing is said and the shapes of inputs and outputs tell.
         tau: Noise precision of a regression, in 1 / squared units of y.
         batch_axis: The axis of the rows, one for all inputs or for each; None for an input that is not split.
             If none is split (a graph: node features and adjacency), rows are the first axis of the outputs,
@@ -95,7 +98,7 @@ class MCDropout:
         task: str | None = None,
         masks: str = "consistent",
         output: str = "logits",
-        class_axis: int = 1,
+        class_axis: int | None = None,
         tau: float | None = None,
         batch_axis: BatchAxis = 0,
         rng: str = "philox-1",
@@ -108,14 +111,15 @@ class MCDropout:
             raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         count = SampleCount.of(n_samples, tolerance, max_samples, least=1)
         self._settings = Settings(count, seed, masks, rng)
-        self._task = None if task is None else task_named(task, output=output, class_axis=class_axis, tau=tau)
-        self._check = refuse_sigmoid if task in _EVENTS and output == "logits" else None
+        axis = 1 if class_axis is None else class_axis
+        self._task = None if task is None else task_named(task, output=output, class_axis=axis, tau=tau)
+        self._check = _check_of(task, output, class_axis)
         self._planner = Planner(model, verify=verify, check=self._check)
         self._budget = Budget(memory_budget)
         self.model = model
         self.n_samples, self.tolerance = count.most, count.tolerance
         self.seed, self.masks, self.rng = self._settings.seed, masks, rng
-        self.task, self.output, self.class_axis, self.tau = task, output, class_axis, tau
+        self.task, self.output, self.class_axis, self.tau = task, output, axis, tau
         self.batch_axis = batch_axis
         self.calibrators: tuple[Calibrator, ...] = ()
         self.manifest: Manifest | None = None
@@ -521,3 +525,14 @@ class MCDropout:
         count = 2 if known is None else mean.shape[known]
         if classes is not None and len(classes) != count:
             raise CheckpointError(f"classes must name {count} classes, as the model has, got {len(classes)}")
+
+
+def _check_of(
+    task: str | None, output: str, class_axis: int | None
+) -> Callable[[Network, Call], None] | None:
+    """What refuses outputs that the task would misread."""
+    if task in _EVENTS and output == "logits":
+        return refuse_sigmoid
+    if task == "heteroscedastic":
+        return refuse_variance
+    return refuse_tokens_for_classes if task == "classification" and class_axis is None else None

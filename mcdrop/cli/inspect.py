@@ -14,7 +14,17 @@ from mcdrop import inspection
 from mcdrop.checkpoint import Manifest
 from mcdrop.cli.findings import findings_text, measured_text, sites_table
 from mcdrop.cli.loading import check_places, manifest_of, refuse_overwriting
-from mcdrop.cli.options import DEFAULT_TARGET, AllowPackage, Device, JsonFile, NSamples, Output, Seed, Target
+from mcdrop.cli.options import (
+    DEFAULT_TARGET,
+    AllowPackage,
+    ClassAxis,
+    Device,
+    JsonFile,
+    NSamples,
+    Output,
+    Seed,
+    Target,
+)
 from mcdrop.cli.patient import Patient, Wanted, patient
 from mcdrop.datafiles import replacing
 from mcdrop.errors import McdropError, OptionError
@@ -67,6 +77,7 @@ def command(
         str | None, typer.Option(help="Of the model that a factory makes; without it outputs are raw.")
     ] = None,
     output: Output = None,
+    class_axis: ClassAxis = None,
     target: Target = DEFAULT_TARGET,
     device: Device = None,
     allow_package: AllowPackage = None,
@@ -76,7 +87,7 @@ def command(
     mcdrop inspect models/digits --data models/digits/test.npz --fail-on warning
     """
     _check_options(fail_on, plot, data, json)
-    looked_at = patient(Wanted(source, data, target, task, device, allow_package, output))
+    looked_at = patient(Wanted(source, data, target, task, device, allow_package, output, class_axis))
     found = _inspected(looked_at, n_samples=n_samples, seed=seed, precision=precision)
     if json is not None:
         _write(looked_at.mc, found, json)

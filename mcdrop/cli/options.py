@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_TARGET",
     "AllowPackage",
     "Checkpoint",
+    "ClassAxis",
     "Device",
     "JsonFile",
     "NSamples",
@@ -46,6 +47,14 @@ Output = Annotated[
     typer.Option(
         help="What a factory's classifier returns: logits, probabilities or log_probabilities.",
         show_default="logits",
+    ),
+]
+ClassAxis = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AXIS",
+        help="Of the classes, in what a factory's classifier returns: 1, or -1 for (N, T, C).",
+        show_default="1",
     ),
 ]
 Target = Annotated[str, typer.Option(metavar="NAME", help="Column or array that holds the outcomes.")]

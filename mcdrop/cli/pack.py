@@ -46,7 +46,12 @@ def command(
     inputs: Annotated[list[str], typer.Option("--input", metavar="SPEC", help=_INPUT_HELP)],
     arguments: Annotated[str, typer.Option(metavar="JSON", help="Keywords of the architecture.")] = "{}",
     output: Annotated[str, typer.Option(help="logits, probabilities or log_probabilities.")] = "logits",
-    class_axis: Annotated[int, typer.Option(help="Axis of the classes in the output.")] = 1,
+    class_axis: Annotated[
+        int | None,
+        typer.Option(
+            metavar="AXIS", help="Of the classes in the output: 1, or -1 for (N, T, C).", show_default="1"
+        ),
+    ] = None,
     columns: Annotated[
         str,
         typer.Option(
@@ -81,14 +86,14 @@ def command(
         name=name or directory.name,
         task=task,
         output=output,
-        class_axis=class_axis,
+        class_axis=1 if class_axis is None else class_axis,
         architecture=found,
         inputs=_input_specs(inputs, _names(columns)),
         classes=_names(classes),
         sampling=checked_part(Sampling, n_samples=n_samples, seed=seed, masks=masks),
         tau=tau,
     )
-    _save(model.eval(), manifest, directory, overwrite=overwrite)
+    _save(model.eval(), manifest, directory, class_axis=class_axis, overwrite=overwrite)
     typer.echo(f"wrote {directory}; look at it with: mcdrop inspect {directory}")
 
 
@@ -109,7 +114,9 @@ def _model(
     return architecture, model
 
 
-def _save(model: nn.Module, manifest: Manifest, directory: Path, *, overwrite: bool) -> None:
+def _save(
+    model: nn.Module, manifest: Manifest, directory: Path, *, class_axis: int | None, overwrite: bool
+) -> None:
     mc = MCDropout(
         model,
         n_samples=manifest.sampling.n_samples,
@@ -117,7 +124,7 @@ def _save(model: nn.Module, manifest: Manifest, directory: Path, *, overwrite: b
         task=manifest.task,
         masks=manifest.sampling.masks,
         output=manifest.output,
-        class_axis=manifest.class_axis,
+        class_axis=class_axis,
         tau=manifest.tau,
     )
     mc.save(

@@ -31,6 +31,7 @@ class Wanted:
         device: Where to run.
         allow: Packages whose factories a checkpoint may name.
         output: What a factory's classifier returns; None for logits.
+        class_axis: Of its classes; None if nothing was said.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Wanted:
     device: str | None
     allow: Collection[str] | None
     output: str | None = None
+    class_axis: int | None = None
 
     @property
     def is_factory(self) -> bool:
@@ -96,8 +98,10 @@ def patient(wanted: Wanted) -> Patient:
 
 
 def _loaded(wanted: Wanted) -> Patient:
-    if wanted.task is not None or wanted.output is not None:
-        raise OptionError("a checkpoint has a task of its own; --task and --output are for module:factory")
+    if (wanted.task, wanted.output, wanted.class_axis) != (None, None, None):
+        raise OptionError(
+            "a checkpoint has a task of its own; --task, --output and --class-axis are for module:factory"
+        )
     mc = loaded_model(wanted.source, device=wanted.device, allow=wanted.allow)
     manifest = manifest_of(mc)
     if wanted.data is not None:
@@ -124,7 +128,7 @@ def _made(wanted: Wanted) -> Patient:
     wanted.check_outcomes(rows)
     y = rows.y if wanted.task is not None else None
     return Patient(
-        MCDropout(model, task=task, output=wanted.output or "logits"),
+        MCDropout(model, task=task, output=wanted.output or "logits", class_axis=wanted.class_axis),
         by_position,
         by_name,
         y,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from mcdrop.cli.loading import check_places, refuse_overwriting
-from mcdrop.cli.options import AllowPackage, Device, JsonFile, NSamples, Output, Seed, Target
+from mcdrop.cli.options import AllowPackage, ClassAxis, Device, JsonFile, NSamples, Output, Seed, Target
 from mcdrop.cli.sources import Source, judged
 from mcdrop.cli.steps import Sampling
 from mcdrop.comparison import Comparison, compare
@@ -81,6 +81,7 @@ def command(
         str | None, typer.Option(help="Of a factory's model, or of predictions.", show_default=False)
     ] = None,
     output: Output = None,
+    class_axis: ClassAxis = None,
     device: Device = None,
     allow_package: AllowPackage = None,
     max_aurc: Limit = None,
@@ -141,7 +142,9 @@ def command(
         if path is not None and path.is_file():
             refuse_overwriting(path, html, markdown, json)
     sampling = Sampling(n_samples, seed, exact=False, keep_samples=None)
-    wanted = Source(source, data, target, ood, task, sampling, device, allow_package, output, group_by)
+    wanted = Source(
+        source, data, target, ood, task, sampling, device, allow_package, output, class_axis, group_by
+    )
     found = _evaluated(wanted, {"bins": bins, "level": level, "coverage_level": coverage})
     failures = check_gates(found, gates, strict=strict)
     _show(found, outputs)
@@ -192,6 +195,7 @@ def _command_line(source: Source, pred: Prediction, options: Mapping[str, Any]) 
         "group-by": source.group_by,
         "task": source.task,
         "output": source.output,
+        "class-axis": source.class_axis,
         "device": source.device,
         **sampled,
         "target": source.target,

@@ -43,6 +43,7 @@ class Source:
         device: Where to run.
         allow: Packages whose factories a checkpoint may name.
         output: What a factory's classifier returns; None for logits.
+        class_axis: Of its classes; None if nothing was said.
         group_by: A column of the data that is not for the model.
     """
 
@@ -55,6 +56,7 @@ class Source:
     device: str | None
     allow: Collection[str] | None
     output: str | None = None
+    class_axis: int | None = None
     group_by: str | None = None
 
     @property
@@ -115,10 +117,10 @@ def judged(source: Source) -> Judged:
 
 
 def _of_checkpoint(source: Source, data: Path) -> Judged:
-    if source.task is not None or source.output is not None:
+    if (source.task, source.output, source.class_axis) != (None, None, None):
         raise OptionError(
-            "a checkpoint has a task of its own; --task is for module:factory and predictions, --output for "
-            "module:factory"
+            "a checkpoint has a task of its own; --task is for module:factory and predictions, --output and "
+            "--class-axis for module:factory"
         )
     mc = loaded_model(source.name, device=source.device, allow=source.allow)
     manifest = manifest_of(mc)
@@ -156,7 +158,7 @@ def _of_factory(source: Source, data: Path) -> Judged:
     if source.task is None:
         raise OptionError(f"{source.name} says nothing of its task; give it with --task")
     model = made_model(source.name, device=source.device)
-    mc = MCDropout(model, task=source.task, output=source.output or "logits")
+    mc = MCDropout(model, task=source.task, output=source.output or "logits", class_axis=source.class_axis)
     names = input_names(mc.model)
     rows = read_data(data, names, target=source.target, aside=source.group_by)
     outcomes = rows.outcomes(source.target)

@@ -153,7 +153,7 @@ def inspect(
     seed: int | None = None,
     masks: str = "consistent",
     output: str = "logits",
-    class_axis: int = 1,
+    class_axis: int | None = None,
     batch_axis: BatchAxis = 0,
     precision: float = 0.25,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -172,7 +172,7 @@ def inspect(
         seed: Of the masks; by default that of the `MCDropout`, or 0.
         masks: `consistent` or `independent`.
         output: What a classifier returns.
-        class_axis: The axis of the classes.
+        class_axis: The axis of the classes, 1 if nothing is said; -1 for (N, T, C).
         batch_axis: The axis of the rows; None for inputs that are not split, such as a graph.
         precision: The Monte Carlo error of the mean that is asked for, in standard deviations of the samples.
         model_kwargs: Inputs by name whose names collide with those above.

@@ -25,7 +25,7 @@ from mcdrop.predictive.regression import RegressionPredictive
 from mcdrop.shapes import SUM_TOLERANCE
 from mcdrop.uncertainty import binary_entropy, entropy
 
-__all__ = ["TASKS", "Task", "only_output", "task_named"]
+__all__ = ["TASKS", "Task", "mean_and_log_variance", "only_output", "task_named"]
 
 _OUTPUTS: Final = ("logits", "probabilities", "log_probabilities")
 
@@ -172,7 +172,7 @@ class _Raw(_OneOutput):
 class _Heteroscedastic:
     def pick(self, outputs: Any) -> Tensor:
         """(s, N, ..., 2): mean and log variance, side by side behind all other axes."""
-        mean, log_variance = _mean_and_log_variance(outputs)
+        mean, log_variance = mean_and_log_variance(outputs)
         if mean.shape != log_variance.shape:
             raise ShapeError(
                 "mean and log_variance must have the same shape, got "
@@ -262,13 +262,16 @@ def only_output(outputs: Any) -> Tensor:
     )
 
 
-def _names(structure: Any) -> str:
-    if isinstance(structure, Mapping):
-        return " (" + ", ".join(map(str, structure)) + ")"
-    return f" in a {type(structure).__name__}" if isinstance(structure, Sequence) else ""
+def mean_and_log_variance(outputs: Any) -> tuple[Tensor, Tensor]:
+    """The two parts of what a heteroscedastic network returns.
 
+    Args:
+        outputs: A pair, a mapping with the names `mean` and `log_variance`, or one tensor (s, N, 2 D).
 
-def _mean_and_log_variance(outputs: Any) -> tuple[Tensor, Tensor]:
+    Raises:
+        OptionError: If it is none of these.
+        ShapeError: If it is one tensor that is not made of two halves.
+    """
     if isinstance(outputs, Mapping) and {"mean", "log_variance"} <= set(outputs):
         return outputs["mean"], outputs["log_variance"]
     if isinstance(outputs, tuple | list) and len(outputs) == 2:
@@ -285,6 +288,12 @@ def _mean_and_log_variance(outputs: Any) -> tuple[Tensor, Tensor]:
         )
     mean, log_variance = outputs.chunk(2, 2)
     return mean, log_variance
+
+
+def _names(structure: Any) -> str:
+    if isinstance(structure, Mapping):
+        return " (" + ", ".join(map(str, structure)) + ")"
+    return f" in a {type(structure).__name__}" if isinstance(structure, Sequence) else ""
 
 
 def _check_variances(mean: Tensor, log_variance: Tensor, variance: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""A network that ends in a sigmoid returns no logits, and is not read as if it did."""
+"""What ends in a sigmoid returns no logits, what ends in exp no log variance, and neither is read as such."""
 
 from collections.abc import Callable
 
@@ -96,3 +96,44 @@ def test_the_generators_stay_where_they_are() -> None:
     before = torch.get_rng_state()
     mc.trace(X)
     torch.testing.assert_close(torch.get_rng_state(), before)
+
+
+class Noisy(nn.Module):
+    """A mean, and what is made of a number at the end."""
+
+    def __init__(self, end: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, 2))
+        self.end = end
+
+    def forward(self, x: Tensor) -> object:
+        mean, number = self.layers(x).unbind(-1)
+        made = self.end(number)
+        return made if isinstance(made, dict) else (mean, made)
+
+
+VARIANCES: dict[str, Callable[[Tensor], object]] = {
+    "softplus": nn.functional.softplus,
+    "a layer of it": nn.Softplus(),
+    "exp": torch.exp,
+    "square": lambda number: number.square().unsqueeze(-1).squeeze(-1),
+    "away from zero": lambda number: 1e-6 + nn.functional.softplus(number) + 1e-6,
+    "clamped": lambda number: number.exp().clamp(min=1e-6),
+}
+LOGARITHMS: dict[str, Callable[[Tensor], object]] = {
+    "as it is": lambda number: number,
+    "of a variance": lambda number: (nn.functional.softplus(number) + 1e-6).log(),
+    "bounded below": lambda number: nn.functional.softplus(number + 5) - 5,
+    "by its name": lambda number: {"mean": number, "log_variance": number.exp()},
+}
+
+
+@pytest.mark.parametrize("end", VARIANCES)
+def test_a_variance_is_not_read_as_its_logarithm(end: str) -> None:
+    with pytest.raises(OptionError, match=r"GaussianNLLLoss takes it: wrap the model .* variance\.log"):
+        MCDropout(Noisy(VARIANCES[end]), task="heteroscedastic").predict(X)
+
+
+@pytest.mark.parametrize("end", LOGARITHMS)
+def test_a_logarithm_is_taken_however_it_was_made(end: str) -> None:
+    assert MCDropout(Noisy(LOGARITHMS[end]), task="heteroscedastic").predict(X).std.shape == (6,)
