@@ -142,6 +142,19 @@ def test_sighup_serves_what_the_directory_holds(managed: Managed) -> None:
         assert time.monotonic() < limit
 
 
+def test_a_repository_that_cannot_be_read_changes_nothing(managed: Managed) -> None:
+    away = managed.directory.rename(managed.directory.with_name("away"))
+    try:
+        answer = managed.manage("load")
+        assert (answer.status, answer.error) == (503, "the repository cannot be read; the service's log says why")
+        managed.server.process.send_signal(signal.SIGHUP)
+        (entry,) = post(managed.server, "/v2/repository/index", b"").document
+        assert (entry["name"], entry["state"]) == ("diabetes", "READY")
+        assert post(managed.server, PREDICT, REQUEST).status == 200
+    finally:
+        away.rename(managed.directory)
+
+
 def test_nothing_can_be_managed_without_the_token_or_on_the_public_port(managed: Managed) -> None:
     for headers in ({"authorization": ""}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}):
         for act in ("load", "unload"):

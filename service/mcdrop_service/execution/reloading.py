@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from mcdrop.errors import McdropError
-from mcdrop_service.errors import BadRequestError, NotBitwiseError, NotFoundError, shown
+from mcdrop_service.errors import BadRequestError, NotBitwiseError, NotFoundError, NotReadyError, shown
 from mcdrop_service.execution.engine import Engine
 from mcdrop_service.execution.repository import Repository
 
@@ -41,10 +41,11 @@ class Reloader:
 
         Raises:
             NotFoundError: If there is none of that name.
+            NotReadyError: If the repository cannot be read.
             BadRequestError: If it cannot be served; what was served before still is.
         """
         async with self._lock:
-            if name not in await asyncio.to_thread(self._repository.wanted):
+            if name not in await self._wanted():
                 raise NotFoundError(f"the repository has no model {shown(name)}")
             await self._load(name)
 
@@ -63,9 +64,15 @@ class Reloader:
             logger.info("unloaded %s", name)
 
     async def refresh(self) -> None:
-        """Serve what the repository holds: load every model anew, unload those that are gone."""
+        """Serve what the repository holds: load every model anew, unload those that are gone.
+
+        If it cannot be read, as a volume that is away for a moment, nothing changes.
+        """
         async with self._lock:
-            wanted = await asyncio.to_thread(self._repository.wanted)
+            try:
+                wanted = await self._wanted()
+            except NotReadyError:
+                return
             for name in wanted:
                 try:
                     await self._load(name)
@@ -76,9 +83,19 @@ class Reloader:
                 logger.info("unloaded %s: the repository has it no longer", name)
 
     async def unserved(self) -> list[str]:
-        """Models of the repository that are not served."""
-        wanted = await asyncio.to_thread(self._repository.wanted)
+        """Models of the repository that are not served; none if it cannot be read."""
+        try:
+            wanted = await self._wanted()
+        except NotReadyError:
+            return []
         return sorted(set(wanted) - set(self._engine.names))
+
+    async def _wanted(self) -> Collection[str]:
+        try:
+            return await asyncio.to_thread(self._repository.wanted)
+        except (McdropError, OSError) as error:
+            logger.error("the repository cannot be read, and what was served still is: %s", error)  # noqa: TRY400
+            raise NotReadyError("the repository cannot be read; the service's log says why") from error
 
     async def _load(self, name: str) -> None:
         try:
