@@ -146,7 +146,10 @@ def test_a_repository_that_cannot_be_read_changes_nothing(managed: Managed) -> N
     away = managed.directory.rename(managed.directory.with_name("away"))
     try:
         answer = managed.manage("load")
-        assert (answer.status, answer.error) == (503, "the repository cannot be read; the service's log says why")
+        assert (answer.status, answer.error) == (
+            503,
+            "the repository cannot be read; the service's log says why",
+        )
         managed.server.process.send_signal(signal.SIGHUP)
         (entry,) = post(managed.server, "/v2/repository/index", b"").document
         assert (entry["name"], entry["state"]) == ("diabetes", "READY")

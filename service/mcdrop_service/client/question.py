@@ -168,9 +168,13 @@ def _array(value: ArrayLike | torch.Tensor, wanted: InputDescription) -> NDArray
     except ValueError as error:
         raise InputError(f"the input {wanted.name} must be an array of {wanted.dtype}: {error}") from error
     dtype = np.dtype(wanted.dtype)
-    if array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, dtype, "same_kind"):
+    whole = array.dtype.kind in "iu" and dtype.kind in "iu"
+    if not whole and (array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, dtype, "same_kind")):
         raise InputError(f"the input {wanted.name} must be {wanted.dtype}, got an array of {array.dtype}")
-    return np.ascontiguousarray(array, dtype.newbyteorder("<"))
+    found = np.ascontiguousarray(array, dtype.newbyteorder("<"))
+    if whole and array.dtype != dtype and not np.array_equal(found, array):
+        raise InputError(f"the input {wanted.name} holds a number that does not fit {wanted.dtype}")
+    return found
 
 
 def _from_tensor(tensor: torch.Tensor) -> NDArray[Any]:
