@@ -9,13 +9,12 @@ from mcdrop.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("numbers", "dtype"), [([0, 255], "uint8"), ([-(2**31), 2**31 - 1], "int32"), ([0, 2**64 - 1], "uint64")]
+    ("numbers", "dtype"), [([0, 255], "uint8"), ([-(2**31), 2**31 - 1], "int32"), ([0, 65535], "uint16")]
 )
 def test_whole_numbers_become_those_that_the_model_takes_if_they_fit(numbers: list[int], dtype: str) -> None:
     wanted = InputDescription("x", dtype, (-1, 2))
     found = _array([numbers], wanted)
     assert (found.dtype, found.tolist()) == (np.dtype(dtype), [numbers])
     for beyond in (numbers[0] - 1, numbers[1] + 1):
-        if -(2**63) <= beyond < 2**64:
-            with pytest.raises(InputError, match=f"x holds a number that does not fit {dtype}"):
-                _array([[beyond, 0]], wanted)
+        with pytest.raises(InputError, match=f"x holds a number that does not fit {dtype}"):
+            _array([[beyond, 0]], wanted)
