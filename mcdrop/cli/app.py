@@ -13,6 +13,7 @@ import typer
 
 from mcdrop import __version__
 from mcdrop.cli.commands import Commands
+from mcdrop.cli.streams import let_readers_leave
 from mcdrop.errors import McdropError
 
 __all__ = ["app", "main"]
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     # MKL reads it once, when torch loads it: then a row's sums have the same bits whatever its neighbours.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    let_readers_leave()
     try:
         app(args=arguments, prog_name="mcdrop")
     except McdropError as error:
