@@ -21,6 +21,9 @@ VOID: Final = "calibration is void"
 _TITLES: Final = {"nll": "NLL", "crps": "CRPS", "brier": "the Brier score", "rmse": "RMSE"}
 _COMPARED: Final = ("nll", "crps", "brier", "rmse")
 _LARGEST_OUTPUTS: Final = 3
+_MATTERS: Final = 0.1
+"""A gap between stated and observed shares that would matter: rows that leave room for one cannot tell."""
+_UNTOLD: Final = "Too few rows to tell over- from under-confidence"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ def _calibration(evidence: Evidence) -> Iterator[Finding]:
     elif any(each.status == "bad" for each in _confidence(evidence)):
         shown = f"the test of the whole shows nothing{_p(evidence)}, the next line does"
         yield Finding("calibration", "open", f"Not settled: {shown}; {apart}.")
+    elif any(each.interval is not None and each.interval.upper > _MATTERS for each in found):
+        few = f"and too few rows ({evidence.n_rows}) to rule it out"
+        yield Finding("calibration", "open", f"No sign of miscalibration, {few}{_p(evidence)}: {apart}.")
     else:
         yield Finding(
             "calibration",
@@ -106,6 +112,8 @@ def _of_probabilities(score: Score, interval: Interval) -> Finding:
         return Finding("confidence", "bad", f"Over-confident: {text}")
     if interval.upper < 0:
         return Finding("confidence", "bad", f"Under-confident: {text}")
+    if max(-interval.lower, interval.upper) > _MATTERS:
+        return Finding("confidence", "open", f"{_UNTOLD}: {text}")
     return Finding("confidence", "good", f"Neither over- nor under-confident on the whole: {text}")
 
 
@@ -118,6 +126,8 @@ def _of_intervals(score: Score, interval: Interval, evidence: Evidence) -> Findi
         return Finding("confidence", "bad", f"Over-confident: {held}{why}.")
     if interval.lower > wanted:
         return Finding("confidence", "bad", f"Under-confident: {held}.")
+    if wanted - interval.lower > _MATTERS:
+        return Finding("confidence", "open", f"{_UNTOLD}: {held}.")
     return Finding("confidence", "good", f"Neither over- nor under-confident: {held}.")
 
 

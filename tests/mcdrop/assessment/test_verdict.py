@@ -50,6 +50,24 @@ def test_the_sign_of_the_gap_says_over_or_under_confident() -> None:
     assert status(-0.01, 0.02) == "Neither over- nor under-confident on the whole"
 
 
+def test_few_rows_that_show_nothing_do_not_tell() -> None:
+    gap = 0.11
+    ece = Score("ece", 0.05, interval(0.0, gap))
+    over = Score("overconfidence", 0.04, interval(-0.03, gap))
+    under = Score("overconfidence", -0.04, interval(-gap, 0.03))
+    held = Score("coverage", 0.9, interval(0.9 - gap, 0.95))
+    for scores, words in (
+        ((ece,), "No sign of miscalibration, and too few rows (500) to rule it out (p = 0.4): stated and"),
+        ((over,), "Too few rows to tell over- from under-confidence: the stated probability is"),
+        ((under,), "Too few rows to tell over- from under-confidence: the stated probability is"),
+        ((held,), "Too few rows to tell over- from under-confidence: 90% intervals hold 90.0%"),
+    ):
+        (found,) = verdict(replace(EVIDENCE, scores=scores))
+        assert (found.status, found.text.startswith(words)) == ("open", True), found
+    all_held = Score("coverage", 1.0, interval(0.88, 1.0))  # nothing can lie above 1
+    assert verdict(replace(EVIDENCE, scores=(all_held,)))[0].status == "good"
+
+
 def test_intervals_that_hold_too_few_outcomes_are_over_confident() -> None:
     low = replace(EVIDENCE, scores=(Score("coverage", 0.7, interval(0.6, 0.8)),))
     assert verdict(low)[0].text.startswith("Over-confident: 90% intervals hold 70.0% of the outcomes")
