@@ -1,13 +1,13 @@
 """Exact mode: blocks of a fixed shape, R rows x 16 samples, whose rows keep their bits in any company.
 
 R is what the position probe confirms: the largest of the candidates for which every row of a block has the
-same bits in every position, among other neighbours, and alone among zeros. On some processors small matrix
-products treat rows by position; there R goes down to 1, which always holds. Timing never decides, so library
-and service find the same R.
+same bits in every position, among other neighbours, and alone among zeros, and comes to them by the same
+numbers. On some processors small matrix products treat rows by position; there R goes down to 1, which always
+holds. Timing never decides, so library and service find the same R.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -41,10 +41,18 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
     """
     if example.whole:
         return 1
-    for rows in (r for r in CANDIDATES if r <= most):
-        if rows == 1 or all(_confirmed(replace(plan, rows=rows), example, trial) for trial in range(_TRIALS)):
-            return rows
-    return 1
+    larger = (rows for rows in CANDIDATES if 1 < rows <= most)
+    return next((rows for rows in larger if _is_confirmed(replace(plan, rows=rows), example)), 1)
+
+
+def _is_confirmed(plan: Plan, example: Call) -> bool:
+    trials = range(
+        CANDIDATES[0] // plan.rows
+    )  # small blocks have few numbers, which seldom show what differs
+    return all(
+        _holds(_rows_agree, plan, example, 2 * trial) and _holds(_numbers_agree, plan, example, 2 * trial + 1)
+        for trial in trials
+    )
 
 
 def smaller_plans(plan: Plan, example: Call) -> list[Plan]:
@@ -92,7 +100,7 @@ def _same_in_parts(plan: Plan, part: Plan, example: Call, trial: int) -> bool:
     except Exception:  # noqa: BLE001 - there may be room for fewer rows, or for so many only
         return False
     joined = [torch.cat(tensors, 1) for tensors in zip(*pieces, strict=True)]
-    return _equal(joined, full, torch.arange(plan.rows)) and _confirmed(part, example, trial)
+    return _equal(joined, full, torch.arange(plan.rows)) and _holds(_rows_agree, part, example, trial)
 
 
 def _rounds_alike(plan: Plan, part: Plan, example: Call, trial: int) -> bool:
@@ -110,9 +118,9 @@ def _run_in_parts(part: Plan, block: Call, trial: int) -> list[list[Tensor]]:
     return [_run(part, block.take(slice(at, at + part.rows)), trial) for at in starts]
 
 
-def _confirmed(plan: Plan, example: Call, trial: int) -> bool:
+def _holds(check: Callable[[Plan, Call, int], bool], plan: Plan, example: Call, trial: int) -> bool:
     try:
-        return _rows_agree(plan, example, trial)
+        return check(plan, example, trial)
     except torch.OutOfMemoryError:
         raise
     except Exception:  # noqa: BLE001 - zeros may be no input (a length of 0), or there be room for fewer rows
@@ -127,13 +135,40 @@ def _rows_agree(plan: Plan, example: Call, trial: int) -> bool:
     orders = [rows.roll(1), rows.flip(0), rows.roll(plan.rows // 2)]
     moved = all(_equal(_run(plan, block.take(order), trial), full, order) for order in orders)
     return moved and all(
-        _equal(
-            [t[:, :1] for t in _run(plan, block.take(slice(row, row + 1)).pad(plan.rows), trial)],
-            full,
-            rows[row : row + 1],
-        )
+        _equal([t[:, :1] for t in _run(plan, _alone(plan, block, row), trial)], full, rows[row : row + 1])
         for row in {0, plan.rows - 1}
     )
+
+
+def _numbers_agree(plan: Plan, example: Call, trial: int) -> bool:
+    """The same of rows that are reversed, or alone, and of all numbers on the way to their bits."""
+    rows = torch.arange(plan.rows, device="cpu")
+    block = probe_inputs(example, plan.rows, trial)
+    one = _Watched(replace(plan, rows=1), block.take(rows[:1]), trial)
+    full = _Watched(plan, block, trial, one)
+    moved = _Watched(plan, block.take(rows.flip(0)), trial, one)
+    if not (_equal(moved.outputs, full.outputs, rows.flip(0)) and moved.numbers.among(full.numbers)):
+        return False
+    ends = (0, plan.rows - 1)
+    alone = [_Watched(plan, _alone(plan, block, row), trial, one) for row in ends]
+    return all(
+        _equal([t[:, :1] for t in each.outputs], full.outputs, rows[row : row + 1])
+        and each.numbers.among(full.numbers, other.numbers)  # which has those of the zeros
+        for each, other, row in zip(alone, alone[::-1], ends, strict=True)
+    )
+
+
+def _alone(plan: Plan, block: Call, row: int) -> Call:
+    return block.take(slice(row, row + 1)).pad(plan.rows)
+
+
+class _Watched:
+    """The outputs of a block, and the numbers on the way; watched, both may be others than else."""
+
+    def __init__(self, plan: Plan, block: Call, trial: int, of_one_row: "_Watched | None" = None) -> None:
+        self.numbers: Roundings = Roundings(None if of_one_row is None else of_one_row.numbers)
+        with self.numbers:
+            self.outputs = _run(plan, block, trial)
 
 
 def _run(plan: Plan, block: Call, trial: int) -> list[Tensor]:

@@ -57,6 +57,26 @@ def test_what_the_others_do_not_call_is_not_compared() -> None:
     assert seen(torch.exp, ROWS).among(seen(torch.sin, ROWS))
 
 
+def test_what_has_as_many_numbers_with_one_row_is_not_kept() -> None:
+    def function(x: Tensor) -> Tensor:
+        return (x * 2 + x.mean(0)).sum()
+
+    of_one_row = seen(function, ROWS[:1])
+    for kept in (None, of_one_row):
+        with Roundings(kept) as watch:
+            function(ROWS)
+        known = {str(operator): len(numbers) for operator, numbers in watch.kept.items()}
+        of_rows = {"aten.mul.Tensor": 1, "aten.add.Tensor": 1}
+        assert known == (of_rows if kept else {**of_rows, "aten.mean.dim": 1, "aten.sum.default": 1})
+
+
+def test_what_computes_nothing_is_not_kept() -> None:
+    def function(x: Tensor) -> Tensor:
+        return torch.where(x > 0, torch.empty_like(x), x.new_empty(x.shape))
+
+    assert not seen(function, ROWS).kept
+
+
 def test_of_large_results_nothing_is_kept() -> None:
     assert seen(torch.neg, torch.ones(2**12 + 1)).among(seen(torch.neg, torch.zeros(1)))
     assert not seen(torch.neg, torch.ones(2**12)).among(seen(torch.neg, torch.zeros(1)))

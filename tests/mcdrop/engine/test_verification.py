@@ -135,6 +135,15 @@ def test_an_output_that_does_not_move_is_an_error_that_names_the_sites() -> None
         verified(model)
 
 
+def test_draws_that_hide_all_others_half_of_the_time_are_no_error() -> None:
+    def gates(x: Tensor, train: bool) -> Tensor:
+        if not train:
+            return x
+        return x * F.dropout(torch.ones(1), 0.5) * (torch.rand(1) < 0.5) * (torch.rand(1) >= 0.5)
+
+    verified(applied(gates))
+
+
 @pytest.mark.parametrize("rate", [1e-4, 0.01, 0.999])
 def test_a_rate_at_which_hardly_anything_happens_is_no_error(rate: float) -> None:
     verified(nn.Sequential(nn.Linear(4, 4), nn.Dropout(rate)))
