@@ -30,7 +30,7 @@ from mcdrop.engine.precision import rounded_to
 from mcdrop.engine.replay import BlockDraws
 from mcdrop.engine.sites import Law, Site, SiteKey
 from mcdrop.engine.strategies import STRATEGIES, loop
-from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
+from mcdrop.errors import DomainError, McdropError, NothingRandomError, UnsupportedModelError
 
 __all__ = ["FREE", "Verification", "verify"]
 
@@ -99,6 +99,7 @@ def verify(
     Raises:
         UnsupportedModelError: If the model draws in a way that is not seen, couples its rows, or keeps state.
         NothingRandomError: If the output does not move with its masks.
+        DomainError: If nothing in it is finite.
     """
     rows = _two_rows(example)
     with network.inference():
@@ -271,6 +272,11 @@ def _check_movement(network: Network, rows: Call, reference: list[Tensor]) -> No
         return
     if any(_moves(_alone(network, rows, row, BlockDraws, BLOCK)) for row in range(rows.rows)):
         return  # a draw that often hides all others did so in the few samples before
+    if not any(t.isfinite().any() for t in reference):
+        raise DomainError(
+            "the outputs of the rows that a plan is checked on (the first, and the next that differs) are "
+            "NaN or infinite whatever the masks are; see that the inputs and the weights are finite"
+        )
     sites = ", ".join(str(key) for key in list(network.sites)[:5])
     raise NothingRandomError(
         f"the output does not move when the masks of its sites ({sites}) are forced at p = .5, so the "

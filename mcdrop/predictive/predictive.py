@@ -292,7 +292,7 @@ class Predictive:
                 return self.level_values[index]
         if self.kept_samples is None:
             raise SamplesNotKeptError(
-                f"the samples were dropped and the quantile at {level} was not named in the call; "
+                f"the samples were dropped and the quantile at {level:g} was not named in the call; "
                 "pass quantiles= or keep_samples=True to predict"
             )
         return self.quantile_of(self.kept_samples, level)

@@ -12,7 +12,7 @@ from mcdrop.engine.interception.mode import Interception
 from mcdrop.engine.interception.table import HANDLERS
 from mcdrop.engine.sites import Law
 from mcdrop.engine.verification import FREE, Verification, verify
-from mcdrop.errors import NothingRandomError, UnsupportedModelError
+from mcdrop.errors import DomainError, NothingRandomError, UnsupportedModelError
 from tests.support.models import case
 from tests.support.replaying import network_and_call, network_of_case
 from tests.support.stochastic_modules import DropBlock, DropPath, Residual, applied
@@ -142,6 +142,14 @@ def test_draws_that_hide_all_others_half_of_the_time_are_no_error() -> None:
         return x * F.dropout(torch.ones(1), 0.5) * (torch.rand(1) < 0.5) * (torch.rand(1) >= 0.5)
 
     verified(applied(gates))
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_numbers_that_are_none_are_said_to_be_the_reason(number: float) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3), nn.Linear(4, 1))
+    with pytest.raises(DomainError, match="are NaN or infinite whatever the masks are; see that the inputs"):
+        verified(model, torch.full((3, 4), number))
+    verified(model, torch.cat([torch.full((1, 4), number), X]))
 
 
 @pytest.mark.parametrize("rate", [1e-4, 0.01, 0.999])
