@@ -133,9 +133,21 @@ def class_labels(y: TensorLike, *, like: Sequence[int], classes: int) -> Tensor:
         came = labels[wrong][0].item()
         raise DomainError(
             f"y must be a class from 0 to {classes - 1}, got {came:g} at {_first(wrong)}"
-            + ("; classes are counted from 0" if labels.min() == 1 and labels.max() == classes else "")
+            f"{_about_labels(labels, wrong, classes)}"
         )
     return labels.to(torch.int64)
+
+
+def _about_labels(labels: Tensor, wrong: Tensor, classes: int) -> str:
+    if labels.min() == 1 and labels.max() == classes:
+        return "; classes are counted from 0"
+    marks = labels[wrong].unique()
+    if labels.dim() < 2 or len(marks) > 1:
+        return ""
+    return (
+        "; to leave out places without a label, evaluate as_predictions(samples=pred.samples[:, keep]) "
+        f"against y[keep], with keep = y != {marks.item():g} and the classes of the samples last"
+    )
 
 
 def event_labels(y: TensorLike, *, like: Sequence[int], name: str = "y") -> Tensor:

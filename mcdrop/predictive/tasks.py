@@ -9,7 +9,7 @@ Alphabet: s samples of some blocks, N rows, C classes, L labels, ... further dim
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
@@ -254,8 +254,9 @@ def only_output(outputs: Any) -> Tensor:
     tensors = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
     if len(tensors) == 1:
         return tensors[0]
-    if isinstance(outputs, Mapping) and isinstance(outputs.get("logits"), Tensor):
-        return cast(Tensor, outputs["logits"])
+    named = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if isinstance(named, Tensor):
+        return named
     raise OptionError(
         f"the model returns {len(tensors)} tensors{_names(outputs)} and none of them is named 'logits'; wrap "
         "it in a module that returns the one to predict from (mc.sample returns them all)"

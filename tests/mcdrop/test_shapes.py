@@ -72,6 +72,10 @@ def test_labels_outside_the_classes_are_refused() -> None:
         shapes.class_labels([0.5, 1], like=(2,), classes=3)
     with pytest.raises(DomainError, match="got -1 at row 0"):
         shapes.class_labels([-1, 1], like=(2,), classes=3)
+    with pytest.raises(DomainError, match=r"leave out places without a label, .*, with keep = y != -100 and"):
+        shapes.class_labels([[0, -100], [1, -100]], like=(2, 2), classes=3)
+    with pytest.raises(DomainError, match=r"got -1 at index \(0, 1\)$"):
+        shapes.class_labels([[0, -1], [1, -100]], like=(2, 2), classes=3)
 
 
 def test_labels_of_another_length_are_refused() -> None:

@@ -13,7 +13,16 @@ from tests.support.repository import ROOT
 
 GUIDES = [
     ROOT / "docs" / name
-    for name in ("calibration.md", "doctor.md", "injection.md", "layers.md", "regularization.md")
+    for name in (
+        "calibration.md",
+        "doctor.md",
+        "injection.md",
+        "layers.md",
+        "memory.md",
+        "regularization.md",
+        "sampling.md",
+        "tasks.md",
+    )
 ]
 
 

@@ -1,10 +1,13 @@
 """Tasks by name, and the options that they take."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 
 from mcdrop.errors import OptionError
 from mcdrop.predictive import TASKS, task_named
+from mcdrop.predictive.tasks import only_output
 from tests.support.tolerances import FLOAT64
 
 
@@ -35,6 +38,19 @@ def test_only_a_regression_has_a_precision() -> None:
         OptionError, match="tau is the noise precision of a regression, got it with task='raw'"
     ):
         task_named("raw", tau=1.0)
+
+
+class Named(NamedTuple):
+    hidden: torch.Tensor
+    logits: torch.Tensor
+
+
+def test_logits_are_found_by_their_name() -> None:
+    hidden, logits = torch.zeros(16, 5, 8), torch.ones(16, 5, 3)
+    assert only_output(Named(hidden, logits)) is logits
+    assert only_output({"hidden": hidden, "logits": logits}) is logits
+    with pytest.raises(OptionError, match="returns 2 tensors in a tuple and none of them is named 'logits'"):
+        only_output((hidden, logits))
 
 
 @pytest.mark.parametrize("name", ["classification", "binary", "multilabel", "regression"])
