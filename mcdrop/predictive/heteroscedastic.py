@@ -5,6 +5,7 @@ Total variance = epistemic (variance of the means) + aleatoric (mean of the vari
 Source: Kendall and Gal 2017, arXiv:1703.04977, eq. 9.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -66,7 +67,8 @@ class HeteroscedasticPredictive(RealPredictive):
         """
         return self._scaled(super().samples[..., 1].sqrt())
 
-    def law_quantile(self, samples: Tensor, level: float) -> Tensor:
-        """The quantile at `level` of the mixture of means and variances (S, N, ..., 2): like `mean`."""
+    def law_quantiles(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
+        """(Q, N, ...) quantiles at Q `levels` of the mixture of means and variances (S, N, ..., 2)."""
         means, variances = samples.to(torch.float64).unbind(-1)
-        return mixture_quantile(means, variances.sqrt(), level).to(samples.dtype)
+        spreads = variances.sqrt()
+        return torch.stack([mixture_quantile(means, spreads, level) for level in levels]).to(samples.dtype)

@@ -4,6 +4,7 @@ Alphabet: S samples, N rows, ... further dimensions.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -96,15 +97,15 @@ class RealPredictive(Predictive, ABC):
         names = super().available_outputs()
         return names if self._promise() is None else (*names, "lower", "upper")
 
-    def quantile_of(self, samples: Tensor, level: float) -> Tensor:
-        """The quantile at `level` of the law that `samples` (S, N, ...) describe: like `mean`."""
+    def quantiles_of(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
+        """(Q, N, ...) quantiles at Q `levels` of the law that `samples` (S, N, ...) describe."""
         for each in self.calibrators:
             if isinstance(each, QuantileRecalibration):
-                level = min(max(each.apply(level).item(), _INSIDE), 1 - _INSIDE)
-        return self._stretched(self.law_quantile(samples, level))
+                levels = [min(max(each.apply(level).item(), _INSIDE), 1 - _INSIDE) for level in levels]
+        return self._stretched(self.law_quantiles(samples, levels))
 
     @abstractmethod
-    def law_quantile(self, samples: Tensor, level: float) -> Tensor:
+    def law_quantiles(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
         """The same before calibration."""
 
     def _promise(self) -> ConformalIntervals | ConformalQuantiles | None:

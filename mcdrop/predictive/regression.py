@@ -4,6 +4,7 @@ Total variance = epistemic (variance of the samples) + aleatoric (1 / tau).
 Source: Gal and Ghahramani 2016, arXiv:1506.02142, eq. 7.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from mcdrop.errors import NotFittedError
 from mcdrop.mixture import mixture_quantile
-from mcdrop.predictive.predictive import sample_quantile
+from mcdrop.predictive.predictive import sample_quantiles
 from mcdrop.predictive.real import RealPredictive
 
 __all__ = ["RegressionPredictive"]
@@ -73,9 +74,10 @@ class RegressionPredictive(RealPredictive):
         names = super().available_outputs()
         return tuple(name for name in names if name != "aleatoric_std" or self.tau is not None)
 
-    def law_quantile(self, samples: Tensor, level: float) -> Tensor:
-        """The quantile at `level` of samples (S, N, ...), or of the Gaussians around them: like `mean`."""
+    def law_quantiles(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
+        """(Q, N, ...) quantiles at Q `levels` of samples (S, N, ...), or of the Gaussians around them."""
         if self.tau is None:
-            return sample_quantile(samples, level)
+            return sample_quantiles(samples, levels)
         noise = torch.tensor(self.tau**-0.5, dtype=torch.float64, device=samples.device)
-        return mixture_quantile(samples.to(torch.float64), noise, level).to(samples.dtype)
+        means = samples.to(torch.float64)
+        return torch.stack([mixture_quantile(means, noise, level) for level in levels]).to(samples.dtype)
