@@ -7,10 +7,11 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mcdrop.engine.exact import CANDIDATES, confirmed_rows
 from mcdrop.engine.fallback import Fallback, reason
@@ -46,6 +47,9 @@ do."""
 _CLEARLY: Final = 0.75
 """Of the time of the first that agrees: what another must take on two samples to be used in its place."""
 _TIMINGS: Final = 5
+_HOLDERS: Final = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")
+_VALUES: Final = frozenset({bool, float, int, str, type(None)})
+_LOOKED_AT: Final = _VALUES | {Tensor, FunctionType, BuiltinFunctionType, MethodType}
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +155,7 @@ class Planner:
         self._lock = threading.RLock()
         self._planned: dict[Any, Planned] = {}
         self._exact: dict[Any, Plan] = {}
-        self._seen: tuple[list[Any], list[float]] = ([], [])
+        self._seen: list[Any] = []
         self.latest: Planned | None = None
 
     def planned(self, call: Call) -> Planned:
@@ -216,14 +220,16 @@ class Planner:
         return None
 
     def _forget_if_changed(self) -> None:
-        """A model whose modules, tensors or rates were exchanged is traced again."""
-        parts, rates = _parts_and_rates(self._model)
-        seen, seen_rates = self._seen
-        if rates != seen_rates or len(parts) != len(seen) or not all(map(operator.is_, parts, seen)):
+        """A model whose parts were exchanged is traced again."""
+        parts = _parts(self._model)
+        same = len(parts) == len(self._seen) and (
+            all(map(operator.is_, parts, self._seen)) or all(map(_is_same, parts, self._seen))
+        )
+        if not same:
             self._planned.clear()
             self._exact.clear()
             self._caches.clear()
-            self._seen = parts, rates
+        self._seen = parts
 
 
 def _tile(size: Footprint, rows: int, strategy: str, device: torch.device) -> tuple[int, int]:
@@ -304,23 +310,31 @@ def _first_strategy(network: Network) -> str:
     return next(iter(STRATEGIES)) if network.fixed else "loop"
 
 
-def _parts_and_rates(model: nn.Module) -> tuple[list[Any], list[float]]:
-    """Modules, parameters and buffers, and the numbers that modules hold: every call looks."""
+def _parts(model: nn.Module) -> list[Any]:
+    """Modules, their tensors, functions and hooks, and the numbers and names they hold: every call looks.
+
+    Other objects that they hold, such as a list or a configuration, are not looked into.
+    """
     modules, seen = [model], {id(model)}
     parts: list[Any] = []
-    rates: list[float] = []
     for module in modules:  # which grows meanwhile
         held = vars(module)
         parts.append(module)
-        parts += held.get("_parameters", {}).values()
-        parts += held.get("_buffers", {}).values()
-        rates += [value for value in held.values() if type(value) is float]
+        parts += [v for name, v in held.items() if type(v) in _LOOKED_AT and name != "training"]
+        for name in _HOLDERS:
+            inside = held.get(name)
+            if inside:
+                parts += inside.values()
         inner = held.get("_modules")
         if inner:  # most modules are leaves
             children = [child for child in inner.values() if child is not None and id(child) not in seen]
             modules += children
             seen.update(map(id, children))
-    return parts, rates
+    return parts
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and type(one) in _VALUES and one == other)
 
 
 def _why_nothing_is_random(model: nn.Module, switched_off: Sequence[str]) -> str:

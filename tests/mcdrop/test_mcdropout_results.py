@@ -1,5 +1,7 @@
 """What `MCDropout` returns, and what it leaves alone."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,6 +108,58 @@ def test_results_are_normal_tensors(dtype: torch.dtype, exact: bool) -> None:
     assert len(held) == 6
     for tensor in [*held, mc.sample(x, exact=exact)]:
         assert (tensor.dtype, tensor.is_inference(), tensor.requires_grad) == (dtype, False, False)
+
+
+class Adjustable(nn.Module):
+    """What a user may set on a model between two predictions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.drop = nn.Linear(6, 3), nn.Dropout(0.3)
+        self.shifted, self.power, self.scale, self.act = False, 1, torch.ones(3), torch.relu
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 6) -> (N, 3)."""
+        self.calls += 1
+        out = self.act(self.drop(self.body(x))) ** self.power * self.scale
+        return out + 1 if self.shifted else out
+
+
+def thrice(_module: nn.Module, _args: object, out: Tensor) -> Tensor:
+    return 3 * out
+
+
+SETTINGS: dict[str, Callable[[Adjustable], object]] = {
+    "a flag": lambda model: setattr(model, "shifted", True),
+    "a whole number": lambda model: setattr(model, "power", 2),
+    "a tensor": lambda model: setattr(model, "scale", torch.full((3,), 2.0)),
+    "a function": lambda model: setattr(model, "act", torch.tanh),
+    "a hook": lambda model: model.body.register_forward_hook(thrice),
+    "a layer": lambda model: setattr(model, "body", fixed(nn.Linear(6, 3, bias=False))),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_was_set_on_the_model_since_is_seen(name: str) -> None:
+    model = Adjustable()
+    fixed(model)
+    mc = MCDropout(model, n_samples=16)
+    before = mc.sample(X)
+    SETTINGS[name](model)
+    torch.testing.assert_close(mc.sample(X), MCDropout(model, n_samples=16).sample(X), **FLOAT32)
+    assert not torch.allclose(mc.sample(X), before)
+
+
+def test_a_model_whose_settings_have_the_same_values_keeps_its_plan(mc: MCDropout) -> None:
+    mc.sample(X)
+    plan = mc.plan
+    mc.model.train()
+    for module in mc.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = float(str(module.p))
+    mc.sample(X)
+    assert mc.plan is plan
 
 
 def test_a_rate_that_was_changed_is_seen(mc: MCDropout) -> None:
