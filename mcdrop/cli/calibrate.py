@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 import torch
@@ -26,9 +26,11 @@ from mcdrop.evaluation import Report, evaluate
 from mcdrop.intervals import Interval
 from mcdrop.mcdropout import MCDropout
 from mcdrop.report.wording import ends, number, titled
+from mcdrop.scoring import FEW_EVENTS
 
 __all__ = ["command"]
 
+_FROM_ERRORS: Final = frozenset({"temperature", "vector", "platt", "isotonic"})
 _METHOD = f"One of {', '.join(METHODS)}; may be repeated, in the order in which they are to be applied."
 
 
@@ -76,8 +78,20 @@ def command(
     path = _write(new, checkpoint, fit, report, found)
     Console().print(_table(report, found, folds))
     typer.echo(f"wrote {path}: {', '.join(method)}, fitted on {len(rows)} rows")
+    for note in _notes(new, method, report):
+        typer.echo(f"note: {note}")
+
+
+def _notes(new: MCDropout, methods: list[str], report: Report) -> Iterator[str]:
     if any(isinstance(each, LevelStdScaling) and not each.edges for each in new.calibrators):
-        typer.echo("note: std-levels found one level, so it is the same as std; 100 rows make two levels")
+        yield "std-levels found one level, so it is the same as std; 100 rows make two levels"
+    accuracy = next((each.value for each in report.before if each.name == "accuracy"), 0.0)
+    wrong = round((1 - accuracy) * report.n_rows)
+    if wrong < FEW_EVENTS and not _FROM_ERRORS.isdisjoint(methods):
+        yield (
+            f"{wrong} of {report.n_rows} rows are wrong, and what is fitted to probabilities rests on those: "
+            "look at mcdrop report on other rows before you rely on it"
+        )
 
 
 def _check_methods(mc: MCDropout, methods: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Predictions as a table for people: the first rows, and of each row the numbers that matter first."""
 
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -54,10 +55,14 @@ def _columns(first: Predictive, manifest: Manifest) -> dict[str, list[str]]:
     label = shown.pop("label", None)
     if label is None or label.ndim != 1 or first.mean.ndim != 2:
         return _plain_columns({**({} if label is None else {"label": label}), **shown}, manifest)
-    names = manifest.classes
-    named = [str(index) if names is None else names[index] for index in label.tolist()]
+    names = manifest.classes or [str(index) for index in range(first.mean.shape[1])]
+    sets = [", ".join(compress(names, row)) for row in shown.pop("prediction_set", ())]
     probabilities = {f"{name} of label": _at(label, shown.pop(name)) for name in ("mean", "std")}
-    return {"label": named, **{name: _texts(values) for name, values in {**probabilities, **shown}.items()}}
+    return {
+        "label": [names[index] for index in label.tolist()],
+        **{name: _texts(values) for name, values in {**probabilities, **shown}.items()},
+        **({"prediction_set": sets} if sets else {}),
+    }
 
 
 def _plain_columns(outputs: dict[str, Array], manifest: Manifest) -> dict[str, list[str]]:

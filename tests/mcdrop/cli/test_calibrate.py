@@ -11,6 +11,7 @@ import pytest
 import mcdrop
 from mcdrop.calibration.std_scaling import StdScaling
 from mcdrop.checkpoint import resolve_version
+from mcdrop.predictive import ClassificationPredictive
 from tests.support.checkpoints import edit_manifest
 from tests.support.command_line import run_here
 from tests.support.tolerances import FLOAT32
@@ -106,6 +107,9 @@ def test_a_third_version_starts_from_the_one_that_is_named(
     assert [each.kind for each in mcdrop.load(spare).calibrators] == ["noise_precision", "std_scaling"]
 
 
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
 def test_classes_get_probabilities_sets_and_answers(
     capsys: pytest.CaptureFixture[str], classifier: Path, tmp_path: Path
 ) -> None:
@@ -119,7 +123,29 @@ def test_classes_get_probabilities_sets_and_answers(
     assert "prediction sets: coverage" in finished.out
     assert "answered: share of rows" in finished.out
     pred = mcdrop.load(spare).predict(pixels[:3])
+    assert isinstance(pred, ClassificationPredictive)
     assert {"answered", "prediction_set"} <= set(pred.available_outputs())
+    shown = run_here(capsys, "predict", spare, tmp_path / "rows.npz").out
+    held = [name for name, inside in zip(DIGITS, pred.prediction_set[0].tolist(), strict=True) if inside]
+    assert f" {', '.join(held)} │" in shown
+
+
+def test_few_errors_are_said_to_carry_what_is_fitted_to_probabilities(
+    capsys: pytest.CaptureFixture[str], classifier: Path, tmp_path: Path
+) -> None:
+    spare = Path(shutil.copytree(classifier, tmp_path / "images"))
+    pixels = np.random.default_rng(0).uniform(0, 16, size=(40, 1, 8, 8)).astype(np.float32)
+    pred = mcdrop.load(spare).predict(pixels)
+    assert isinstance(pred, ClassificationPredictive)
+    said = pred.label.numpy()
+    for wrong, noted in ((3, True), (20, False)):
+        y = np.where(np.arange(40) < wrong, (said + 1) % 10, said)
+        np.savez(tmp_path / "rows.npz", image=pixels, y=y)
+        asked = ("calibrate", f"{spare}@1", "--data", tmp_path / "rows.npz", "--folds", "2")
+        finished = run_here(capsys, *asked, "--method", "temperature", "--method", "sets")
+        assert finished.code == 0, finished.err
+        assert ("note: 3 of 40 rows are wrong, and what is fitted to probabilities" in finished.out) is noted
+        assert "are wrong" not in run_here(capsys, *asked, "--method", "sets").out
 
 
 @pytest.mark.parametrize(
