@@ -146,6 +146,14 @@ class Planner:
         mask_cache: int = MASK_BYTES,
         check: Callable[[Network, Call], None] | None = None,
     ) -> None:
+        self._options: dict[str, Any] = {
+            "model": model,
+            "verify": verify,
+            "exact_rows": exact_rows,
+            "exact_strategy": exact_strategy,
+            "mask_cache": mask_cache,
+            "check": check,
+        }
         self._model = model
         self._check = check
         self._verify = verify
@@ -157,6 +165,14 @@ class Planner:
         self._exact: dict[Any, Plan] = {}
         self._seen: list[Any] = []
         self.latest: Planned | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made of: a copy, or another process, finds its plans and draws its masks anew."""
+        return self._options
+
+    def __setstate__(self, options: dict[str, Any]) -> None:
+        """Make it of that."""
+        Planner.__init__(self, **options)
 
     def planned(self, call: Call) -> Planned:
         """What is known of inputs like `call`."""

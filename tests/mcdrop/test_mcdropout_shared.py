@@ -1,5 +1,7 @@
 """One `MCDropout` shared: by threads that begin together, across the batches of a loader, after a failure."""
 
+import copy
+import pickle
 import threading
 from collections.abc import Callable
 
@@ -38,6 +40,15 @@ def together(*works: Callable[[], None]) -> None:
         thread.join()
     if errors:
         raise errors[0]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda mc: pickle.loads(pickle.dumps(mc))])  # noqa: S301
+def test_a_copy_or_another_process_gets_the_same_answers(copied: Callable[[MCDropout], MCDropout]) -> None:
+    mc = MCDropout(classifier(), task="classification", n_samples=32, masks="independent")
+    expected = mc.predict(X, exact=True)
+    other = copied(mc)
+    assert other.model is not mc.model
+    assert_same_rows(other.predict(X, exact=True), expected)
 
 
 @pytest.mark.parametrize("name", ["encoder", "LSTM", "DropPath"])
