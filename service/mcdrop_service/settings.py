@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     """Longest request body that is read, also after unpacking."""
 
     max_body_bytes_in_flight: int = Field(default=256 * MEBIBYTE, ge=1)
-    """Bytes of all bodies that may be held at once."""
+    """Bytes of the bodies of all requests and long answers that may be held at once."""
 
     max_n_samples: int = Field(default=1024, ge=2)
     """Most samples that a request may ask for."""

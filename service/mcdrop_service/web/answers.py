@@ -3,12 +3,15 @@
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from mcdrop_service.encoding import encode_error
 from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
+from mcdrop_service.web.exchange import exchange_of
+from mcdrop_service.web.memory import Account
 from mcdrop_service.web.watch import notes_of
 
-__all__ = ["json_response", "refusal", "refused_by_router"]
+__all__ = ["LongResponse", "json_response", "refusal", "refused_by_router"]
 
 
 class JsonResponse(Response):
@@ -24,6 +27,25 @@ class JsonResponse(Response):
         self.body = content
         self.background = None
         self.raw_headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+
+
+class LongResponse(Response):
+    """A response whose bytes are accounted for until the client has taken them.
+
+    Args:
+        response: To be sent.
+        account: Of its bytes; closed when it was sent.
+    """
+
+    def __init__(self, response: Response, account: Account) -> None:
+        self._response = response
+        self._account = account
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and wait until it is taken."""
+        with self._account:
+            await self._response(scope, receive, send)
+            await exchange_of(scope).taken()
 
 
 def json_response(content: bytes, status: int = 200) -> Response:

@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution import Served
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import RequestLimits
+from mcdrop_service.web.answers import LongResponse
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.disconnect import while_connected
 from mcdrop_service.web.memory import Account
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 # Above this, parsing and encoding leave the event loop free by going to a thread.
 LARGE = 100_000
+TIMES_IN_JSON: Final = 3
+"""A number's digits to its bytes: ten or eleven and a comma in float32, twenty in float64."""
 
 
 class Form(Protocol):
@@ -69,10 +73,14 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
     with service.memory.account() as account:
         body = await read_body(request, service, account)
         work = _answer(request, served, form, body, account)
-        return await while_connected(request.scope, work)
+        response, numbers = await while_connected(request.scope, work)
+        return response if numbers <= LARGE else LongResponse(response, account.handed_over())
 
 
-async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
+async def _answer(
+    request: Request, served: Served, form: Form, body: bytes, account: Account
+) -> tuple[Response, int]:
+    """The answer, and how many numbers it holds."""
     service, notes = service_of(request), notes_of(request.scope)
     settings, began_s = service.settings, time.monotonic()
     plain = body
@@ -86,7 +94,27 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
     patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     notes.outputs = answer.outputs
-    return await aside(sum([array.size for array in answer.outputs.values()]), form.encode, answer, asked)
+    numbers = sum([array.size for array in answer.outputs.values()])
+    if numbers > LARGE:
+        _take(account, service.memory.max_bytes, length_of(answer, asked))
+    return await aside(numbers, form.encode, answer, asked), numbers
+
+
+def length_of(answer: PredictionAnswer, asked: InferenceRequest) -> int:
+    """Bytes of a long answer, about."""
+    return sum(
+        array.nbytes * (1 if name in asked.binary else TIMES_IN_JSON)
+        for name, array in answer.outputs.items()
+    )
+
+
+def _take(account: Account, most: int, size: int) -> None:
+    if size > most:
+        raise TooLargeError(
+            f"the answer would be about {size} bytes long, and all bodies together may take {most}; ask for "
+            "fewer rows, samples or outputs at a time, or for binary data of the Open Inference Protocol"
+        )
+    account.take(size)
 
 
 async def unpacked(form: Form, body: bytes, most: int) -> bytes:

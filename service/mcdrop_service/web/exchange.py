@@ -127,14 +127,19 @@ class Exchange:
         Raises:
             RuntimeError: If it is not its turn, or the answer not as long as it says.
         """
-        if (clogged := self._connection.clogged) is not None:
-            await asyncio.shield(clogged)
+        if self._connection.clogged is not None:
+            await self.taken()
         if self.gone:
             return
         if message["type"] == "http.response.start":
             self._start(message["status"], message.get("headers", ()))
         else:
             self._continue(message.get("body", b""), more=message.get("more_body", False))
+
+    async def taken(self) -> None:
+        """Wait until the client has taken what was sent, or is gone."""
+        if (clogged := self._connection.clogged) is not None:
+            await asyncio.shield(clogged)
 
     def _start(self, status: int, headers: Headers) -> None:
         if self._head or self.started:

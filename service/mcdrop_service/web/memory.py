@@ -1,4 +1,4 @@
-"""How much memory the bodies of all requests may take together."""
+"""How much memory the bodies of all requests, and of long answers, may take together."""
 
 from typing import Self
 
@@ -40,6 +40,12 @@ class Account:
     def __exit__(self, *_: object) -> None:
         self._budget.taken_bytes -= self.taken_bytes
 
+    def handed_over(self) -> "Account":
+        """Another one with all that this one has taken."""
+        other = Account(self._budget)
+        other.taken_bytes, self.taken_bytes = self.taken_bytes, 0
+        return other
+
     def take(self, size_bytes: int) -> None:
         """Take some more.
 
@@ -50,6 +56,8 @@ class Account:
             QueueFullError: If there is not as much left.
         """
         if self._budget.taken_bytes + size_bytes > self._budget.max_bytes:
-            raise QueueFullError("too many bytes of requests are being worked on", retry_after_s=1)
+            raise QueueFullError(
+                "too many bytes of requests and answers are being worked on", retry_after_s=1
+            )
         self._budget.taken_bytes += size_bytes
         self.taken_bytes += size_bytes

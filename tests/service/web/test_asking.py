@@ -5,8 +5,10 @@ import threading
 import zlib
 
 import pytest
-from mcdrop_service.web.asking import unpacked
+from mcdrop_service.errors import TooLargeError
+from mcdrop_service.web.asking import _take, unpacked
 from mcdrop_service.web.inference_form import InferenceForm
+from mcdrop_service.web.memory import MemoryBudget
 
 MEBIBYTE = 2**20
 
@@ -34,3 +36,10 @@ def test_a_small_body_that_may_become_large_is_unpacked_in_a_thread(coding: str,
 def test_no_body_becomes_longer_than_is_reckoned_with() -> None:
     bomb = zlib.compress(b"\0" * 16 * MEBIBYTE, 9)
     assert 0.9 < 16 * MEBIBYTE / InferenceForm("deflate", None).most_bytes(len(bomb)) <= 1
+
+
+def test_an_answer_that_would_never_fit_is_too_large_whoever_else_waits() -> None:
+    with MemoryBudget(10).account() as account:
+        _take(account, 10, 10)
+        with pytest.raises(TooLargeError, match="about 11 bytes long, and all bodies together may take 10;"):
+            _take(account, 10, 11)

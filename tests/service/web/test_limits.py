@@ -1,5 +1,6 @@
 """Limits under load: what is too much is turned away in our form, and what was turned away can come back."""
 
+import json
 import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,8 @@ from tests.service.models import FAKE_SERVER
 from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
+EVERY = ["mean", "std", "standard_error"]
+REFUSED = b'{"error":"too many bytes of requests and answers are being worked on"}'
 
 
 def test_a_full_queue_answers_429_with_a_time_to_come_back_and_stays_alive() -> None:
@@ -73,3 +76,19 @@ def test_a_client_that_never_reads_its_answer_is_cut_off() -> None:
             cut.register(connection, 0)
             assert cut.poll(PATIENCE_S * 1000)
         assert get(server, "/healthz").status == 200
+
+
+def test_a_long_answer_is_accounted_for_until_it_is_taken() -> None:
+    limits = {"MCDROP_MAX_REQUEST_UNITS": "200000", "MCDROP_MAX_QUEUE_UNITS": "200000"}
+    with running(FAKE_SERVER, MCDROP_MAX_BODY_BYTES_IN_FLIGHT="12000000", **limits) as server:
+        rows = [[1.2345678, 2.3456789, 3.4567891]] * 80_000
+        body = json.dumps({"n_samples": 16, "outputs": EVERY, "inputs": rows}).encode()
+        with socket.socket() as holding:
+            holding.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            holding.connect(("127.0.0.1", server.port))
+            head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            holding.sendall(head + body)
+            assert holding.recv(12) == b"HTTP/1.1 200"
+            answer = post(server, PREDICT, body)
+            assert (answer.status, answer.body[:60]) == (429, REFUSED[:60])
+        assert _eventually_answered(server)
