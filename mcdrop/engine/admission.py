@@ -29,7 +29,7 @@ def check_admissible(model: nn.Module) -> None:
     """
     _check_module(model)
     for path, reason in closed_parts(model):
-        kind = type(model.get_submodule(path)).__name__
+        kind = type(dict(model.named_modules())[path]).__name__  # get_submodule is none of a ScriptModule
         raise UnsupportedModelError(f"{path or 'the model'} ({kind}) {reason}")
     check_untied(model)
 

@@ -188,6 +188,8 @@ def test_torchscript_is_refused_by_name() -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
     with pytest.raises(UnsupportedModelError, match=r"1 \(.*ScriptModule.*\) is TorchScript"):
         private_view(nn.Sequential(nn.Linear(2, 2), scripted))
+    with pytest.raises(UnsupportedModelError, match=r"the model \(.*ScriptModule\) is TorchScript"):
+        private_view(scripted)
 
 
 def test_a_bound_method_put_in_place_of_forward_is_bound_to_the_view() -> None:
