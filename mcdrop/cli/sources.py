@@ -185,7 +185,9 @@ def _of_file(source: Source) -> Judged:
         )
     if y.dtype.kind not in "biuf":
         raise DataFileError(
-            f"{source.target} must be numbers beside saved predictions, got {str(y.ravel()[0])!r}"
+            f"{source.target} must be numbers beside saved predictions, which name no classes, got "
+            f"{str(y.ravel()[0])!r}; write each class as its place among the probabilities, from 0, or score "
+            "the checkpoint itself"
         )
     foreign = None if source.elsewhere is None else _read(source.elsewhere, source.task)[0]
     facts = {

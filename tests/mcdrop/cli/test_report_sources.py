@@ -272,3 +272,36 @@ def test_a_table_of_features_outcomes_and_groups_is_scored_by_group(
     asked = ("report", tmp_path / "small", "--data", tmp_path / "rows.csv", "--json", out)
     assert run_here(capsys, *asked, "--group-by", "site").code == 0
     assert [group.group for group in read_json(out).groups] == ["north", "south"]
+
+
+TAGGER = """
+from torch import nn
+
+
+def network():
+    return nn.Sequential(nn.Embedding(9, 8), nn.Dropout(0.3), nn.Linear(8, 4))
+"""
+
+
+def test_a_factory_that_labels_tokens_is_told_and_takes_the_axis_of_its_classes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taggers.py").write_text(TAGGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = np.random.default_rng(0).integers(9, size=(30, 7))
+    np.savez(tmp_path / "rows.npz", x=words, y=words % 4)
+    asked = ("taggers:network", "--data", tmp_path / "rows.npz", "--task", "classification")
+    for command in ("report", "inspect"):
+        refused = run_here(capsys, command, *asked)
+        assert refused.code == 2
+        assert "(--class-axis -1 on the command line)" in refused.err
+        assert run_here(capsys, command, *asked, "--class-axis", "-1").code == 0
+
+
+def test_names_of_classes_beside_saved_predictions_are_told_what_to_write(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "p.npz", probabilities=np.full((4, 2), 0.5), y=np.array(["no", "yes"] * 2))
+    finished = run_here(capsys, "report", tmp_path / "p.npz")
+    assert finished.code == 2
+    assert "got 'no'; write each class as its place among the probabilities, from 0" in finished.err
