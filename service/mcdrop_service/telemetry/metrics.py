@@ -104,6 +104,10 @@ class Metrics:
         if notes.outputs:
             self._distributions.take(its, notes.outputs)
 
+    def connection_refused(self) -> None:
+        """A connection was turned away: there were too many."""
+        self._rejected.add(("connections",))
+
     def batch_ended(self, model: str, version: str, share: float) -> None:
         """A batch was computed.
 

@@ -14,6 +14,7 @@ from mcdrop_service import __version__
 from mcdrop_service.web import open_inference
 from mcdrop_service.web.answers import refused_by_router
 from mcdrop_service.web.direct import Direct
+from mcdrop_service.web.inference_form import JSON_LENGTH
 from mcdrop_service.web.keys import Gate
 from mcdrop_service.web.routes import router
 from mcdrop_service.web.service import Service
@@ -70,8 +71,8 @@ def _guarded(app: ASGIApp, service: Service) -> ASGIApp:
             app,
             allow_origins=service.settings.cors_origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("authorization", "content-type", "traceparent", "x-api-key"),
-            expose_headers=("x-request-id", "retry-after"),
+            allow_headers=("authorization", "content-type", JSON_LENGTH, "traceparent", "x-api-key"),
+            expose_headers=("x-request-id", "retry-after", JSON_LENGTH),
         )
     return Watch(Shield(app), service)
 

@@ -13,7 +13,7 @@ from mcdrop_service.parsing import CODINGS, MOST_TIMES, RequestLimits, inflated,
 from mcdrop_service.web.answers import json_response
 from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, media_type
 
-__all__ = ["InferenceForm", "form_of"]
+__all__ = ["JSON_LENGTH", "InferenceForm", "form_of"]
 
 JSON_LENGTH: Final = "inference-header-content-length"
 BYTES: Final = "application/octet-stream"

@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -41,16 +42,17 @@ FAILED = "internal error; the service's log has it"
 TOO_MANY = "at most {} connections may be open at once"
 
 
-def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
+def guarded_protocol(settings: Settings, on_refused: Callable[[], None]) -> type[asyncio.Protocol]:
     """What `uvicorn.Config(http=...)` takes, with the limits of these settings.
 
     Args:
         settings: Time for the head of a request, and most connections.
+        on_refused: Called for each connection beyond these.
 
     Returns:
         A factory of protocols; uvicorn calls it once per connection.
     """
-    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings))
+    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings, on_refused=on_refused))
 
 
 class _HeadTooLongError(Exception):
@@ -64,12 +66,20 @@ class GuardedProtocol(asyncio.Protocol):
         settings: The limits.
         config: Of uvicorn, with the application.
         server_state: Of uvicorn: what its server waits for when it stops.
+        on_refused: Called if there are too many connections.
         **_uvicorns: What else uvicorn gives to each of its protocols.
     """
 
     def __init__(
-        self, settings: Settings, config: Config, server_state: ServerState, **_uvicorns: Any
+        self,
+        settings: Settings,
+        config: Config,
+        server_state: ServerState,
+        *,
+        on_refused: Callable[[], None] = lambda: None,
+        **_uvicorns: Any,
     ) -> None:
+        self._on_refused = on_refused
         self._settings = settings
         self._app = config.loaded_app
         self._state = server_state
@@ -104,6 +114,7 @@ class GuardedProtocol(asyncio.Protocol):
         names = {"server": "sockname", "client": "peername"}
         self._addresses = {key: _address(transport.get_extra_info(name)) for key, name in names.items()}
         if len(self._connections) > self._settings.max_connections:
+            self._on_refused()
             self._refuse(503, TOO_MANY.format(self._settings.max_connections))
         else:
             self._start_timer()

@@ -21,7 +21,6 @@ from typing import Any, Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from mcdrop_service.settings import Settings
 from mcdrop_service.web.lifecycle import Phase
 from mcdrop_service.web.protocol import guarded_protocol
 from mcdrop_service.web.service import Service
@@ -113,16 +112,16 @@ def serve_until_stopped(
             each.listen(BACKLOG)  # two can have one address, but only one of them can listen
         except OSError as error:
             return f"cannot listen on {url_of(each)}: {error.strerror}"
-    side = None if management is None else _SideServer(management, service.settings)
-    config = _config(app, service.settings, lifespan="on")
+    side = None if management is None else _SideServer(management, service)
+    config = _config(app, service, lifespan="on")
     _DrainingServer(config, service, side, supervised=supervised).run(sockets=[listener])
     return service.lifecycle.failure
 
 
-def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
+def _config(app: ASGIApp, service: Service, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=guarded_protocol(settings),
+        http=guarded_protocol(service.settings, service.metrics.connection_refused),
         ws="none",
         lifespan=lifespan,
         loop="uvloop",
@@ -131,15 +130,15 @@ def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"])
         server_header=False,
         log_config=None,
         log_level="warning",
-        timeout_graceful_shutdown=-(-settings.drain_timeout_ms // 1000),
+        timeout_graceful_shutdown=-(-service.settings.drain_timeout_ms // 1000),
     )
 
 
 class _SideServer(uvicorn.Server):
     """The server of another port in the same process; signals are the main one's."""
 
-    def __init__(self, door: Door, settings: Settings) -> None:
-        super().__init__(_config(door.app, settings, lifespan="off"))
+    def __init__(self, door: Door, service: Service) -> None:
+        super().__init__(_config(door.app, service, lifespan="off"))
         self._listener = door.listener
 
     @contextmanager

@@ -101,7 +101,8 @@ def test_the_description_says_under_which_path_the_proxy_offers_the_service(
 
 def test_an_allowed_origin_may_ask_first_and_another_may_not(guarded: Server) -> None:
     for origin, status in ((ORIGIN, 200), ("https://other.example", 400)):
-        asked = "access-control-request-method: POST\r\naccess-control-request-headers: authorization"
+        wanted = "authorization,inference-header-content-length"
+        asked = f"access-control-request-method: POST\r\naccess-control-request-headers: {wanted}"
         raw = f"OPTIONS /v1/models/toy/predict HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\n{asked}\r\n\r\n"
         answer = exchange(guarded, raw.encode())
         assert answer.status == status

@@ -1,6 +1,7 @@
 """Stopping: readiness off, drain, exit code 0; a second signal at once. Each test has its own process."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -85,13 +86,17 @@ def test_work_that_outlasts_the_drain_is_given_up() -> None:
         assert (answer.status, answer.error) == (503, "the service is stopping")
 
 
-def test_more_connections_than_the_cap_are_turned_away() -> None:
+def test_more_connections_than_the_cap_are_turned_away_and_counted() -> None:
     with running(FAKE_SERVER, MCDROP_MAX_CONNECTIONS="2") as server:
         held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
         refused = get(server, "/healthz")
         assert (refused.status, refused.error) == (503, "at most 2 connections may be open at once")
         for connection in held:
             connection.close()
+        while (told := get(server, "/metrics")).status != 200:
+            pass
+        found = re.search(rb'mcdrop_requests_rejected_total{reason="connections"} (\d+)', told.body)
+        assert found is not None
 
 
 def test_a_model_that_fails_its_warm_up_stops_the_process_and_is_never_served() -> None:
