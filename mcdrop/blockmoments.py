@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["BLOCK", "BlockMoments", "Numbers", "block_moments", "quantity", "some_rows", "stacked"]
+__all__ = ["BLOCK", "BlockMoments", "Numbers", "block_moments", "part", "shaped", "some_rows", "stacked"]
 
 BLOCK: Final = 16
 _FEW_NUMBERS: Final = 2**14
@@ -108,10 +108,12 @@ def _tables(samples: Sequence[Tensor]) -> tuple[list[Numbers], int]:
     """(S, N, K) each quantity, as arrays if its numbers are few; and how many samples are taken at once."""
     first = samples[0]
     count, rows = first.shape[:2]
-    blocks = _FEW_NUMBERS * count // (BLOCK * max(sum([values.numel() for values in samples]), 1))
-    if blocks and first.is_cpu and not first.requires_grad:
-        return [values.double().numpy().reshape(count, rows, -1) for values in samples], blocks * BLOCK
-    return [values.double().reshape(count, rows, -1) for values in samples], BLOCK
+    wide = [values.double() for values in samples]
+    if first.is_cpu and not first.requires_grad:
+        arrays = [values.numpy() for values in wide]
+        if blocks := _FEW_NUMBERS * count // (BLOCK * max(sum([array.size for array in arrays]), 1)):
+            return [array.reshape(count, rows, -1) for array in arrays], blocks * BLOCK
+    return [values.reshape(count, rows, -1) for values in wide], BLOCK
 
 
 def _chained(parts: Sequence[_Parts]) -> _Parts:
@@ -228,12 +230,16 @@ def some_rows(numbers: Numbers, rows: Tensor | slice, axis: int = 0) -> Numbers:
     return numbers[:, where] if axis else numbers[where]
 
 
-def quantity(numbers: Numbers, shapes: Sequence[torch.Size], place: int = 0) -> Tensor:
-    """(..., N, ...) as a tensor: those of one quantity, of numbers (..., N, K) of all."""
-    shape = shapes[place]
-    if len(shapes) > 1:
-        start = sum([before.numel() for before in shapes[:place]])
-        numbers = numbers[..., start : start + shape.numel()]
+def part(numbers: Numbers, shapes: Sequence[torch.Size], place: int = 0) -> Numbers:
+    """(..., N, k) those of one quantity, of numbers (..., N, K) of all."""
+    if len(shapes) == 1:
+        return numbers
+    start = sum([before.numel() for before in shapes[:place]])
+    return numbers[..., start : start + shapes[place].numel()]
+
+
+def shaped(numbers: Numbers, shape: torch.Size) -> Tensor:
+    """(..., N, ...) as a tensor: numbers (..., N, k) of one quantity, whose rows have that shape."""
     own = (
         numbers.contiguous()
         if isinstance(numbers, Tensor)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcdrop.blockmoments import BLOCK, BlockMoments, Numbers, quantity, some_rows, stacked
+from mcdrop.blockmoments import BLOCK, BlockMoments, Numbers, part, shaped, some_rows, stacked
 
 __all__ = ["UNGROUPED", "Moments", "RunningMoments", "each_block", "merge"]
 
@@ -47,8 +47,9 @@ class Moments:
 
 def each_block(blocks: BlockMoments) -> list[Moments]:
     """(N, ...) of each block, of the first quantity, as tensors."""
-    means = [quantity(block, blocks.shapes) for block in blocks.mean]
-    sums = [quantity(block, blocks.shapes) for block in blocks.m2]
+    shapes = blocks.shapes
+    means = [shaped(part(block, shapes), shapes[0]) for block in blocks.mean]
+    sums = [shaped(part(block, shapes), shapes[0]) for block in blocks.m2]
     return list(map(Moments, blocks.counts, means, sums))
 
 
@@ -135,22 +136,27 @@ class RunningMoments:
 
     def total(self) -> Moments:
         """(N, ...) of all blocks so far, of the first quantity, as tensors; there must be one block."""
-        total = self._known()
-        return Moments(total.count, self._own(total.mean), self._own(total.m2))
+        total = self._first()
+        return Moments(total.count, self.tensor(total.mean), self.tensor(total.m2))
 
-    def mean(self, place: int = 0) -> Tensor:
-        """(N, ...) float64, of one of the quantities."""
-        return self._own(self._known().mean, place)
+    def tensor(self, numbers: Numbers, place: int = 0) -> Tensor:
+        """(..., N, ...) numbers (..., N, k) of one of the quantities as a tensor of the shape that it has."""
+        return shaped(numbers, self._shapes[place])
 
-    def figures(self) -> Tensor:
-        """(3, N, ...) float64, of the first quantity: mean, standard deviation and Monte Carlo error.
+    def mean(self, place: int = 0) -> Numbers:
+        """(N, k) float64, of one of the quantities, an array where the moments are."""
+        return part(self._known().mean, self._shapes, place)
 
-        The deviation has ddof = 1, and is 0 for a single sample.
+    def figures(self) -> Numbers:
+        """(3, N, k) float64, of the first quantity: mean, standard deviation and Monte Carlo error.
+
+        An array where the moments are. The deviation has ddof = 1, and is 0 for a single sample.
         """
-        total = self._known()
+        total = self._first()
         variance = total.variance
-        figures = self._own(stacked([total.mean, variance, self._square_error(total.count, variance)]))
-        figures[1:].sqrt_()
+        figures = stacked([total.mean, variance, self._square_error(total.count, variance)])
+        squares = figures[1:]
+        (squares if isinstance(squares, Tensor) else torch.from_numpy(squares)).sqrt_()
         return figures
 
     def standard_error(self) -> Tensor:
@@ -158,18 +164,21 @@ class RunningMoments:
 
         It is 0 where the samples are equal.
         """
-        total = self._known()
-        return self._own(self._square_error(total.count, total.variance)).sqrt()
+        total = self._first()
+        return self.tensor(self._square_error(total.count, total.variance)).sqrt()
 
     def _known(self) -> Moments:
         if self._total is None:
             raise RuntimeError("no block was added")
         return self._total
 
-    def _own(self, numbers: Numbers, place: int = 0) -> Tensor:
-        return quantity(numbers, self._shapes, place)
+    def _first(self) -> Moments:
+        """(N, k) of the first quantity."""
+        total = self._known()
+        return Moments(total.count, part(total.mean, self._shapes), part(total.m2, self._shapes))
 
     def _square_error(self, count: int, variance: Numbers) -> Numbers:
+        """(N, k) of the mean of the first quantity, from its variance."""
         whole = count // BLOCK
         factor = _STRATA_FACTOR if self._stratified and whole else 1.0
         if self._between is None or whole < _FEW_BLOCKS:
@@ -178,7 +187,8 @@ class RunningMoments:
         groups = min(whole, _MOST_GROUPS)
         with np.errstate(all="ignore"):
             partial = variance * ((count - whole * BLOCK) / count**2 * factor)
-            return share**2 * self._between.m2 / ((groups - 1) * whole) + partial
+            between = part(self._between.m2, self._shapes)
+            return share**2 * between / ((groups - 1) * whole) + partial
 
     def _add_to_group(self, mean: Numbers) -> None:
         """Groups are consecutive blocks; of each only the mean matters, weighted by its number of blocks."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.blockmoments import BlockMoments, block_moments
@@ -130,7 +132,26 @@ class Reduction:
 
     def summary(self, *, stratified: bool) -> Summary:
         """What the blocks come to."""
-        return _summary(RunningMoments.of(self.blocks, stratified=stratified), self.laws)
+        return _summary(self._moments(stratified=stratified), self.laws)
+
+    def outputs(self, wanted: Wanted, dtype: torch.dtype) -> Mapping[str, NDArray[Any]]:
+        """Outputs of the predictive that `finish` gives, and its `sample_std`, without making it.
+
+        Args:
+            wanted: What the predictive would hold.
+            dtype: Of the raw outputs.
+
+        Returns:
+            Those that few numbers of this task can tell, by name; perhaps none.
+        """
+        shape, *others = self.blocks.shapes
+        if not isinstance(self.blocks.mean, np.ndarray) or len(shape) != 1 or not others:
+            return {}
+        moments = self._moments(stratified=wanted.stratified)
+        return wanted.task.outputs(moments.figures(), moments.mean(1)[:, 0], dtype)
+
+    def _moments(self, *, stratified: bool) -> RunningMoments:
+        return RunningMoments.of(self.blocks, stratified=stratified)
 
 
 class Stream:
@@ -157,8 +178,8 @@ class Stream:
 
 def _summary(moments: RunningMoments, laws: Sequence[Tensor]) -> Summary:
     return Summary(
-        moments.figures(),
-        moments.mean(1) if moments.quantities > 1 else None,
+        moments.tensor(moments.figures()),
+        moments.tensor(moments.mean(1), 1) if moments.quantities > 1 else None,
         torch.cat(list(laws)) if laws else None,
     )
 

@@ -9,9 +9,11 @@ Alphabet: S samples, N rows, C classes, ... further dimensions. Classes come las
 prediction; the measures check their input.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.errors import DomainError, ShapeError
@@ -40,6 +42,9 @@ __all__ = [
     "variance_split",
     "variation_ratio",
 ]
+
+
+_Numbers = TypeVar("_Numbers", Tensor, NDArray[np.float64])
 
 
 def entropy(probs: Tensor, axis: int = -1) -> Tensor:
@@ -76,12 +81,12 @@ def binary_entropy(p: Tensor) -> Tensor:
     return nats
 
 
-def epistemic_entropy(total: Tensor, aleatoric: Tensor) -> Tensor:
+def epistemic_entropy(total: _Numbers, aleatoric: _Numbers) -> _Numbers:
     """The mutual information, from the entropies of the mean and of the samples.
 
     Args:
-        total: (...) entropy of the mean law.
-        aleatoric: (...) mean of the samples' entropies.
+        total: (...) entropy of the mean law, a tensor or an array.
+        aleatoric: (...) mean of the samples' entropies, likewise.
 
     Returns:
         (...) nats, at least 0.
@@ -89,7 +94,7 @@ def epistemic_entropy(total: Tensor, aleatoric: Tensor) -> Tensor:
     Source:
         Depeweg et al. 2018, arXiv:1710.07283, eq. 7.
     """
-    return (total - aleatoric).clamp_min(0)  # the exact value is >= 0; rounding can push it below
+    return (total - aleatoric).clip(0)  # the exact value is >= 0; rounding can push it below
 
 
 def predictive_entropy(probs: TensorLike) -> Tensor:

@@ -10,10 +10,12 @@ Alphabet: s samples of some blocks, N rows, C classes, ... further dimensions.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcdrop.calibration.fitted import Calibrator, SamplingSettings
@@ -102,6 +104,16 @@ class CalibratedTask:
         expected = self._expected_entropy(mean, mapped, mean_entropy)
         return self.task.predictive({**common, **settings, **parts}, mapped, expected)
 
+    def outputs(
+        self, figures: NDArray[Any], mean_entropy: NDArray[Any], dtype: torch.dtype
+    ) -> Mapping[str, NDArray[Any]]:
+        """Outputs of the result by name, where nothing but the samples is corrected."""
+        return {} if self._corrects_results else self.task.outputs(figures, mean_entropy, dtype)
+
+    @cached_property
+    def _corrects_results(self) -> bool:
+        return any(_place(each) in _ON_RESULTS for each in self.calibrators)
+
     def _by_class(self, law: Tensor, change: Callable[[Tensor], Tensor], *, samples: bool) -> Tensor:
         """Apply a change to laws whose classes it wants last."""
         axis = self.class_axis + 1 if samples and self.class_axis >= 0 else self.class_axis
@@ -143,6 +155,7 @@ _ORDER: Final[tuple[tuple[type[Calibrator], ...], ...]] = (
     _PROMISES,
 )
 """What acts first, whatever was fitted first: on the samples, on the result, on its quantiles, on nothing."""
+_ON_RESULTS: Final = (1, 2)
 
 
 def shaping(calibrators: Iterable[Calibrator]) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Cells of different requests in one computation, and the predictives that they give."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import mcdrop
@@ -18,7 +20,8 @@ from mcdrop.engine.masks import BlockKey
 from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.prediction import Reduction
-from mcdrop.predictive import task_named
+from mcdrop.predictive import Predictive, task_named
+from mcdrop.predictive.archive import as_array
 from tests.support.networks import features, segmenter
 from tests.support.stochastic_modules import DropConnect
 
@@ -68,6 +71,13 @@ def results_of(
     return [flat[i : i + len(ROWS)] for i in range(0, len(flat), len(ROWS))]
 
 
+def assert_outputs_are_those_of(predictive: Predictive, outputs: Mapping[str, NDArray[Any]]) -> None:
+    for name, array in outputs.items():
+        expected = as_array(getattr(predictive, name))
+        assert array.dtype == expected.dtype, name
+        assert np.array_equal(array, expected), name
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("n_samples", [2, 16, 30, 48])
 def test_rows_of_different_seeds_get_the_bits_that_each_gets_alone(task: str, n_samples: int) -> None:
@@ -81,6 +91,30 @@ def test_rows_of_different_seeds_get_the_bits_that_each_gets_alone(task: str, n_
         for name in set(alone.available_outputs()) - {"deterministic"}:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
     assert together.deterministic.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+@pytest.mark.parametrize("task", ["classification", "binary", "multilabel", "regression", "raw"])
+def test_outputs_without_a_predictive_have_its_bits(task: str, rows: int, dtype: torch.dtype) -> None:
+    classes = 1 if task == "binary" else 4
+    blocks = mcdrop.MCDropout(nn.Sequential(nn.Dropout(0.5), nn.Linear(6, classes)).eval(), task=task)
+    generator = torch.Generator().manual_seed(rows)
+    cells = 9 * torch.randn(9 * rows, 16, classes, generator=generator)
+    results = [list(block.to(dtype).unbind()) for block in cells.split(rows)]
+    for n_samples in (3, 30, 144):
+        wanted, few = blocks.wanted(n_samples, seed=7), results[: math.ceil(n_samples / 16)]
+        predictive = blocks.exact_blocks(ROWS).assemble(few, wanted)
+        names = [*set(predictive.available_outputs()) - {"deterministic"}, "sample_std"]
+        assert_outputs_are_those_of(predictive, blocks.exact_blocks(ROWS).outputs(few, wanted, names))
+
+
+def test_classes_of_few_rows_are_told_without_a_predictive(monkeypatch: pytest.MonkeyPatch) -> None:
+    mc = network("classification")
+    blocks, wanted = mc.exact_blocks(ROWS), mc.wanted(30, seed=7)
+    results, expected = results_of(blocks, mc, [7] * 5, 2), mc.predict(ROWS, n_samples=30, seed=7, exact=True)
+    monkeypatch.delattr("mcdrop.blocks.finish")
+    assert_outputs_are_those_of(expected, blocks.outputs(results, wanted, expected.default_outputs))
 
 
 APPLICABLE = [(task, name) for task in TASKS for name in METHODS if task in METHODS[name].tasks]
@@ -98,6 +132,8 @@ def test_calibrated_rows_are_assembled_without_the_eval_pass_that_nobody_asked_f
     results = [its[:2] for its in results_of(blocks, calibrated, [7] * 5, 2)]
     together = blocks.assemble(results, calibrated.wanted(32, seed=7))
     expected = calibrated.predict(ROWS[:2], n_samples=32, seed=7, exact=True)
+    names = [*expected.default_outputs, "sample_std"]
+    assert_outputs_are_those_of(expected, blocks.outputs(results, calibrated.wanted(32, seed=7), names))
     assert torch.equal(together.mean, expected.mean)
     assert torch.equal(together.sample_std, expected.sample_std)
     assert together.deterministic.isnan().all()

@@ -143,7 +143,7 @@ def test_a_quantity_beside_another_has_the_moments_that_it_has_alone(rows: int, 
     assert torch.equal(both.total().mean, total(first).mean)
     assert torch.equal(both.total().m2, total(first).m2)
     assert torch.equal(both.standard_error(), standard_error(first))
-    assert torch.equal(both.mean(1), total(second).mean)
+    assert torch.equal(both.tensor(both.mean(1), 1), total(second).mean)
 
 
 def test_few_rows_and_many_are_joined_with_the_bits_that_all_have_together() -> None:

@@ -18,9 +18,9 @@ import mcdrop
 from mcdrop.engine.masks import BLOCK
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive, Sampled
+from mcdrop.predictive.archive import as_array
 from mcdrop.predictive.calibrated import promised_levels, void_notes
 from mcdrop.stopping import Stopping
-from mcdrop_service.execution.description import as_array
 from mcdrop_service.execution.preparation import Preparation, Prepared
 from mcdrop_service.execution.servable import Lane, Task
 from mcdrop_service.facts import Array, PredictionAnswer, PredictionRequest
@@ -31,6 +31,7 @@ __all__ = ["Answering"]
 # what is kept whole, and sets, whose draws are by the row's place in its own request
 APART: Final = frozenset({"deterministic", "samples", "kept_samples", "prediction_set"})
 SAMPLES: Final = frozenset({"samples", "kept_samples"})
+SPREAD: Final = "sample_std"
 MOST_WANTS: Final = 64
 
 
@@ -76,10 +77,11 @@ class Answering:
     def _together(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer]:
         """Of requests with the same number of samples."""
         tasks = [its.payload for its in ripe]
-        blocks = self._preparation.of(tasks[0]).blocks
+        blocks, wanted = self._preparation.of(tasks[0]).blocks, self._wanted(tasks[0].request)
+        names = dict.fromkeys([SPREAD, *[name for task in tasks for name in task.request.outputs]])
         with blocks.plan.network.inference():  # each of the many small operations is cheaper
-            predictive = blocks.assemble(_by_block(ripe), self._wanted(tasks[0].request))
-            return [_whole(tasks[0], predictive)] if len(tasks) == 1 else self._split(tasks, predictive)
+            arrays = blocks.outputs(_by_block(ripe), wanted, names)
+        return self._split(tasks, arrays, wanted.sampled)
 
     def _alone(self, its: Ripe) -> PredictionAnswer | More:
         """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
@@ -114,10 +116,11 @@ class Answering:
             return _more(now, task.request, task.lane)
         return _whole(task, now.predictive())
 
-    def _split(self, tasks: Sequence[Task], predictive: Predictive) -> list[PredictionAnswer]:
-        """The answer to each request, from one predictive of all their rows."""
-        arrays = _outputs(predictive, dict.fromkeys(name for task in tasks for name in task.request.outputs))
-        spread = as_array(predictive.sample_std)
+    def _split(
+        self, tasks: Sequence[Task], arrays: Mapping[str, Array], sampled: Sampled
+    ) -> list[PredictionAnswer]:
+        """The answer to each request, from the outputs of all their rows."""
+        spread = arrays[SPREAD]
         moved: list[bool] = np.logical_or.reduce(spread.reshape(len(spread), -1), 1).tolist()
         answers, first = [], 0
         for task in tasks:
@@ -125,7 +128,7 @@ class Answering:
             rows = slice(first, first + request.rows)
             outputs = {name: arrays[name][rows] for name in request.outputs}
             still = () if any(moved[rows]) else ("zero_variance",)
-            notes = (*still, *self._void(predictive.sampled, request))
+            notes = (*still, *self._void(sampled, request))
             answers.append(_answer(task, outputs, notes, request.rows * request.n_samples))
             first = rows.stop
         return answers

@@ -5,17 +5,15 @@ from contextlib import suppress
 from typing import Final
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mcdrop.checkpoint import InputSpec, Manifest
 from mcdrop.engine.sites import Site
 from mcdrop.errors import NotFittedError
 from mcdrop.predictive import Predictive
+from mcdrop.predictive.archive import as_array
 from mcdrop_service.facts import Array, InputFacts, OutputFacts
 
 __all__ = [
-    "as_array",
     "description",
     "fields",
     "input_facts",
@@ -84,9 +82,3 @@ def description(manifest: Manifest, fingerprint: Mapping[str, object]) -> dict[s
         "units": manifest.outputs.units,
         "fingerprint_of": dict(fingerprint),
     }
-
-
-def as_array(tensor: Tensor) -> Array:
-    """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
-    array: Array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy(force=True)
-    return array
