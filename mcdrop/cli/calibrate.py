@@ -17,7 +17,7 @@ from mcdrop.calibration.std_scaling import LevelStdScaling
 from mcdrop.checkpoint import Manifest, resolve_version, versions
 from mcdrop.checkpoint.manifest import README_FILE
 from mcdrop.checkpoint.versions import expected_version
-from mcdrop.cli.crossfit import LEVEL, Fit, Judged, crossfitted, fitted, predicted
+from mcdrop.cli.crossfit import CLOSE, LEVEL, Fit, Judged, crossfitted, fitted, predicted
 from mcdrop.cli.loading import loaded_model, manifest_of, model_data, targets
 from mcdrop.cli.options import AllowPackage, Checkpoint, Device, NSamples, Seed, Target
 from mcdrop.datafiles import Data
@@ -71,6 +71,7 @@ def command(
     digest = data_digest(*rows.inputs.values(), outcomes)
     options = {"level": level, "risk": risk, "confidence": confidence, "digest": digest}
     fit = Fit(tuple(method), options, n_samples, seed)
+    _check_unseen(mc, fit, digest)
     new = fitted(mc, rows, y, fit, range(len(rows)))
     found = crossfitted(mc, rows, y, fit, folds=folds)
     before = predicted(mc, rows, fit, range(len(rows)))
@@ -78,16 +79,21 @@ def command(
     path = _write(new, checkpoint, fit, report, found)
     Console().print(_table(report, found, folds))
     typer.echo(f"wrote {path}: {', '.join(method)}, fitted on {len(rows)} rows")
-    for note in _notes(new, method, report):
+    for note in _notes(new, fit, report):
         typer.echo(f"note: {note}")
 
 
-def _notes(new: MCDropout, methods: list[str], report: Report) -> Iterator[str]:
+def _notes(new: MCDropout, fit: Fit, report: Report) -> Iterator[str]:
+    if fit.is_halved:
+        yield (
+            "what promises was fitted on one half of the rows, all else on the other: vector scaling and "
+            "isotonic maps follow the rows that they are fitted on, and a promise about those would not hold"
+        )
     if any(isinstance(each, LevelStdScaling) and not each.edges for each in new.calibrators):
         yield "std-levels found one level, so it is the same as std; 100 rows make two levels"
     accuracy = next((each.value for each in report.before if each.name == "accuracy"), 0.0)
     wrong = round((1 - accuracy) * report.n_rows)
-    if wrong < FEW_EVENTS and not _FROM_ERRORS.isdisjoint(methods):
+    if wrong < FEW_EVENTS and not _FROM_ERRORS.isdisjoint(fit.methods):
         yield (
             f"{wrong} of {report.n_rows} rows are wrong, and what is fitted to probabilities rests on those: "
             "look at mcdrop report on other rows before you rely on it"
@@ -100,6 +106,19 @@ def _check_methods(mc: MCDropout, methods: list[str]) -> None:
     if unknown:
         names = ", ".join(known) or "none"
         raise OptionError(f"methods for the task {mc.task} are {names}; got {unknown[0]!r}")
+
+
+def _check_unseen(mc: MCDropout, fit: Fit, digest: str) -> None:
+    """See that no promise is fitted on rows that a calibrator of the checkpoint has followed closely."""
+    kinds = frozenset[str]().union(*CLOSE.values())
+    followed = [each.kind for each in mc.calibrators if each.kind in kinds]
+    same = {each.kind for each in mc.calibrators if each.fitted_with.data_digest == digest}
+    if fit.promises and same.intersection(followed):
+        raise DomainError(
+            f"{', '.join(followed)} of this version was fitted on these rows and follows them, so what is "
+            "promised about them would not hold for others: give other rows, or fit both at once from the "
+            "version before (DIR@1), which gives each a half"
+        )
 
 
 def _check_held_out(manifest: Manifest, rows: Data, path: Path, *, force: bool) -> None:

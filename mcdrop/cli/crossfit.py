@@ -25,11 +25,17 @@ from mcdrop.predictive import Predictive, RealPredictive
 from mcdrop.rowscores import GaussianMixture, pit_of
 from mcdrop.scoring import Score
 
-__all__ = ["LEVEL", "Fit", "Judged", "crossfitted", "fitted", "predicted"]
+__all__ = ["CLOSE", "LEVEL", "Fit", "Judged", "crossfitted", "fitted", "predicted"]
 
 LEVEL: Final = 0.9
 """Of the intervals whose coverage is shown."""
 
+CLOSE: Final = {
+    "vector": frozenset({"vector_scaling"}),
+    "isotonic": frozenset({"class_isotonic", "binary_isotonic"}),
+}
+"""Methods that follow the rows they are fitted on, with the kinds of their calibrators."""
+_PROMISING: Final = frozenset({"sets", "selective"})
 _ROWS: Final = 256
 
 
@@ -48,6 +54,21 @@ class Fit:
     options: dict[str, Any]
     n_samples: int | None
     seed: int | None
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether what shapes the law gets one half of the rows, and what promises the other.
+
+        Isotonic maps and vector scaling follow the rows that they are fitted on: sets of 90 % for ten
+        classes, fitted on the same 200 and 120 rows, held 79 % and 86 % of new ones. One number, such as a
+        temperature, does no such harm, and has all rows.
+        """
+        return self.promises and not CLOSE.keys().isdisjoint(self.methods)
+
+    @property
+    def promises(self) -> bool:
+        """Whether something is fitted that must not see rows which were followed closely."""
+        return not _PROMISING.isdisjoint(self.methods)
 
 
 @dataclass(frozen=True)
@@ -72,11 +93,31 @@ def predicted(mc: MCDropout, data: Data, fit: Fit, rows: Sequence[int]) -> Predi
 
 
 def fitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, rows: Sequence[int]) -> MCDropout:
-    """The model with calibrators that were fitted on these rows, one after the other."""
+    """The model with calibrators that were fitted on these rows, one after the other.
+
+    What promises is fitted on rows that nothing has followed closely (`Fit.is_halved`).
+    """
+    shaping, promising = _halves(rows) if fit.is_halved else (rows, rows)
     for method in fit.methods:
-        found = calibrate(predicted(mc, data, fit, rows), y[list(rows)], method, **fit.options)
+        part = promising if method in _PROMISING else shaping
+        try:
+            found = calibrate(predicted(mc, data, fit, part), y[list(part)], method, **fit.options)
+        except TooFewRowsError as error:
+            if not fit.is_halved:
+                raise
+            raise TooFewRowsError(
+                f"{error}, which is one half of {len(rows)}: what promises and what follows its rows closely "
+                "are fitted on different ones"
+            ) from error
         mc = mc.calibrated(found)
     return mc
+
+
+def _halves(rows: Sequence[int]) -> tuple[list[int], list[int]]:
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(1), device="cpu").tolist()
+    middle = len(rows) // 2
+    first, second = (sorted(rows[place] for place in part) for part in (order[:middle], order[middle:]))
+    return first, second
 
 
 def crossfitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, *, folds: int) -> Judged:

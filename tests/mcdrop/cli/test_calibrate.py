@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mcdrop
+from mcdrop.calibrating import calibrate
+from mcdrop.calibration.fitted import Calibrator
 from mcdrop.calibration.std_scaling import StdScaling
 from mcdrop.checkpoint import resolve_version
-from mcdrop.predictive import ClassificationPredictive
+from mcdrop.cli import crossfit
+from mcdrop.datafiles import Data
+from mcdrop.predictive import ClassificationPredictive, Predictive
 from tests.support.checkpoints import edit_manifest
 from tests.support.command_line import run_here
 from tests.support.tolerances import FLOAT32
@@ -128,6 +133,46 @@ def test_classes_get_probabilities_sets_and_answers(
     shown = run_here(capsys, "predict", spare, tmp_path / "rows.npz").out
     held = [name for name, inside in zip(DIGITS, pred.prediction_set[0].tolist(), strict=True) if inside]
     assert f" {', '.join(held)} │" in shown
+
+
+def test_what_promises_sees_no_row_that_a_map_has_followed(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, set[int]] = {}
+
+    def noted(pred: Predictive, y: torch.Tensor, method: str, *, risk: float) -> Calibrator:
+        seen[method] = set(y.tolist())
+        return calibrate(pred, y % 10, method, risk=risk)
+
+    monkeypatch.setattr(crossfit, "calibrate", noted)
+    pixels = np.random.default_rng(0).uniform(0, 16, size=(120, 1, 8, 8)).astype(np.float32)
+    for methods in (("isotonic", "sets", "selective"), ("temperature", "sets"), ("isotonic",)):
+        fit = crossfit.Fit(methods, {"risk": 0.5}, None, None)
+        numbers, every = torch.arange(120), set(range(120))
+        crossfit.fitted(mcdrop.load(classifier), Data({"image": pixels}, None), numbers, fit, range(120))
+        if "selective" in methods:
+            assert seen["sets"] == seen["selective"] == every - seen["isotonic"]
+            assert len(seen["sets"]) == 60
+        else:
+            assert all(seen[method] == every for method in methods)
+
+
+def test_a_promise_about_rows_that_a_map_has_followed_is_refused(
+    capsys: pytest.CaptureFixture[str], classifier: Path, tmp_path: Path
+) -> None:
+    spare = Path(shutil.copytree(classifier, tmp_path / "images"))
+    pixels = np.random.default_rng(0).uniform(0, 16, size=(140, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=pixels, y=np.arange(140) % 10)
+    asked = ("calibrate", spare, "--folds", "2", "--data", tmp_path / "rows.npz", "--method")
+    assert run_here(capsys, *asked, "isotonic").code == 0
+    refused = run_here(capsys, *asked, "sets")
+    assert refused.code == 2
+    assert "class_isotonic of this version was fitted on these rows and follows them" in refused.err
+    np.savez(tmp_path / "rows.npz", image=pixels[::-1], y=np.arange(140) % 10)
+    assert run_here(capsys, *asked, "sets").code == 0
+    few = run_here(capsys, "calibrate", f"{spare}@1", *asked[2:], "vector", "--method", "sets")
+    assert few.code == 2
+    assert "at least 100 rows, got 70, which is one half of 140" in few.err
 
 
 def test_few_errors_are_said_to_carry_what_is_fitted_to_probabilities(
