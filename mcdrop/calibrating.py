@@ -85,7 +85,8 @@ def calibrate(
     """A calibrator for predictions that are sampled like this one; it is fitted on the processor.
 
     Args:
-        pred: Prediction of rows that the network was not trained on; most methods need its samples.
+        pred: Prediction of rows that the network was not trained on, nor `isotonic` or `vector` fitted on if
+            something is promised (`sets`, `selective`); most methods need its samples.
         y: (N, ...) their outcomes.
         method: `temperature`, `vector`, `platt`, `isotonic`, `tau`, `std`, `std-levels`, `quantiles`,
             `conformal`, `conformal-quantiles`, `sets` or `selective`.

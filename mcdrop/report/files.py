@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ __all__ = ["read_json", "report_schema", "write_html", "write_json", "write_mark
 _NUMBER: Final = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]}
 
 
-def write_json(report: Report | Comparison, path: Path) -> None:
+def write_json(report: Report | Comparison, path: str | PathLike[str]) -> None:
     """Write a report, or a comparison of two, as JSON, whole or not at all; an existing file is replaced.
 
     Raises:
@@ -29,7 +30,7 @@ def write_json(report: Report | Comparison, path: Path) -> None:
     _write(report.to_json, path)
 
 
-def write_html(document: Document, path: Path) -> None:
+def write_html(document: Document, path: str | PathLike[str]) -> None:
     """Write a document as one page, whole or not at all; an existing file is replaced.
 
     Raises:
@@ -38,7 +39,7 @@ def write_html(document: Document, path: Path) -> None:
     _write(lambda: render_page(document), path)
 
 
-def write_markdown(document: Document, path: Path) -> None:
+def write_markdown(document: Document, path: str | PathLike[str]) -> None:
     """Write a document as Markdown, whole or not at all; an existing file is replaced.
 
     Raises:
@@ -47,14 +48,14 @@ def write_markdown(document: Document, path: Path) -> None:
     _write(lambda: render_markdown(document), path)
 
 
-def read_json(path: Path) -> Report:
+def read_json(path: str | PathLike[str]) -> Report:
     """Read a report that `write_json` wrote.
 
     Raises:
         DataFileError: If the file is missing, is not JSON, or is not a report of this schema version.
     """
     try:
-        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return Report.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise DataFileError(f"no report at {path}") from error
     except (ValueError, KeyError, TypeError, AttributeError, OptionError, OSError) as error:
@@ -70,8 +71,8 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _write(render: Callable[[], str], path: Path) -> None:
-    with replacing(path) as partial:
+def _write(render: Callable[[], str], path: str | PathLike[str]) -> None:
+    with replacing(Path(path)) as partial:
         partial.write_text(render(), encoding="utf-8")
 
 

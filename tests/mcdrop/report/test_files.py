@@ -57,7 +57,7 @@ def test_pages_replace_what_was_there_and_leave_nothing_beside_it(tmp_path: Path
     document = document_of(REPORT)
     for write, name in ((write_html, "report.html"), (write_markdown, "report.md")):
         (tmp_path / name).write_text("old")
-        write(document, tmp_path / name)
+        write(document, str(tmp_path / name))
         assert "ant" in (tmp_path / name).read_text(encoding="utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.md"}
 
