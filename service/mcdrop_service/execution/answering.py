@@ -21,6 +21,7 @@ from mcdrop.predictive import Predictive, Sampled
 from mcdrop.predictive.archive import as_array
 from mcdrop.predictive.calibrated import promised_levels, void_notes
 from mcdrop.stopping import Stopping
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.preparation import Preparation, Prepared
 from mcdrop_service.execution.servable import Lane, Task
 from mcdrop_service.facts import Array, PredictionAnswer, PredictionRequest
@@ -49,15 +50,15 @@ class Answering:
         self._promises_quantiles = bool(promised_levels(mc.calibrators, ()))
         self._known_wants = lru_cache(maxsize=MOST_WANTS)(mc.wanted)
 
-    def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More]:
-        """For each request its answer, or the blocks that its rows still want.
+    def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More | Pieces]:
+        """For each request its answer, or what is left to make of it, or the blocks that its rows still want.
 
         Args:
             ripe: Of one signature; their payloads are tasks.
         """
         if len(ripe) == 1 and not self._is_apart(ripe[0].payload.request):
             return list(self._together(ripe))
-        found: dict[int, PredictionAnswer | More] = {}
+        found: dict[int, PredictionAnswer | More | Pieces] = {}
         companies: dict[int, list[int]] = {}
         for index, its in enumerate(ripe):
             if self._is_apart(its.payload.request):
@@ -83,22 +84,29 @@ class Answering:
             arrays = blocks.outputs(_by_block(ripe), wanted, names)
         return self._split(tasks, arrays, wanted.sampled)
 
-    def _alone(self, its: Ripe) -> PredictionAnswer | More:
+    def _alone(self, its: Ripe) -> PredictionAnswer | More | Pieces:
         """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
+        if its.payload.request.tolerance is not None:
+            return self._growing(its)
+        work = self._tile_by_tile(its)
+        return next(work) or Pieces(work)
+
+    def _tile_by_tile(self, its: Ripe) -> Iterator[PredictionAnswer | None]:
+        """None behind each tile but the last, and then the answer: many quantiles of a tile take seconds."""
         task: Task = its.payload
         request = task.request
-        if request.tolerance is not None:
-            return self._growing(its)
         prepared, results, wanted = self._preparation.of(task), _by_block([its]), self._wanted(request)
-        parts = [
-            prepared.blocks.assemble(
+        parts: list[Predictive] = []
+        for rows in _tiles(request.rows, prepared.blocks.rows):
+            if parts:
+                yield None
+            part = prepared.blocks.assemble(
                 [block[rows] for block in results],
                 wanted,
                 deterministic=_deterministic(prepared, rows, request),
             )
-            for rows in _tiles(request.rows, prepared.blocks.rows)
-        ]
-        return _whole(task, type(parts[0]).concatenate(parts))
+            parts.append(part)
+        yield _whole(task, type(parts[0]).concatenate(parts))
 
     def _growing(self, its: Ripe) -> PredictionAnswer | More:
         """Of a request whose rows stop at a tolerance: its answer when none goes on."""

@@ -22,6 +22,7 @@ from mcdrop_service.execution.description import (
     zeros,
 )
 from mcdrop_service.execution.invariance import batch_invariance
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.preparation import Preparation, arguments
 from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
@@ -143,8 +144,8 @@ class CheckpointModel:
             cells.append(Cell(prepared(task).rows[row], key))
         return prepared(units[0].payload).blocks.run(cells)
 
-    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
-        """The answers to some requests, or the blocks that their rows still want.
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More | Pieces]:
+        """The answers to some requests, or what is left to make of them, or the blocks that they still want.
 
         Args:
             ripe: Of one signature; their payloads are tasks.

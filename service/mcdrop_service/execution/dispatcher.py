@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.post import Post
 from mcdrop_service.scheduler import Batch, Job, Ledger, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
 
@@ -283,15 +284,39 @@ class Dispatcher:
 
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
         """Settle what was answered; it is told with the next step."""
-        now_s, units = time.monotonic(), sum(len(its.results) for its, _ in answers)
+        now_s = time.monotonic()
+        spent_s = now_s - began_s
+        units = sum([len(its.results) for its, answer in answers if not isinstance(answer, Pieces)])
         with self._lock:
-            self._scheduler.answers_made(key, units, now_s - began_s)
+            if units:
+                self._scheduler.answers_made(key, units, spent_s)
             for its, answer in answers:
-                if not isinstance(answer, More):
+                if isinstance(answer, Pieces):
+                    self._calls.append(partial(self._go_on, key, its, answer, spent_s))
+                elif not isinstance(answer, More):
                     self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)
         for its, answer in answers:
             if isinstance(answer, More):
                 self._grow(its.ticket, answer)
+
+    def _go_on(self, key: Hashable, its: Ripe, pieces: Pieces, spent_s: float) -> None:
+        """Make the next piece of an answer, if anyone still waits for it; then others have their turn."""
+        if its.ticket not in self._waiting:
+            return
+        began_s = time.monotonic()
+        try:
+            answer = next(pieces.work)
+        except BaseException as error:
+            logger.exception("an answer could not be made")
+            self._settle(its.ticket, Outcome.FAILED, error)
+            return
+        spent_s += time.monotonic() - began_s
+        with self._lock:
+            if answer is None:
+                self._calls.append(partial(self._go_on, key, its, pieces, spent_s))
+                return
+            self._scheduler.answers_made(key, len(its.results), spent_s)
+        self._settle(its.ticket, Outcome.ANSWERED, answer)
 
     def _grow(self, ticket: int, more: More) -> None:
         try:

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.servable import Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer
 from mcdrop_service.scheduler import More, Ripe, Unit
@@ -47,21 +48,31 @@ class Runner:
         self._on_batch(task.facts, len(units), task.lane.capacity, time.monotonic() - began_s)
         return results
 
-    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
-        """The answers to requests of one signature, or what more they want."""
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More | Pieces]:
+        """The answers to requests of one signature, what is left to make of them, or what more they want."""
         computed_s = time.monotonic()
         model: Servable = ripe[0].payload.model
-        answers = model.finish(ripe)
+        answers = list(model.finish(ripe))
         answered_s = time.monotonic()
         ripe[0].payload.health.answered()
-        for its, answer in zip(ripe, answers, strict=True):
+        for index, (its, answer) in enumerate(zip(ripe, answers, strict=True)):
             if isinstance(answer, PredictionAnswer):
                 _note(its.payload.notes, answer, computed_s, answered_s)
+            elif isinstance(answer, Pieces):
+                answers[index] = Pieces(_noted(its.payload.notes, answer, computed_s))
         return answers
 
 
 def _note(notes: Notes, answer: PredictionAnswer, computed_s: float, answered_s: float) -> None:
     notes.computed_s, notes.answered_s, notes.passes = computed_s, answered_s, answer.passes
+
+
+def _noted(notes: Notes, pieces: Pieces, computed_s: float) -> Iterator[PredictionAnswer | None]:
+    """The same pieces; the answer is noted when it is there."""
+    for answer in pieces.work:
+        if answer is not None:
+            _note(notes, answer, computed_s, time.monotonic())
+        yield answer
 
 
 def _ids(units: Sequence[Unit]) -> list[str]:

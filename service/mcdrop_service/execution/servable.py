@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcdrop_service.execution.health import Health
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
@@ -71,10 +72,10 @@ class Servable(Protocol):
         """The results of some units whose payloads are tasks of one signature, in order."""
         ...
 
-    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More]:
+    def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More | Pieces]:
         """The answers to requests of one signature whose payloads are tasks, from the results of their units.
 
         A request with a tolerance may ask for more units first. Nothing is remembered of the call: what is to
-        be known when they are done is carried by what it asks for.
+        be known when they are done is carried by what it asks for. An answer that takes long comes in pieces.
         """
         ...

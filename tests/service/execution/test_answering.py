@@ -8,6 +8,7 @@ import pytest
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.execution.checkpoint_model import CheckpointModel
 from mcdrop_service.execution.health import Health
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
@@ -27,6 +28,7 @@ WANTED: list[dict[str, Any]] = [
     {"rows": ROWS[8:9], "outputs": ("mean", "samples")},
     {"rows": ROWS[9:10], "outputs": ("standard_error",)},
     {"rows": np.zeros((1, 10), np.float32), "seed": 8},
+    {"rows": np.tile(ROWS, (6, 1)), "n_samples": 16, "quantiles": (0.1, 0.5), "outputs": ("mean", "samples")},
 ]
 
 
@@ -53,7 +55,10 @@ def ripe(model: CheckpointModel, asked: PredictionRequest, ticket: int) -> Ripe:
     return Ripe(ticket, task, [result for unit in units for result in model.run([unit])])
 
 
-def outputs_of(answer: PredictionAnswer | More) -> dict[str, Any]:
+def outputs_of(answer: PredictionAnswer | More | Pieces) -> dict[str, Any]:
+    if isinstance(answer, Pieces):
+        *before, answer = answer.work
+        assert not any(before)
     assert isinstance(answer, PredictionAnswer)
     return {**answer.outputs, "notes": np.array(answer.notes), "passes": np.array(answer.passes)}
 

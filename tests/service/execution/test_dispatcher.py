@@ -4,12 +4,13 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import uvloop
 from mcdrop_service.execution.dispatcher import Dispatcher
+from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.scheduler import Job, More, Outcome, QueueLimits, RefusedError, Ripe, Unit
 
 LIMITS = QueueLimits(max_units=100, max_bytes=100)
@@ -42,7 +43,20 @@ class FakeRunner:
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
         if "unfinished" in [its.payload for its in ripe]:
             raise ArithmeticError("unfinished")
-        return [self._more(its) or (its.payload, len(its.results)) for its in ripe]
+        return [self._more(its) or self._pieces(its) or (its.payload, len(its.results)) for its in ripe]
+
+    def _pieces(self, its: Ripe) -> Pieces | None:
+        """`pieces 3` is answered after three pieces; the second of `pieces broken` fails."""
+        name, _, count = its.payload.partition(" ")
+        return Pieces(self._made(its.payload, count)) if name == "pieces" else None
+
+    def _made(self, payload: str, count: str) -> Iterator[Any]:
+        for _ in range(2 if count == "broken" else int(count)):
+            self.order.append("piece")
+            yield None
+        if count == "broken":
+            raise ArithmeticError("unfinished")
+        yield payload
 
     def _more(self, its: Ripe) -> More | None:
         """`grow 3` wants three times one more block."""
@@ -260,3 +274,33 @@ def test_the_thread_sleeps_without_a_timer_and_ends_when_told() -> None:
     dispatcher = dispatched(test)
     dispatcher._thread.join(10)
     assert not dispatcher.alive
+
+
+def test_an_answer_in_pieces_lets_others_have_their_turn_between_them() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        payloads = ["pieces 3", "pieces broken", *["a"] * 12]
+        tasks = [asyncio.create_task(dispatcher.run(job(payload))) for payload in payloads]
+        await asyncio.sleep(0)
+        runner.release.set()
+        replies = await asyncio.gather(held, *tasks)
+        assert [outcome for outcome, _ in replies].count(Outcome.FAILED) == 1
+        assert replies[1] == (Outcome.ANSWERED, "pieces 3")
+        assert replies[2][0] is Outcome.FAILED
+        assert " ".join(runner.order).startswith("batch batch piece batch piece batch piece batch")
+        assert dispatcher.ledger.live == 0
+
+    dispatched(test)
+
+
+def test_of_an_answer_that_nobody_waits_for_no_further_piece_is_made() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        late = await dispatcher.run(job("pieces 1000000", patience_s=0.05))
+        assert late == (Outcome.EXPIRED, None)
+        await dispatcher.call(lambda: None)
+        made = len(runner.order)
+        await dispatcher.run(job("a"))
+        assert len(runner.order) == made + 1
+
+    dispatched(test)
