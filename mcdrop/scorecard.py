@@ -132,10 +132,16 @@ class Report:
         for each in self.all_scores():
             if each.name == name and each.output == output:
                 return each
+        outputs = [each.output for each in self.all_scores() if each.name == name]
+        if outputs == [None]:
+            raise OptionError(f"there is one {name!r}, of no output, got output={output}")
+        if outputs:
+            raise OptionError(
+                f"there is one {name!r} for each output, output=0 to {len(outputs) - 1}, got output={output}"
+                "; evaluate(..., joint=True) has one for all"
+            )
         known = ", ".join(dict.fromkeys(each.name for each in self.all_scores()))
-        raise OptionError(
-            f"score must be one of {known}, got {name!r}" + ("" if output is None else f" of output {output}")
-        )
+        raise OptionError(f"score must be one of {known}, got {name!r}")
 
     def all_scores(self) -> tuple[Score, ...]:
         """The first and the further scores of the Monte Carlo prediction."""

@@ -204,8 +204,17 @@ def test_a_score_that_is_not_there_is_an_error_that_lists_those_that_are() -> No
         OptionError, match=r"score must be one of accuracy, nll, brier, ece, ece_l2, .*got 'rmse'"
     ):
         report.score("rmse")
-    with pytest.raises(OptionError, match="got 'nll' of output 1"):
+    with pytest.raises(OptionError, match="there is one 'nll', of no output, got output=1"):
         report.score("nll", output=1)
+
+
+def test_a_score_of_several_outputs_is_asked_for_with_one_of_them() -> None:
+    report = evaluate(FakeRegression(SAMPLES.expand(-1, -1, 3)), Y.expand(-1, 3))
+    assert report.score("rmse", output=2).value == report.score("rmse", output=0).value
+    for output in (None, 3):
+        wanted = f"one 'rmse' for each output, output=0 to 2, got output={output}; evaluate.* joint=True"
+        with pytest.raises(OptionError, match=wanted):
+            report.score("rmse", output=output)
 
 
 def test_bad_input_is_refused() -> None:
