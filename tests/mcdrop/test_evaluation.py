@@ -209,7 +209,7 @@ def test_a_score_that_is_not_there_is_an_error_that_lists_those_that_are() -> No
 
 
 def test_a_score_of_several_outputs_is_asked_for_with_one_of_them() -> None:
-    report = evaluate(FakeRegression(SAMPLES.expand(-1, -1, 3)), Y.expand(-1, 3))
+    report = evaluate(FakeRegression(SAMPLES.expand(-1, -1, 3)), Y.unsqueeze(1).expand(-1, 3))
     assert report.score("rmse", output=2).value == report.score("rmse", output=0).value
     for output in (None, 3):
         wanted = f"one 'rmse' for each output, output=0 to 2, got output={output}; evaluate.* joint=True"
