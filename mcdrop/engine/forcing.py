@@ -12,10 +12,11 @@ from mcdrop.engine.masks import draw_plain
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.sites import Law
 
-__all__ = ["at_one_half", "extreme", "few", "spread"]
+__all__ = ["at_one_half", "extreme", "few", "middle", "spread"]
 
 _EDGE: Final = 2.0**-20
 """How near forced uniforms are to 0 and 1: nearer than any rate in use, and their logarithms are finite."""
+_MIDDLE: Final = {"noise": 1.0, "uniform": 0.5, "normal": 0.0}
 
 
 def few(samples: int, law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
@@ -34,6 +35,11 @@ def spread(drawn: Tensor, law: Law) -> Tensor:
     if law.name != "uniform":
         return drawn
     return torch.where(drawn < 0.5, drawn * 2 * _EDGE, 1 - (1 - drawn) * 2 * _EDGE)
+
+
+def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
+    """The draw in the middle of a law: ones for dropout."""
+    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype, device="cpu")
 
 
 def extreme(law: Law, shape: tuple[int, ...], *, high: bool) -> Tensor:

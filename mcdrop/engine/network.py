@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.eager import compiled_functions_off
+from mcdrop.engine.forcing import middle
 from mcdrop.engine.generators import generator_states, moved_since, put_back
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.interception.mode import DrawSource, Interception
@@ -84,15 +85,15 @@ class Network:
     def deterministic_outputs(self, call: Call) -> list[Tensor]:
         """The tensors of the pass in eval mode, each with its rows on axis 0.
 
-        What draws in eval mode too, such as fractional max pooling, gets the same draws each time.
+        What draws in eval mode too, such as `F.dropout(x)`, gets draws from the middle of its law: ones.
         """
         args, kwargs = self._own(call).arguments()
         before = generator_states()
         outputs = self.rows_first(self.evaluation(*args, **kwargs))
-        return self._with_fixed_draws(call, before) if moved_since(before) else outputs
+        return self._without_draws(call, before) if moved_since(before) else outputs
 
-    def _with_fixed_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
-        recorder = Recorder(ModulePaths())
+    def _without_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
+        recorder = Recorder(ModulePaths(), lambda site: middle(site.law, site.shape))
         outputs = self.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
         if recorder.sites:  # else another thread moved the generator
             put_back(before)

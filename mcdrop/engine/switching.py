@@ -7,12 +7,11 @@ a uniform draw, zero for a normal one.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.block import Block
+from mcdrop.engine.forcing import middle
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.masks import BLOCK
 from mcdrop.engine.network import Network, network_of
@@ -22,9 +21,7 @@ from mcdrop.engine.sampling import Draw, Plan
 from mcdrop.engine.sites import Law, SiteKey
 from mcdrop.engine.tracing import Trace
 
-__all__ = ["Switched", "middle", "switched", "switched_blocks"]
-
-_MIDDLE: Final = {"noise": 1.0, "uniform": 0.5, "normal": 0.0}
+__all__ = ["Switched", "switched", "switched_blocks"]
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,6 @@ def switched_blocks(
     block = Block(setting.network, call.take(rows), keys, draw.rng, BLOCK * len(keys))
     with block.network.inference():
         return plan.fallback.run(plan.strategy, block, _Held(block, setting.off))
-
-
-def middle(law: Law, shape: tuple[int, ...]) -> Tensor:
-    """The draw in the middle of a law: ones for dropout."""
-    return torch.full(shape, _MIDDLE.get(law.name, 1 - law.p), dtype=law.dtype, device="cpu")
 
 
 class _Held(BlockDraws):

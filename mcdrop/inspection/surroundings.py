@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from mcdrop.engine.forcing import at_one_half, few
+from mcdrop.engine.forcing import at_one_half, few, middle
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.network import Network
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.recording import Recorder
 from mcdrop.engine.sites import Site, SiteKey, site_id
-from mcdrop.engine.switching import middle, switched
+from mcdrop.engine.switching import switched
 from mcdrop.engine.tracing import Trace
 from mcdrop.nn import DropConnect, VariationalGRU, VariationalLSTM, WeightDrop
 

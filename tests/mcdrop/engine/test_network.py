@@ -15,6 +15,7 @@ from mcdrop.engine.verification import verify
 from mcdrop.errors import McdropError
 from tests.support.models import CASES, Case, case
 from tests.support.replaying import consistent, independent, network_and_call, network_of_case, samples
+from tests.support.stochastic_modules import applied
 from tests.support.tolerances import EXACT, FLOAT32
 
 pytestmark = [
@@ -141,6 +142,17 @@ def test_the_deterministic_pass_is_the_model_in_eval_mode() -> None:
     network, call = network_and_call(model, *inputs)
     with torch.no_grad():
         torch.testing.assert_close(network.deterministic_outputs(call), [model(*inputs)], **FLOAT32)
+
+
+def test_dropout_that_is_on_in_eval_mode_is_off_in_the_deterministic_pass() -> None:
+    model = applied(lambda x, _train: F.dropout(x, 0.3) * (torch.rand(x.shape[0], 1) < 0.9)).eval()
+    network, call = network_and_call(model, X)
+    before = torch.get_rng_state()
+    (got,) = network.deterministic_outputs(call)
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.no_grad():
+        wanted = nn.Sequential(*model.children())(X)  # body and head
+    torch.testing.assert_close(got, wanted, **FLOAT32)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # the model's own, in eval mode
