@@ -8,10 +8,13 @@ eval mode.
 """
 
 from collections.abc import Collection, Iterator
+from traceback import walk_tb
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from mcdrop.engine.hidden import first_line
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.outputs import output_structure
 from mcdrop.engine.recording import Noting, Recorder, recorded
@@ -34,13 +37,13 @@ class OwnerSearch:
         call: A few rows.
 
     Raises:
-        UnsupportedModelError: If a random call is made that cannot be replayed.
+        UnsupportedModelError: If a random call is made that cannot be replayed, or cannot be found.
     """
 
     def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
         self.view, self.paths, self.call = view, paths, call
         self.silent: list[str] = []
-        self._everything = self._sites_with(trainable(view), self.silent)
+        self._everything = self._all_sites()
 
     def first(self) -> frozenset[str]:
         """Paths of the owners of all random calls; they are then in train mode."""
@@ -69,20 +72,40 @@ class OwnerSearch:
         set_train_mode(self.view, owners)
         return frozenset(owners)
 
-    def _sites_with(self, train: Collection[str], silent: list[str] | None = None) -> _Stacks:
+    def _all_sites(self) -> _Stacks:
+        """Those of a pass in train mode; a branch of training alone that fails on the inputs is left out."""
+        every, off = trainable(self.view), list[str]()
+        first, problem = self._pass(every)
+        complete, error = first, problem
+        while error is not None:
+            failing = [path for path in _running(self.view, error) if path not in off]
+            if not failing:
+                raise error
+            off.append(failing[-1])
+            complete, error = self._pass(every.difference(off))
+        if problem is not None:
+            _check_known(off, first, complete, problem)
+        self.silent += [str(silent) for silent in complete.silent if silent.module not in off]
+        return _stacks(complete) | _stacks(first)
+
+    def _sites_with(self, train: Collection[str]) -> _Stacks:
         """The sites that fire with the modules `train` in train mode, and the modules that were running."""
+        recorder, error = self._pass(train)
+        if error is not None and not recorder.sites:
+            raise error
+        return _stacks(recorder)
+
+    def _pass(self, train: Collection[str]) -> tuple[Recorder, Exception | None]:
+        """What fires with the modules `train` in train mode, and what it fails with."""
         set_train_mode(self.view, train)
         recorder = Recorder(self.paths)
         try:
             run(self.view, self.paths, self.call, recorder, Noting)
-        except UnsupportedModelError:
+        except (UnsupportedModelError, MemoryError, torch.OutOfMemoryError):
             raise
-        except Exception:  # a branch of training alone may fail on two rows: what fired before it counts
-            if not recorder.sites:
-                raise
-        if silent is not None:
-            silent += recorder.silent
-        return {site.key: stack for site, stack in zip(recorder.sites, recorder.stacks, strict=True)}
+        except Exception as error:  # noqa: BLE001 - training alone may want labels, or other sizes
+            return recorder, error
+        return recorder, None
 
     def _widened(
         self, owners: set[str], found: set[SiteKey], lost: tuple[str, ...], structure: object
@@ -101,6 +124,31 @@ class OwnerSearch:
 
     def _structure(self) -> object:
         return output_structure(recorded(self.view, self.paths, self.call)[1])
+
+
+def _stacks(recorder: Recorder) -> _Stacks:
+    """The sites that fired, and the modules that were running."""
+    return {site.key: stack for site, stack in zip(recorder.sites, recorder.stacks, strict=True)}
+
+
+def _running(view: nn.Module, error: Exception) -> list[str]:
+    """Paths of the modules that an error came through, outermost first."""
+    paths = {id(module): path for path, module in view.named_modules()}
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    found = (paths.get(id(frame.f_locals.get("self"))) for frame in frames)
+    return list(dict.fromkeys(path for path in found if path is not None))
+
+
+def _check_known(off: Collection[str], first: Recorder, complete: Recorder, problem: Exception) -> None:
+    """See that the modules which had to be left in eval mode make no further calls of dropout themselves."""
+    for path in off:
+        known = sum(site.module == path for site in first.sites)
+        if sum(silent.module == path for silent in complete.silent) > known:
+            raise UnsupportedModelError(
+                f"{path or 'the model'} fails in train mode ({first_line(problem)}), and its own dropout behind "
+                "that is not known; see that forward runs in train mode on inputs alone, without labels for "
+                "instance"
+            )
 
 
 def trainable(view: nn.Module) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from mcdrop.engine.sites import Law, Site, SiteKey, site_id
 from mcdrop.engine.view import ModulePaths
 from mcdrop.errors import UnsupportedModelError
 
-__all__ = ["Answer", "Noting", "Recorder", "TooManyDrawsError", "natural", "recorded"]
+__all__ = ["Answer", "Noting", "Recorder", "Silent", "TooManyDrawsError", "natural", "recorded"]
 
 Answer = Callable[[Site], Tensor]
 """Makes the draw of a site that fires, by its law and shape."""
@@ -31,6 +31,22 @@ def natural(site: Site) -> Tensor:
 
 class TooManyDrawsError(UnsupportedModelError):
     """A pass makes more random calls than any network does that ends."""
+
+
+class Silent(NamedTuple):
+    """A call of dropout that is switched off.
+
+    Attributes:
+        module: Path of the module that makes it.
+        what: Is called, and with which rate.
+    """
+
+    module: str
+    what: str
+
+    def __str__(self) -> str:
+        """In a few words."""
+        return f"{self.module or '(model)'} ({self.what})"
 
 
 @dataclass
@@ -50,7 +66,7 @@ class Recorder:
     answer: Answer = natural
     sites: list[Site] = field(default_factory=list)
     stacks: list[tuple[str, ...]] = field(default_factory=list)
-    silent: list[str] = field(default_factory=list)
+    silent: list[Silent] = field(default_factory=list)
     most: int = 10_000
 
     def __post_init__(self) -> None:
@@ -90,7 +106,7 @@ class Noting(Interception):
         given = {**dict(zip(("input", "p", "training", "inplace"), args, strict=False)), **kwargs}
         rate, on = given.get("p", 0.5), given.get("training", given.get("train", True))
         if rate > 0 and on is False and isinstance(self._source, Recorder):
-            self._source.silent.append(f"{self.place() or '(model)'} ({func.__name__}, p = {rate})")
+            self._source.silent.append(Silent(self.place(), f"{func.__name__}, p = {rate}"))
 
 
 def recorded(

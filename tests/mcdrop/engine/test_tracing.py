@@ -117,6 +117,42 @@ def test_a_branch_of_training_that_fails_on_a_few_rows_does_not_hide_the_sites_b
     assert [s.name for s in traced(Network()).sites] == ["drop#0"]
 
 
+class WantsLabels(nn.Module):
+    """Computes a loss in the middle of forward, in train mode."""
+
+    def __init__(self, first: float, second: float) -> None:
+        super().__init__()
+        self.before, self.loss, self.after = nn.Dropout(0.2), nn.CrossEntropyLoss(), nn.Dropout(0.4)
+        self.inner = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.3))
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, 4) -> (N, 4)."""
+        x = F.dropout(self.before(x), self.first, self.training)
+        if self.training:
+            self.loss(x, labels)
+        return F.dropout(self.after(self.inner(x)), self.second, self.training)
+
+
+def test_a_branch_of_training_that_fails_does_not_hide_the_sites_behind_it() -> None:
+    assert [s.name for s in traced(WantsLabels(0, 0)).sites] == ["before#0", "inner.1#0", "after#0"]
+
+
+def test_dropout_that_the_failing_module_itself_makes_behind_that_is_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"the model fails in train mode \(.*without labels"):
+        traced(WantsLabels(0, 0.5))
+
+
+def test_that_there_was_no_memory_is_not_taken_for_a_branch_of_training() -> None:
+    def full(x: Tensor, train: bool) -> Tensor:
+        if train:
+            raise torch.OutOfMemoryError("no memory")
+        return x
+
+    with pytest.raises(torch.OutOfMemoryError):
+        traced(nn.Sequential(nn.Dropout(0.5), applied(full)))
+
+
 def test_encoders_are_in_train_mode_since_their_fast_path_hides_dropout() -> None:
     model = Encoder(layers=1)
     owners = traced(model, torch.randn(4, 5, 4)).owners
