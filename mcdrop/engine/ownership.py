@@ -145,9 +145,9 @@ def _check_known(off: Collection[str], first: Recorder, complete: Recorder, prob
         known = sum(site.module == path for site in first.sites)
         if sum(silent.module == path for silent in complete.silent) > known:
             raise UnsupportedModelError(
-                f"{path or 'the model'} fails in train mode ({first_line(problem)}), and its own dropout behind "
-                "that is not known; see that forward runs in train mode on inputs alone, without labels for "
-                "instance"
+                f"{path or 'the model'} fails in train mode ({first_line(problem)}), and its own dropout "
+                "behind that is not known; see that forward runs in train mode on inputs alone, without "
+                "labels for instance"
             )
 
 
