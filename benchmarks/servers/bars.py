@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.servers.contenders import Contender
 from benchmarks.servers.load import Seen
 
-__all__ = ["Line", "Verdict", "print_lines", "print_verdicts", "verdicts"]
+__all__ = ["Line", "Verdict", "print_lines", "print_verdicts", "quickest_peer", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Verdict:
 
 
 def verdicts(lines: list[Line], alone: float) -> Iterator[Verdict]:
-    """The bars on throughput and latency."""
+    """The bars on throughput."""
     rate = {(its.model, its.contender.name, its.connections): its.seen.per_second for its in lines}
     kinds = {its.contender.name: its.contender.kind for its in lines}
     ours = rate["mlp", "ours", 16]
@@ -61,15 +61,13 @@ def verdicts(lines: list[Line], alone: float) -> Iterator[Verdict]:
         best = max(rate["digits", name, 16] for name in peers)
         times = rate["digits", "ours", 16] / best
         yield Verdict("digits, 16: fastest peer", "1x", f"{times:.1f}x", times >= 1)
-        for model in ("mlp", "digits"):
-            p50 = {its.contender.name: its.seen.quantile_ms(0.5) for its in _single(lines, model)}
-            best = min(p50[name] for name in peers)
-            met = p50["ours"] <= best
-            yield Verdict(f"{model}, 1: p50 of the best peer", f"{best:.2f} ms", f"{p50['ours']:.2f} ms", met)
 
 
-def _single(lines: list[Line], model: str) -> list[Line]:
-    return [its for its in lines if its.model == model and its.connections == 1]
+def quickest_peer(lines: list[Line], model: str) -> Contender | None:
+    """The peer with the least p50 of a single connection; None if there are no peers."""
+    singles = [its for its in lines if (its.model, its.connections) == (model, 1)]
+    p50 = [(its.seen.quantile_ms(0.5), its.contender) for its in singles if its.contender.kind != "ours"]
+    return min(p50, key=lambda pair: pair[0])[1] if p50 else None
 
 
 def print_lines(console: Console, lines: list[Line]) -> None:
