@@ -9,7 +9,7 @@ not split (a graph) is computed whole until the last of its rows stops.
 Alphabet: N rows of a call (of its outputs, if it is not split), A rows of them that go on, B blocks so far.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -76,7 +76,7 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class Stopping:
-    """Rows on their way to a tolerance: those that go on, and the results of those that stopped.
+    """Rows on their way to a tolerance: those that go on, and those that stopped.
 
     Attributes:
         deterministic: (N, ...) raw outputs of the pass in eval mode.
@@ -90,8 +90,7 @@ class Stopping:
     plan: Plan
     whole: bool
     _rows: _Rows
-    _parts: tuple[Predictive, ...] = ()
-    _order: tuple[Tensor, ...] = ()
+    _done: tuple[tuple[_Rows, int], ...] = ()
 
     @classmethod
     def of(
@@ -131,13 +130,26 @@ class Stopping:
         return replace(
             self,
             _rows=rows.take(~stops),
-            _parts=(*self._parts, *self._finished(found, blocks)),
-            _order=(*self._order, found.index),
+            _done=(*self._done, (found, blocks)),
         )
+
+    def tiles(self) -> Iterator[Predictive]:
+        """Of some rows at a time, when none goes on: what `joined` joins. Many quantiles of one take long."""
+        for found, blocks in self._done:
+            yield from self._finished(found, blocks)
+
+    def joined(self, tiles: Sequence[Predictive]) -> Predictive:
+        """Of all rows, in their order.
+
+        Args:
+            tiles: All of them.
+        """
+        order = torch.cat([found.index for found, _ in self._done])
+        return type(tiles[0]).concatenate(tiles)[order.argsort()]
 
     def predictive(self) -> Predictive:
         """Of all rows, when none goes on."""
-        return type(self._parts[0]).concatenate(self._parts)[torch.cat(self._order).argsort()]
+        return self.joined(list(self.tiles()))
 
     def _stops(self, rows: _Rows, blocks: int) -> Tensor:
         """(A,) bool: which rows stop."""

@@ -108,7 +108,7 @@ class Answering:
             parts.append(part)
         yield _whole(task, type(parts[0]).concatenate(parts))
 
-    def _growing(self, its: Ripe) -> PredictionAnswer | More:
+    def _growing(self, its: Ripe) -> More | Pieces:
         """Of a request whose rows stop at a tolerance: its answer when none goes on."""
         task: Task = its.payload
         prepared = self._preparation.of(task)
@@ -122,7 +122,7 @@ class Answering:
         )
         if len(now.going):
             return _more(now, task.request, task.lane)
-        return _whole(task, now.predictive())
+        return Pieces(_stopped(task, now))
 
     def _split(
         self, tasks: Sequence[Task], arrays: Mapping[str, Array], sampled: Sampled
@@ -197,6 +197,15 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
     ]
     found = [tile[: rows.stop - rows.start] for rows, tile in tiles if tile is not None]
     return torch.cat(found) if found else None
+
+
+def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | None]:
+    """None behind each tile of rows, and then the answer."""
+    parts: list[Predictive] = []
+    for part in now.tiles():
+        parts.append(part)
+        yield None
+    yield _whole(task, now.joined(parts))
 
 
 def _whole(task: Task, predictive: Predictive) -> PredictionAnswer:
