@@ -68,18 +68,24 @@ def model_data(manifest: Manifest, path: Path, *, target: str, aside: str | None
 def targets(manifest: Manifest, data: Data, *, target: str) -> Array:
     """The outcomes as numbers; names of classes become their indices, also names that are numbers (1, 2, 3).
 
+    True and False, as tables write them, are 1 and 0 where they are no names.
+
     Raises:
         DataFileError: If there are none, or a class is unknown.
     """
-    y = data.outcomes(target)
-    names = tuple(manifest.classes or ())
+    y, names = data.outcomes(target), tuple(manifest.classes or ())
+    if y.dtype.kind == "U" and set(y.ravel().tolist()) <= {"True", "False"} - set(names):
+        y = (y == "True").astype(np.int64)
     known = {name: index for index, name in enumerate(names)} if y.dtype.kind == "U" else _numbered(manifest)
     if not known and y.dtype.kind != "U":
         return y
     unknown = sorted(set(y.ravel().tolist()) - set(known))
     if unknown:
         classes = ", ".join(names) or "none by name"
-        raise DataFileError(f"{target} must be one of the model's classes ({classes}), got {unknown[0]!r}")
+        row = np.argwhere(y == unknown[0])[0][0]
+        raise DataFileError(
+            f"{target} must be one of the model's classes ({classes}), got {unknown[0]!r} in row {row}"
+        )
     indices = [known[name] for name in y.ravel().tolist()]
     return np.array(indices, np.int64).reshape(y.shape)
 

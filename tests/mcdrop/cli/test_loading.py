@@ -19,7 +19,9 @@ def outcomes(y: ArrayLike | None, *, classes: list[str] | None, task: str = "cla
 
 def test_names_of_classes_become_their_indices() -> None:
     assert outcomes(["dog", "cat", "dog"], classes=["cat", "dog"]) == [1, 0, 1]
-    with pytest.raises(DataFileError, match=r"must be one of the model's classes \(cat, dog\), got 'cow'"):
+    with pytest.raises(
+        DataFileError, match=r"must be one of the model's classes \(cat, dog\), got 'cow' in row 1"
+    ):
         outcomes(["dog", "cow", "dog"], classes=["cat", "dog"])
 
 
@@ -34,6 +36,14 @@ def test_classes_that_are_named_by_numbers_are_meant_by_their_names() -> None:
 def test_numbers_beside_other_names_are_indices() -> None:
     assert outcomes([0, 1, 1], classes=["no", "2"]) == [0, 1, 1]
     assert outcomes([0, 1, 1], classes=None) == [0, 1, 1]
+
+
+def test_true_and_false_of_a_table_are_1_and_0_unless_they_are_names() -> None:
+    assert outcomes(["True", "False", "False"], classes=["no", "yes"], task="binary") == [1, 0, 0]
+    assert outcomes(["True", "False", "False"], classes=None, task="binary") == [1, 0, 0]
+    assert outcomes(["True", "False", "False"], classes=["True", "False"]) == [0, 1, 1]
+    with pytest.raises(DataFileError, match=r"\(no, yes\), got 'False' in row 1"):
+        outcomes(["no", "False", "yes"], classes=["no", "yes"])
 
 
 def test_labels_of_several_questions_are_no_names() -> None:
