@@ -182,6 +182,7 @@ def _conformal_quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calib
 
 def _sets(pred: ClassificationPredictive, y: Tensor, asked: Asked) -> Calibrator:
     """Not randomised: rows that are served one by one would all get the draw of row 0."""
+    _check_one_label(pred, "prediction sets are")
     probs, level = _class_mean(pred), asked.level
     _check_promise(len(pred), level, "prediction sets")
     return fit_adaptive_sets(
@@ -190,10 +191,7 @@ def _sets(pred: ClassificationPredictive, y: Tensor, asked: Asked) -> Calibrator
 
 
 def _selective(pred: ClassificationPredictive | BinaryPredictive, y: Tensor, asked: Asked) -> Calibrator:
-    if pred.total_entropy.dim() != 1:
-        raise ShapeError(
-            f"selective prediction is for rows of one label, got labels {tuple(pred.total_entropy.shape)}"
-        )
+    _check_one_label(pred, "selective prediction is")
     return fit_selective_threshold(
         pred.total_entropy,
         (pred.label != y).to(torch.float64),
@@ -202,6 +200,11 @@ def _selective(pred: ClassificationPredictive | BinaryPredictive, y: Tensor, ask
         settings=asked.settings,
         digest=asked.digest,
     )
+
+
+def _check_one_label(pred: LabelPredictive, what: str) -> None:
+    if pred.total_entropy.dim() != 1:
+        raise ShapeError(f"{what} for rows of one label, got labels {tuple(pred.total_entropy.shape)}")
 
 
 def _check_promise(rows: int, level: float, what: str) -> None:

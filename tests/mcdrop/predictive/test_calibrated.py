@@ -233,8 +233,9 @@ def test_a_method_for_another_task_is_refused() -> None:
     with pytest.raises(OptionError, match="the task binary are platt, isotonic, selective; got 'tau'"):
         calibrate(PLAIN["binary"](), OUTCOMES["binary"], "tau")
     pixels = predictive_of(raw_outputs(16, 60, 3, 2), "classification")
-    with pytest.raises(ShapeError, match="selective prediction is for rows of one label"):
-        calibrate(pixels, torch.zeros(60, 2), "selective")
+    for method, what in (("selective", "selective prediction is"), ("sets", "prediction sets are")):
+        with pytest.raises(ShapeError, match=rf"{what} for rows of one label, got labels \(60, 2\)"):
+            calibrate(pixels, torch.zeros(60, 2), method)
 
 
 def test_noise_that_the_network_tells_is_scaled_by_the_error_that_is_left() -> None:
