@@ -95,7 +95,9 @@ class Repository:
         if not self.directory.is_dir():
             raise CheckpointError(f"{self.directory} is no directory; a directory of checkpoints is wanted")
         if _is_checkpoint(self.directory):
-            return {self.directory.resolve().name: self.directory}
+            # as of a directory of models, a link goes by its own name: what it leads to can change
+            place = self.directory.resolve() if self.directory.name in {"", ".."} else self.directory
+            return {place.name: self.directory}
         return {
             place.name: place
             for place in self.directory.iterdir()

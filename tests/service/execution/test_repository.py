@@ -59,3 +59,12 @@ def test_each_version_keeps_as_many_masks_as_it_may(directory: Path) -> None:
         model.probe()
         assert model._mc.plan.network.cache.limit == 12_345
     assert Repository(directory).mask_bytes == Settings().max_mask_bytes == MASK_BYTES
+
+
+def test_a_checkpoint_goes_by_the_name_under_which_it_is_served(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "current").symlink_to(directory / "digits")
+    assert Repository(tmp_path / "current").chosen() == ["current"]
+    monkeypatch.chdir(directory / "digits")
+    assert Repository(Path()).chosen() == ["digits"]
