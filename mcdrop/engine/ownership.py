@@ -7,19 +7,22 @@ self.drop(x)" in a parent) or by what is below their owner, as long as the model
 eval mode.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from traceback import walk_tb
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._pytree import tree_leaves
 
+from mcdrop.engine.forcing import extreme, middle
 from mcdrop.engine.hidden import first_line
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.outputs import output_structure
-from mcdrop.engine.recording import Noting, Recorder, recorded
+from mcdrop.engine.recording import Noting, Recorder, natural, recorded
 from mcdrop.engine.replay import run
-from mcdrop.engine.sites import SiteKey
+from mcdrop.engine.sites import Law, Site, SiteKey
 from mcdrop.engine.view import ModulePaths, set_train_mode
 from mcdrop.errors import UnsupportedModelError
 
@@ -43,6 +46,7 @@ class OwnerSearch:
     def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
         self.view, self.paths, self.call = view, paths, call
         self.silent: list[str] = []
+        self._all: Collection[str] = ()
         self._everything = self._all_sites()
 
     def first(self) -> frozenset[str]:
@@ -68,6 +72,47 @@ class OwnerSearch:
                 chosen, sites = self._widened(chosen, sites, stack, structure)
         return self._set(chosen)
 
+    def lost(self, owners: frozenset[str], found: Collection[SiteKey]) -> list[str]:
+        """Names of the sites that could not be won back, though they move what is returned in eval mode too.
+
+        In train mode that is taken to come first, and what heads of training return behind it.
+
+        Args:
+            owners: In train mode now, and afterwards.
+            found: The sites that fire so.
+        """
+        lost = {key for key in self._everything if key not in found}
+        if not lost:
+            return []
+        usual = self._leaves((), middle, lost)
+        none, all_ = (
+            self._leaves(self._all, answer, lost) for answer in (partial(extreme, high=False), middle)
+        )
+        self._set(owners)
+        same = (
+            one.shape != leaf.shape or torch.equal(one, other)
+            for leaf, one, other in zip(usual, none, all_, strict=False)
+        )
+        return [] if all(same) else sorted(map(str, lost))
+
+    def _leaves(
+        self,
+        train: Collection[str],
+        hold: Callable[[Law, tuple[int, ...]], Tensor],
+        lost: Collection[SiteKey],
+    ) -> list[Tensor]:
+        """The tensors that are returned with the modules `train` in train mode, and some draws held."""
+        set_train_mode(self.view, train)
+
+        def answer(site: Site) -> Tensor:
+            return hold(site.law, site.shape) if site.key in lost else natural(site)
+
+        return [
+            leaf
+            for leaf in tree_leaves(recorded(self.view, self.paths, self.call, answer)[1])
+            if isinstance(leaf, Tensor)
+        ]
+
     def _set(self, owners: Collection[str]) -> frozenset[str]:
         set_train_mode(self.view, owners)
         return frozenset(owners)
@@ -85,6 +130,7 @@ class OwnerSearch:
             complete, error = self._pass(every.difference(off))
         if problem is not None:
             _check_known(off, first, complete, problem)
+        self._all = every.difference(off)
         self.silent += [str(silent) for silent in complete.silent if silent.module not in off]
         return _stacks(complete) | _stacks(first)
 

@@ -203,6 +203,7 @@ class Planner:
         if not traced.sites:
             raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
         _tell_of(traced.left_off)
+        _tell_of_lost(traced.lost)
         network = network_of(self._model, traced, self._caches.on(traced.device))
         keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
@@ -318,6 +319,16 @@ def _tell_of(left_off: Sequence[str]) -> None:
         warnings.warn(
             f"{', '.join(left_off[:3])} in train mode, which cannot be replayed, and is left off: right for "
             "augmentation of the data; dropout that is written so must draw with torch.rand to be sampled",
+            stacklevel=2,
+        )
+
+
+def _tell_of_lost(lost: Sequence[str]) -> None:
+    if lost:
+        warnings.warn(
+            f"{', '.join(lost[:3])} draws where another module is in train mode, in which the model returns "
+            "something else than in eval mode, and is left off: right for heads that belong to training; "
+            "other dropout must be called in eval mode too (nn.Dropout does nothing there by itself)",
             stacklevel=2,
         )
 

@@ -62,6 +62,7 @@ class Trace:
         written_state: Names of buffers and other tensors of the model that a pass writes.
         written_inputs: Which leaves of the call a pass writes.
         silent: Calls of dropout that are off though every module is in train mode.
+        lost: Sites that draw in train mode, in which the model returns something else, and so are off.
         left_off: Who would draw from NumPy or Python in train mode, and is in eval mode: augmentation mostly.
         differentiates: Whether forward computes gradients.
         device: Where it runs.
@@ -74,6 +75,7 @@ class Trace:
     written_state: frozenset[str]
     written_inputs: frozenset[int]
     silent: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     left_off: tuple[str, ...] = ()
     differentiates: bool = False
     device: torch.device = _CPU
@@ -124,6 +126,8 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         left_off = _left_off(view, paths, call, outside, alone=not explored.runs.fired)
     sites = explored.runs.sites()
     refuse_shared_masks(sites)
+    with generators_restored(), torch.no_grad():
+        lost = search.lost(owners, {site.key for site in sites})
     return Trace(
         sites,
         owners,
@@ -132,6 +136,7 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         explored.written_state,
         frozenset(explored.runs.written_inputs),
         tuple(search.silent),
+        tuple(lost),
         left_off,
         guard.differentiates,
         device_of(model, call.leaves),

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import mcdrop
 from mcdrop.engine.inputs import as_call
 from mcdrop.engine.tracing import Trace, trace
 from mcdrop.errors import UnsupportedModelError
@@ -115,6 +116,32 @@ def test_a_branch_of_training_that_fails_on_a_few_rows_does_not_hide_the_sites_b
             return x
 
     assert [s.name for s in traced(Network()).sites] == ["drop#0"]
+
+
+class Guarded(nn.Module):
+    """Dropout behind a flag, and in train mode a second output, with dropout of its own."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.always, self.guarded = nn.Dropout(0.2), nn.Dropout(p)
+        self.auxiliary = nn.Sequential(nn.Dropout(0.7), nn.Linear(4, 4))
+
+    def forward(self, x: Tensor) -> Any:
+        """(N, 4) -> (N, 4), in train mode two of them."""
+        x = self.always(x)
+        x = self.guarded(x) if self.training else x
+        return (x, self.auxiliary(x)) if self.training else x
+
+
+def test_dropout_that_is_lost_with_the_flag_of_its_parent_is_told() -> None:
+    assert traced(Guarded(0.5)).lost == ("auxiliary.0#0", "guarded#0")
+    with pytest.warns(UserWarning, match=r"guarded#0 .* in which the model returns something else"):
+        mcdrop.MCDropout(Guarded(0.5).eval()).sample(X)
+
+
+def test_nothing_is_told_of_heads_that_belong_to_training() -> None:
+    found = traced(Guarded(0))
+    assert ([s.name for s in found.sites], found.lost) == (["always#0"], ())
 
 
 class WantsLabels(nn.Module):
