@@ -141,6 +141,8 @@ def _work(
     """Serve from this process until a signal; the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
     signal.signal(signal.SIGTERM, _end)  # until it serves: the first process of a container would ignore it
+    if settings.workers > 1:
+        log_as_json(settings.log_level, port=ports.numbers[0])
     try:
         keys, token = read_keys(settings.api_keys_file), read_token(settings.management_token_file)
         execution.loading.use_threads(settings.torch_threads)

@@ -112,9 +112,10 @@ def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anythi
     assert "in use" in said
 
 
-def test_workers_have_a_port_each_and_end_with_the_service(models: Path) -> None:
+def test_workers_have_a_port_each_and_end_with_the_service(models: Path, tmp_path: Path) -> None:
     command = [*SERVE, os.fspath(models), "--models", "diabetes", "--workers", "2", "--port", "0"]
-    with running(command, MCDROP_DRAIN_DELAY_MS="0") as server:
+    log = tmp_path / "log"
+    with log.open("w") as file, running(command, file, MCDROP_DRAIN_DELAY_MS="0") as server:
         ports = {int(port) for port in re.findall(r":(\d+)", server.greeting)}
         assert len(ports) == 2
         told = [get(replace(server, port=port), "/v1/models/diabetes").document for port in ports]
@@ -124,6 +125,8 @@ def test_workers_have_a_port_each_and_end_with_the_service(models: Path) -> None
         for port in ports:
             with pytest.raises(ConnectionError):
                 get(replace(server, port=port), "/healthz")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["port"] for line in lines if line["message"] == "ready"} == ports
 
 
 def test_the_greeting_ends_with_a_request_that_is_answered(server: Server) -> None:

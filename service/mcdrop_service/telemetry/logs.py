@@ -13,7 +13,15 @@ EXTRA: Final = "fields"
 
 
 class JsonLines(logging.Formatter):
-    """A log record as one line of JSON."""
+    """A log record as one line of JSON.
+
+    Args:
+        **fields: Of every line.
+    """
+
+    def __init__(self, **fields: object) -> None:
+        super().__init__()
+        self._fields = fields
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -21,6 +29,7 @@ class JsonLines(logging.Formatter):
             "time": _utc(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
+            **self._fields,
             "message": record.getMessage(),
             **getattr(record, EXTRA, {}),
         }
@@ -29,14 +38,15 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(document, default=str).decode("utf-8", "backslashreplace")
 
 
-def log_as_json(level: str) -> None:
+def log_as_json(level: str, **fields: object) -> None:
     """Send every log record of the process to stderr as JSON; replaces what was set up before.
 
     Args:
         level: `debug`, `info`, `warning` or `error`: what is less is not written.
+        **fields: Of every line.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(**fields))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # a log that cannot be written, on a full disk say, must not fail the request that it is about
     logging.raiseExceptions = False
