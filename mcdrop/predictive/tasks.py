@@ -300,7 +300,12 @@ def only_output(outputs: Any) -> Tensor:
     raise OptionError(
         f"the model returns {len(tensors)} tensors{_names(outputs)} and none of them is named 'logits'; wrap "
         "it in a module that returns the one to predict from (mc.sample returns them all)"
+        + ("; a mean with its log variance is task='heteroscedastic'" if _are_a_pair(tensors) else "")
     )
+
+
+def _are_a_pair(tensors: Sequence[Tensor]) -> bool:
+    return len(tensors) == 2 and tensors[0].shape == tensors[1].shape
 
 
 def mean_and_log_variance(outputs: Any) -> tuple[Tensor, Tensor]:

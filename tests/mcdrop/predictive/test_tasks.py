@@ -51,6 +51,8 @@ def test_logits_are_found_by_their_name() -> None:
     assert only_output({"hidden": hidden, "logits": logits}) is logits
     with pytest.raises(OptionError, match="returns 2 tensors in a tuple and none of them is named 'logits'"):
         only_output((hidden, logits))
+    with pytest.raises(OptionError, match="a mean with its log variance is task='heteroscedastic'"):
+        only_output((logits, logits))
 
 
 @pytest.mark.parametrize("name", ["classification", "binary", "multilabel", "regression"])
