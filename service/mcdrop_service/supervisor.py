@@ -270,7 +270,7 @@ class _Supervisor:
 
 def _flush() -> None:
     """What was printed: a fork would have it twice, and the end of a process not at all."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None of one that was closed from the start
         with suppress(OSError):
             stream.flush()
 

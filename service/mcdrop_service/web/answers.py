@@ -45,7 +45,7 @@ class LongResponse(Response):
         """Send it, and wait until it is taken."""
         with self._account:
             await self._response(scope, receive, send)
-            await exchange_of(scope).taken()
+            await exchange_of(scope).delivered()
 
 
 def json_response(content: bytes, status: int = 200) -> Response:

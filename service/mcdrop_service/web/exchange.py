@@ -128,7 +128,7 @@ class Exchange:
             RuntimeError: If it is not its turn, or the answer not as long as it says.
         """
         if self._connection.clogged is not None:
-            await self.taken()
+            await self.delivered()
         if self.gone:
             return
         if message["type"] == "http.response.start":
@@ -136,7 +136,7 @@ class Exchange:
         else:
             self._continue(message.get("body", b""), more=message.get("more_body", False))
 
-    async def taken(self) -> None:
+    async def delivered(self) -> None:
         """Wait until the client has taken what was sent, or is gone."""
         if (clogged := self._connection.clogged) is not None:
             await asyncio.shield(clogged)
