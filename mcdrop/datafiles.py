@@ -126,12 +126,13 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, Array]:
     return _reader(source)(source)
 
 
-def read_column(path: str | PathLike[str], name: str) -> Array:
+def read_column(path: str | PathLike[str], name: str, *, gaps: bool = False) -> Array:
     """One array or column of a data file: numbers where all its values are, else texts.
 
     Args:
         path: A file that ends in `.npz`, `.csv` or `.parquet`.
         name: Of the column.
+        gaps: Whether values may be missing: they are then NaN among numbers, and empty among texts.
 
     Raises:
         DataFileError: If the file cannot be read, lacks the column, or has a number in it that is not finite.
@@ -140,7 +141,7 @@ def read_column(path: str | PathLike[str], name: str) -> Array:
     arrays = read_arrays(path)
     if name not in arrays:
         raise DataFileError(f"the data lack {name!r}; they have {_listing(list(arrays)) or 'nothing'}")
-    return _finite(name, _numbers_or_names(arrays[name]))
+    return _with_gaps(arrays[name]) if gaps else _finite(name, _numbers_or_names(arrays[name]))
 
 
 @contextmanager
@@ -293,6 +294,16 @@ def _is_number(value: object) -> bool:
 
 def _numbers_or_names(values: Array) -> Array:
     return _numbers("the targets", values) if _holds_numbers(values) else values.astype(str)
+
+
+def _with_gaps(values: Array) -> Array:
+    if values.dtype.kind not in "OSU":
+        return values
+    cells = ["" if str(each) in {"None", "nan"} else str(each) for each in values.tolist()]
+    known = [cell for cell in cells if cell]
+    if known and all(map(_is_number, known)):
+        return np.array([float(cell or "nan") for cell in cells])
+    return np.array(cells)
 
 
 def _holds_numbers(values: Array) -> bool:

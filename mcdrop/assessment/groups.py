@@ -3,6 +3,7 @@
 Alphabet: N rows, G groups.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -27,7 +28,7 @@ def group_names(values: Sequence[Any] | NDArray[Any], *, rows: int) -> list[str]
     """The group of every row: its value; of a number with many values, which quarter of the rows it is in.
 
     Args:
-        values: (N,) numbers or texts.
+        values: (N,) numbers or texts; where there is none (NaN, an empty text) the group is `missing`.
         rows: N.
 
     Raises:
@@ -37,12 +38,9 @@ def group_names(values: Sequence[Any] | NDArray[Any], *, rows: int) -> list[str]
     column = np.asarray(values)
     if column.shape != (rows,):
         raise ShapeError(f"groups must have one value for each of the {rows} rows, got shape {column.shape}")
-    distinct = np.unique(column)
-    if column.dtype.kind in "iuf" and len(distinct) > _MOST_NUMBERS:
-        return _quarters(column.astype(np.float64))
-    if len(distinct) > _MOST_GROUPS:
-        raise OptionError(f"groups must be at most {_MOST_GROUPS}, got {len(distinct)} different values")
-    return [_text(value) for value in column.tolist()]
+    missing = _missing(column)
+    names = iter(_names(column[~missing]))
+    return ["missing" if gone else next(names) for gone in missing.tolist()]
 
 
 def group_scores(
@@ -79,6 +77,20 @@ def _of_group(
         confidence, event = (part.cpu()[index].flatten() for part in pairs)
         scores += calibration_scores(confidence, event, options)[:1]
     return GroupScores(name, len(members), scores)
+
+
+def _missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+    gone = [value == "" or (isinstance(value, float) and math.isnan(value)) for value in column.tolist()]
+    return np.array(gone, np.bool_)
+
+
+def _names(column: NDArray[Any]) -> list[str]:
+    distinct = np.unique(column)
+    if column.dtype.kind in "iuf" and len(distinct) > _MOST_NUMBERS:
+        return _quarters(column.astype(np.float64))
+    if len(distinct) > _MOST_GROUPS:
+        raise OptionError(f"groups must be at most {_MOST_GROUPS}, got {len(distinct)} different values")
+    return [_text(value) for value in column.tolist()]
 
 
 def _quarters(column: NDArray[np.float64]) -> list[str]:

@@ -171,7 +171,7 @@ class _Outputs:
 
 def _evaluated(source: Source, options: dict[str, Any]) -> Report:
     scored, group_by = judged(source), source.group_by
-    groups = None if group_by is None else read_column(source.rows_file(), group_by)
+    groups = None if group_by is None else read_column(source.rows_file(), group_by, gaps=True)
     facts = {**scored.facts, "command": _command_line(source, scored.pred, options)}
     return evaluate(
         scored.pred,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mcdrop.datafiles import read_data, replacing
+from mcdrop.datafiles import read_column, read_data, replacing
 from mcdrop.errors import DataFileError
 
 
@@ -195,3 +195,16 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path, path: str) -> No
         replacing(tmp_path / path) as out,
     ):
         out.write_text("new")
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [("1,,3", [1.0, np.nan, 3.0]), ("a,,b", ["a", "", "b"]), ("1,,b", ["1", "", "b"])],
+)
+def test_a_column_of_groups_may_have_gaps(tmp_path: Path, cells: str, wanted: list[object]) -> None:
+    rows = "\n".join(f"{cell},0" for cell in cells.split(","))
+    found = read_column(text(tmp_path / "a.csv", f"site,y\n{rows}\n"), "site", gaps=True)
+    np.testing.assert_array_equal(found, np.array(wanted))
+    table = pa.table({"site": [None if cell == "" else cell for cell in cells.split(",")]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    np.testing.assert_array_equal(read_column(tmp_path / "a.parquet", "site", gaps=True), np.array(wanted))

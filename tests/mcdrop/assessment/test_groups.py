@@ -52,6 +52,14 @@ def test_a_number_with_few_values_is_its_own_name() -> None:
     assert group_names([1.0, 2.5, 1.0], rows=3) == ["1", "2.5", "1"]
 
 
+def test_rows_without_a_value_are_a_group() -> None:
+    assert group_names(["a", "", "b"], rows=3) == ["a", "missing", "b"]
+    assert group_names([1.0, np.nan, 2.0], rows=3) == ["1", "missing", "2"]
+    names = group_names(np.where(np.arange(100) == 7, np.nan, np.arange(100.0)), rows=100)
+    assert names[7] == "missing"
+    assert len(set(names)) == 5
+
+
 def test_too_many_groups_are_refused() -> None:
     with pytest.raises(OptionError, match="groups must be at most 100, got 101 different values"):
         group_names([f"row {i}" for i in range(101)], rows=101)
