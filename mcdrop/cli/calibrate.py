@@ -60,7 +60,7 @@ def command(
     mcdrop calibrate models/digits --data models/digits/validation.npz --method temperature --method sets
 
     The table tells what changes: every row is corrected by calibrators fitted on the other folds. What is
-    written was fitted on all rows.
+    written was fitted on all rows; vector and isotonic on one half if sets or selective have the other.
     """
     mc = loaded_model(checkpoint, device=device, allow=allow_package)
     _check_methods(mc, method)
