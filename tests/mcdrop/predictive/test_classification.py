@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+import mcdrop
 from mcdrop.errors import DomainError, ShapeError
 from mcdrop.evaluation import evaluate
 from mcdrop.predictive import ClassificationPredictive, Predictive, task_named
@@ -113,6 +114,14 @@ def test_what_the_model_returns_can_be_said(output: str) -> None:
 def test_a_model_that_ends_in_a_softmax_is_refused() -> None:
     with pytest.raises(DomainError, match="so the model ends in a softmax; say output='probabilities'"):
         classified(raw_outputs(20, 3, 4).softmax(2))
+
+
+def test_logits_that_lie_as_probabilities_do_by_chance_are_not_refused() -> None:
+    row = torch.tensor([[0.4, 0.6]])
+    pred = mcdrop.MCDropout(nn.Dropout(0.5).eval(), task="classification").predict(row)
+    torch.testing.assert_close(pred.deterministic, row.softmax(1), **FLOAT32)
+    near = torch.tensor([0.4, 0.602]).expand(20, 1, 2)
+    torch.testing.assert_close(classified(near).mean, near[0].softmax(1), **FLOAT32)
 
 
 @pytest.mark.parametrize("classes", [3, 9])
