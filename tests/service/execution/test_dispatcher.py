@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -70,9 +71,11 @@ def job(payload: str, *, blocks: int = 1, patience_s: float = 60.0) -> Job:
     return Job("model", 1, blocks, 4, 1, time.monotonic() + patience_s, payload=payload, first_blocks=first)
 
 
-def dispatched(test: Callable[[Dispatcher, FakeRunner], Awaitable[None]]) -> Dispatcher:
+def dispatched(
+    test: Callable[[Dispatcher, FakeRunner], Awaitable[None]], runner: FakeRunner | None = None
+) -> Dispatcher:
     """Run a test against a started dispatcher, and stop it."""
-    runner = FakeRunner()
+    runner = runner or FakeRunner()
     dispatcher = Dispatcher(runner, LIMITS)
 
     async def main() -> None:
@@ -304,3 +307,52 @@ def test_of_an_answer_that_nobody_waits_for_no_further_piece_is_made() -> None:
         assert len(runner.order) == made + 1
 
     dispatched(test)
+
+
+def test_nothing_of_an_answer_is_held_once_it_was_given() -> None:
+    class Large:
+        """A result."""
+
+    class Holding(FakeRunner):
+        """Its pieces need their results to the end."""
+
+        def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
+            large = [Large() for _ in super().run_batch(key, units)]
+            held.extend(map(weakref.ref, large))
+            return large
+
+    held: list[weakref.ref[Large]] = []
+
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        assert (await dispatcher.run(job("pieces 2")))[0] is Outcome.ANSWERED
+        for _ in range(1000):
+            if held[0]() is None:
+                break
+            await asyncio.sleep(0.001)  # the thread is on its way to sleep
+        assert held[0]() is None
+
+    dispatched(test, Holding())
+
+
+def test_a_light_answer_is_not_taken_to_cost_what_the_first_piece_of_another_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(FakeRunner):
+        """The first pieces take long."""
+
+        def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
+            self.release.wait(0.02)
+            return super().finish(ripe)
+
+    learnt: list[tuple[int, float]] = []
+
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        scheduler = dispatcher._scheduler
+        monkeypatch.setattr(scheduler, "answers_made", lambda _key, *learns: learnt.append(learns))
+        light = asyncio.create_task(dispatcher.run(job("a")))
+        await asyncio.gather(light, dispatcher.run(job("pieces 2", blocks=3)))
+
+    dispatched(test, Slow())
+    (light, light_s), (heavy, heavy_s) = learnt
+    assert (light, heavy) == (1, 3)
+    assert 0.02 <= light_s * 4 <= light_s + heavy_s
