@@ -37,7 +37,8 @@ def refuse_tokens_for_classes(network: Network, call: Call) -> None:
     pairs = zip(row.leaves, row.axes, strict=True)
     inputs = [_of_a_row(leaf, axis) for leaf, axis in pairs if isinstance(leaf, Tensor) and axis is not None]
     for shape in inputs:
-        if output.dim() == 3 and shape[:1] == output.shape[1:2] and output.shape[2] not in shape:
+        places = (*shape, shape[-2:].numel())  # of maps, whose pixels may stand in one line
+        if output.dim() == 3 and shape[:1] == output.shape[1:2] and output.shape[2] not in places:
             came, given = (", ".join(map(str, sizes)) for sizes in (output.shape[1:], shape))
             raise OptionError(
                 f"the outputs (N, {came}) are as long as the input (N, {given}) on axis 1, where the classes "

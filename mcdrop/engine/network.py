@@ -16,7 +16,7 @@ from mcdrop.engine.interception.mode import DrawSource, Interception
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.outputs import Outputs
 from mcdrop.engine.promotion import Births, Promotions
-from mcdrop.engine.recording import Recorder
+from mcdrop.engine.recording import Recorder, natural
 from mcdrop.engine.replay import run
 from mcdrop.engine.sites import Site, SiteKey
 from mcdrop.engine.tracing import Trace
@@ -85,7 +85,8 @@ class Network:
     def deterministic_outputs(self, call: Call) -> list[Tensor]:
         """The tensors of the pass in eval mode, each with its rows on axis 0.
 
-        What draws in eval mode too, such as `F.dropout(x)`, gets draws from the middle of its law: ones.
+        What draws in eval mode too, such as `F.dropout(x)`, gets draws from the middle of its law: ones. That
+        of uniforms says nothing of the mask that a model makes of them, so they are drawn: once for all rows.
         """
         args, kwargs = self._own(call).arguments()
         before = generator_states()
@@ -93,7 +94,7 @@ class Network:
         return self._without_draws(call, before) if moved_since(before) else outputs
 
     def _without_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
-        recorder = Recorder(ModulePaths(), lambda site: middle(site.law, site.shape))
+        recorder = Recorder(ModulePaths(), lambda site: _still(site, call.rows))
         outputs = self.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
         if recorder.sites:  # else another thread moved the generator
             put_back(before)
@@ -128,6 +129,14 @@ class Network:
             return call
         leaves = tuple(t.clone() if i in self.written_inputs else t for i, t in enumerate(call.leaves))
         return replace(call, leaves=leaves)
+
+
+def _still(site: Site, rows: int) -> Tensor:
+    """The draw in the middle of a law; of uniforms a real one, the same in each of so many rows."""
+    if site.law.name != "uniform":
+        return middle(site.law, site.shape)
+    shared = (1, *site.shape[1:]) if site.shape[:1] == (rows,) else site.shape
+    return natural(replace(site, shape=shared)).expand(site.shape).clone()
 
 
 @contextmanager

@@ -41,5 +41,9 @@ def test_no_body_becomes_longer_than_is_reckoned_with() -> None:
 def test_an_answer_that_would_never_fit_is_too_large_whoever_else_waits() -> None:
     with MemoryBudget(10).account() as account:
         _take(account, 10, 10)
-        with pytest.raises(TooLargeError, match="about 11 bytes long, and all bodies together may take 10;"):
+        with pytest.raises(TooLargeError, match="about 11 bytes long to a body of 10, and"):
             _take(account, 10, 11)
+    with MemoryBudget(10).account() as account:
+        account.take(4)
+        with pytest.raises(TooLargeError, match="about 7 bytes long to a body of 4, and all bodies together"):
+            _take(account, 10, 7)

@@ -127,6 +127,16 @@ def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
         assert (answer.status, answer.error) == (400, TOO_LONG)
 
 
+def test_a_head_of_which_much_comes_behind_another_request_is_measured_whole(server: Server) -> None:
+    half = b"y" * 40_000
+    with connected(server) as connection:
+        connection.sendall(request(BODY) + b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: " + half)
+        assert read_answer(connection).status == 200
+        connection.sendall(half + b"\r\n\r\n")
+        answer = read_answer(connection)
+        assert (answer.status, answer.error) == (400, TOO_LONG)
+
+
 def test_fields_behind_a_body_change_no_head(server: Server) -> None:
     fields = b"content-type: text/plain\r\nx-api-key: stolen\r\n"
     assert exchange(server, CHUNKED + b"0\r\n" + fields + b"\r\n").status == 200
