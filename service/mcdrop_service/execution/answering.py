@@ -88,8 +88,7 @@ class Answering:
         """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
         if its.payload.request.tolerance is not None:
             return self._growing(its)
-        work = self._tile_by_tile(its)
-        return next(work) or Pieces(work)
+        return _begun(self._tile_by_tile(its))
 
     def _tile_by_tile(self, its: Ripe) -> Iterator[PredictionAnswer | None]:
         """None behind each tile but the last, and then the answer: many quantiles of a tile take seconds."""
@@ -108,7 +107,7 @@ class Answering:
             parts.append(part)
         yield _whole(task, type(parts[0]).concatenate(parts))
 
-    def _growing(self, its: Ripe) -> More | Pieces:
+    def _growing(self, its: Ripe) -> PredictionAnswer | More | Pieces:
         """Of a request whose rows stop at a tolerance: its answer when none goes on."""
         task: Task = its.payload
         prepared = self._preparation.of(task)
@@ -122,7 +121,7 @@ class Answering:
         )
         if len(now.going):
             return _more(now, task.request, task.lane)
-        return Pieces(_stopped(task, now))
+        return _begun(_stopped(task, now))
 
     def _split(
         self, tasks: Sequence[Task], arrays: Mapping[str, Array], sampled: Sampled
@@ -156,6 +155,11 @@ class Answering:
             quantiles=promised_levels(self._mc.calibrators, request.quantiles),
             keep_samples=not SAMPLES.isdisjoint(request.outputs),
         )
+
+
+def _begun(work: Iterator[PredictionAnswer | None]) -> PredictionAnswer | Pieces:
+    """The answer if its first piece is all of it, else what is left to make."""
+    return next(work) or Pieces(work)
 
 
 def _by_block(ripe: Sequence[Ripe]) -> list[list[Tensor]]:
@@ -200,11 +204,12 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
 
 
 def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | None]:
-    """None behind each tile of rows, and then the answer."""
+    """None behind each tile of rows but the last, and then the answer."""
     parts: list[Predictive] = []
     for part in now.tiles():
         parts.append(part)
-        yield None
+        if sum(map(len, parts)) < task.request.rows:
+            yield None
     yield _whole(task, now.joined(parts))
 
 

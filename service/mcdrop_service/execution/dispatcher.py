@@ -216,6 +216,7 @@ class Dispatcher:
             while (step := self._next_step()) is not None:
                 self._began_s = time.monotonic()
                 step()
+                del step  # nothing of it is held while the thread sleeps: results can be large
                 self._began_s = 0.0
         except BaseException:
             logger.critical("the worker died", exc_info=True)
@@ -285,13 +286,14 @@ class Dispatcher:
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
         """Settle what was answered; it is told with the next step."""
         now_s = time.monotonic()
-        spent_s = now_s - began_s
+        unit_s = (now_s - began_s) / sum([len(its.results) for its, _ in answers])
         units = sum([len(its.results) for its, answer in answers if not isinstance(answer, Pieces)])
         with self._lock:
             if units:
-                self._scheduler.answers_made(key, units, spent_s)
+                self._scheduler.answers_made(key, units, units * unit_s)
             for its, answer in answers:
                 if isinstance(answer, Pieces):
+                    spent_s = len(its.results) * unit_s
                     self._calls.append(partial(self._go_on, key, its, answer, spent_s))
                 elif not isinstance(answer, More):
                     self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)

@@ -109,10 +109,11 @@ def length_of(answer: PredictionAnswer, asked: InferenceRequest) -> int:
 
 
 def _take(account: Account, most: int, size: int) -> None:
-    if size > most:
+    if account.taken_bytes + size > most:
         raise TooLargeError(
-            f"the answer would be about {size} bytes long, and all bodies together may take {most}; ask for "
-            "fewer rows, samples or outputs at a time, or for binary data of the Open Inference Protocol"
+            f"the answer would be about {size} bytes long to a body of {account.taken_bytes}, and all bodies "
+            f"together may take {most}; ask for fewer rows, samples or outputs at a time, or for binary data "
+            "of the Open Inference Protocol"
         )
     account.take(size)
 

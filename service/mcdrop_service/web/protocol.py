@@ -90,7 +90,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._wants_continue = False
-        self._in_head = self._head_may_be_long = False
+        self._in_head = False
         self._bytes_of_no_body = 0
         self._latest: Exchange | None = None
         self._running: Exchange | None = None
@@ -123,7 +123,6 @@ class GuardedProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; the timer runs while they are the beginning of a head, or belong to no request."""
         self._bytes_of_no_body += len(data)
-        self._head_may_be_long = self._bytes_of_no_body > MAX_HEAD_BYTES
         self._parse(data)
         if self._bytes_of_no_body > MAX_HEAD_BYTES:
             self._refuse_in_turn(TOO_LONG)
@@ -187,7 +186,7 @@ class GuardedProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """A head has ended."""
         self._in_head, self._bytes_of_no_body = False, 0
-        if self._head_may_be_long and self._is_head_too_long():
+        if self._is_head_too_long():
             raise _HeadTooLongError
         if self._parser.get_method() == b"CONNECT":
             raise httptools.HttpParserError
@@ -273,7 +272,7 @@ class GuardedProtocol(asyncio.Protocol):
         return bool(self._parser.should_keep_alive())
 
     def _is_head_too_long(self) -> bool:
-        fields = sum(len(name) + len(value) + len(b": \r\n") for name, value in self._headers)
+        fields = sum([len(name) + len(value) + len(b": \r\n") for name, value in self._headers])
         return len(self._url) + fields > MAX_HEAD_BYTES
 
     def _new_parser(self) -> httptools.HttpRequestParser:
