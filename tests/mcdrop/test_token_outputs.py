@@ -57,9 +57,10 @@ def test_an_axis_that_is_named_is_taken(axis: int) -> None:
         (nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), nn.Dropout1d(0.3)), normal(2, 3, 7).float()),
         (nn.Sequential(nn.Conv1d(3, 3, 3, padding=1), nn.Dropout1d(0.3)), normal(2, 3, 7).float()),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout2d(0.3)), normal(2, 3, 5, 4).float()),
+        (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout2d(0.3), nn.Flatten(2)), normal(2, 3, 5, 4).float()),
         (nn.Sequential(nn.Linear(7, 7), nn.Dropout(0.3)), normal(2, 7).float()),
     ],
-    ids=["signals", "as many classes as channels", "images", "rows"],
+    ids=["signals", "as many classes as channels", "images", "pixels in a line", "rows"],
 )
 def test_classes_on_axis_1_need_no_word(model: nn.Module, x: Tensor) -> None:
     pred = MCDropout(model, task="classification").predict(x)

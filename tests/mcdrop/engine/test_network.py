@@ -145,7 +145,7 @@ def test_the_deterministic_pass_is_the_model_in_eval_mode() -> None:
 
 
 def test_dropout_that_is_on_in_eval_mode_is_off_in_the_deterministic_pass() -> None:
-    model = applied(lambda x, _train: F.dropout(x, 0.3) * (torch.rand(x.shape[0], 1) < 0.9)).eval()
+    model = applied(lambda x, _train: F.dropout(x, 0.3) * torch.randn(x.shape[0], 1).exp()).eval()
     network, call = network_and_call(model, X)
     before = torch.get_rng_state()
     (got,) = network.deterministic_outputs(call)
@@ -153,6 +153,28 @@ def test_dropout_that_is_on_in_eval_mode_is_off_in_the_deterministic_pass() -> N
     with torch.no_grad():
         wanted = nn.Sequential(*model.children())(X)  # body and head
     torch.testing.assert_close(got, wanted, **FLOAT32)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda x: torch.rand_like(x) < 0.5,
+        lambda x: torch.rand_like(x) > 0.5,
+        lambda x: torch.full_like(x, 0.5).bernoulli(),
+    ],
+)
+def test_masks_made_by_hand_in_eval_mode_are_drawn_for_the_deterministic_pass_once_for_all_rows(
+    mask: Callable[[Tensor], Tensor],
+) -> None:
+    model = applied(lambda x, _train: 2 * x * mask(x)).eval()
+    network, call = network_and_call(model, X)
+    (got,) = network.deterministic_outputs(call)
+    (first,) = network.deterministic_outputs(call.take(slice(0, 1)))
+    of_nothing = model.get_submodule("head")(torch.zeros(1, 6))
+    assert not torch.isclose(got, of_nothing).any()
+    moved = network.deterministic_outputs(call.take(torch.tensor([3, 2, 1, 0])))[0].flip(0)
+    torch.testing.assert_close(moved, got, **FLOAT32)
+    torch.testing.assert_close(got[:1], first, **FLOAT32)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # the model's own, in eval mode
