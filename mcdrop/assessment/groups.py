@@ -28,7 +28,7 @@ def group_names(values: Sequence[Any] | NDArray[Any], *, rows: int) -> list[str]
     """The group of every row: its value; of a number with many values, which quarter of the rows it is in.
 
     Args:
-        values: (N,) numbers or texts; where there is none (NaN, an empty text) the group is `missing`.
+        values: (N,) numbers or texts; where there is none (NaN, None, an empty text) the group is `missing`.
         rows: N.
 
     Raises:
@@ -39,7 +39,7 @@ def group_names(values: Sequence[Any] | NDArray[Any], *, rows: int) -> list[str]
     if column.shape != (rows,):
         raise ShapeError(f"groups must have one value for each of the {rows} rows, got shape {column.shape}")
     missing = _missing(column)
-    names = iter(_names(column[~missing]))
+    names = iter(_names(np.asarray(column[~missing].tolist())))  # without None, numbers are numbers
     return ["missing" if gone else next(names) for gone in missing.tolist()]
 
 
@@ -80,8 +80,11 @@ def _of_group(
 
 
 def _missing(column: NDArray[Any]) -> NDArray[np.bool_]:
-    gone = [value == "" or (isinstance(value, float) and math.isnan(value)) for value in column.tolist()]
-    return np.array(gone, np.bool_)
+    return np.array([_is_missing(value) for value in column.tolist()], np.bool_)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _names(column: NDArray[Any]) -> list[str]:

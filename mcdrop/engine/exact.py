@@ -46,9 +46,8 @@ def confirmed_rows(plan: Plan, example: Call, *, most: int = CANDIDATES[0]) -> i
 
 
 def _is_confirmed(plan: Plan, example: Call) -> bool:
-    trials = range(
-        CANDIDATES[0] // plan.rows
-    )  # small blocks have few numbers, which seldom show what differs
+    # small blocks have few numbers, which seldom show what differs
+    trials = range(CANDIDATES[0] // plan.rows)
     return all(
         _holds(_rows_agree, plan, example, 2 * trial) and _holds(_numbers_agree, plan, example, 2 * trial + 1)
         for trial in trials
@@ -163,7 +162,7 @@ def _alone(plan: Plan, block: Call, row: int) -> Call:
 
 
 class _Watched:
-    """The outputs of a block, and the numbers on the way; watched, both may be others than else."""
+    """The outputs of a block, and the numbers on the way; a pass that is watched may round otherwise."""
 
     def __init__(self, plan: Plan, block: Call, trial: int, of_one_row: "_Watched | None" = None) -> None:
         self.numbers: Roundings = Roundings(None if of_one_row is None else of_one_row.numbers)

@@ -55,6 +55,8 @@ def test_a_number_with_few_values_is_its_own_name() -> None:
 def test_rows_without_a_value_are_a_group() -> None:
     assert group_names(["a", "", "b"], rows=3) == ["a", "missing", "b"]
     assert group_names([1.0, np.nan, 2.0], rows=3) == ["1", "missing", "2"]
+    assert group_names(["a", None, "b"], rows=3) == ["a", "missing", "b"]
+    assert len(set(group_names([None, *range(100)], rows=101))) == 5
     names = group_names(np.where(np.arange(100) == 7, np.nan, np.arange(100.0)), rows=100)
     assert names[7] == "missing"
     assert len(set(names)) == 5
