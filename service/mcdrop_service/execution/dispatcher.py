@@ -293,6 +293,7 @@ class Dispatcher:
                 self._scheduler.answers_made(key, units, units * unit_s)
             for its, answer in answers:
                 if isinstance(answer, Pieces):
+                    self._called = True  # its first piece was made just now: a batch is next
                     spent_s = len(its.results) * unit_s
                     self._calls.append(partial(self._go_on, key, its, answer, spent_s))
                 elif not isinstance(answer, More):

@@ -291,7 +291,7 @@ def test_an_answer_in_pieces_lets_others_have_their_turn_between_them() -> None:
         assert [outcome for outcome, _ in replies].count(Outcome.FAILED) == 1
         assert replies[1] == (Outcome.ANSWERED, "pieces 3")
         assert replies[2][0] is Outcome.FAILED
-        assert " ".join(runner.order).startswith("batch batch piece batch piece batch piece batch")
+        assert " ".join(runner.order).startswith("batch batch batch piece batch piece batch piece")
         assert dispatcher.ledger.live == 0
 
     dispatched(test)
