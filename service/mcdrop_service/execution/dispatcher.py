@@ -293,7 +293,8 @@ class Dispatcher:
                 self._scheduler.answers_made(key, units, units * unit_s)
             for its, answer in answers:
                 if isinstance(answer, Pieces):
-                    self._called = True  # its first piece was made just now: a batch is next
+                    # its first piece was made just now: a batch is next, unless others waited to be called
+                    self._called = self._called or not self._calls
                     spent_s = len(its.results) * unit_s
                     self._calls.append(partial(self._go_on, key, its, answer, spent_s))
                 elif not isinstance(answer, More):

@@ -297,6 +297,19 @@ def test_an_answer_in_pieces_lets_others_have_their_turn_between_them() -> None:
     dispatched(test)
 
 
+def test_calls_have_their_turn_though_every_batch_begins_an_answer_in_pieces() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        tasks = [asyncio.create_task(dispatcher.run(job("pieces 2", blocks=4))) for _ in range(4)]
+        await asyncio.sleep(0)
+        runner.release.set()
+        await asyncio.gather(held, *tasks)
+        assert " ".join(runner.order).startswith("batch batch batch piece batch piece batch piece")
+
+    dispatched(test)
+
+
 def test_of_an_answer_that_nobody_waits_for_no_further_piece_is_made() -> None:
     async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
         late = await dispatcher.run(job("pieces 1000000", patience_s=0.05))
