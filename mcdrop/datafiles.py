@@ -224,6 +224,8 @@ def _parquet_arrays(path: Path) -> dict[str, Array]:
 
 
 def _column(column: Any) -> Array:
+    if hasattr(column.type, "index_type"):  # names by number: `to_numpy` gives what is missing a name
+        column = column.cast(column.type.value_type)
     values: Array = column.to_numpy()
     # A column of lists (an image for each row) comes as an array of arrays.
     return np.stack(list(values)) if len(values) and isinstance(values[0], np.ndarray) else values
