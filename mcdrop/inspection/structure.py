@@ -208,7 +208,7 @@ def _on_in_eval(seen: Examination) -> Iterator[Finding]:
                 "MC018",
                 each,
                 f"{each.name} ({each.site.kind}, rate {_rate(each)}) draws in eval mode as well, so "
-                f"that the deterministic pass is random too; {each.carried}",
+                f"that every plain call of the model is random too; {each.carried}",
                 sites=len(fired),
             )
 
