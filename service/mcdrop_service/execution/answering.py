@@ -90,15 +90,15 @@ class Answering:
             return self._growing(its)
         return _begun(self._tile_by_tile(its))
 
-    def _tile_by_tile(self, its: Ripe) -> Iterator[PredictionAnswer | None]:
-        """None behind each tile but the last, and then the answer: many quantiles of a tile take seconds."""
+    def _tile_by_tile(self, its: Ripe) -> Iterator[PredictionAnswer | float]:
+        """As `Pieces` has it: many quantiles of a tile take seconds."""
         task: Task = its.payload
         request = task.request
         prepared, results, wanted = self._preparation.of(task), _by_block([its]), self._wanted(request)
         parts: list[Predictive] = []
         for rows in _tiles(request.rows, prepared.blocks.rows):
             if parts:
-                yield None
+                yield rows.start / request.rows
             part = prepared.blocks.assemble(
                 [block[rows] for block in results],
                 wanted,
@@ -157,9 +157,10 @@ class Answering:
         )
 
 
-def _begun(work: Iterator[PredictionAnswer | None]) -> PredictionAnswer | Pieces:
+def _begun(work: Iterator[PredictionAnswer | float]) -> PredictionAnswer | Pieces:
     """The answer if its first piece is all of it, else what is left to make."""
-    return next(work) or Pieces(work)
+    first = next(work)
+    return Pieces(work, first) if isinstance(first, float) else first
 
 
 def _by_block(ripe: Sequence[Ripe]) -> list[list[Tensor]]:
@@ -203,13 +204,13 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
     return torch.cat(found) if found else None
 
 
-def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | None]:
-    """None behind each tile of rows but the last, and then the answer."""
+def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | float]:
+    """As `Pieces` has it, tile by tile."""
     parts: list[Predictive] = []
     for part in now.tiles():
         parts.append(part)
-        if sum(map(len, parts)) < task.request.rows:
-            yield None
+        if (made := sum(map(len, parts))) < task.request.rows:
+            yield made / task.request.rows
     yield _whole(task, now.joined(parts))
 
 

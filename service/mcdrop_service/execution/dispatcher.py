@@ -306,6 +306,9 @@ class Dispatcher:
     def _go_on(self, key: Hashable, its: Ripe, pieces: Pieces, spent_s: float) -> None:
         """Make the next piece of an answer, if anyone still waits for it; then others have their turn."""
         if its.ticket not in self._waiting:
+            if pieces.share:  # else one that takes too long would be begun again and again
+                with self._lock:
+                    self._scheduler.answers_made(key, len(its.results), spent_s / pieces.share)
             return
         began_s = time.monotonic()
         try:
@@ -316,8 +319,9 @@ class Dispatcher:
             return
         spent_s += time.monotonic() - began_s
         with self._lock:
-            if answer is None:
-                self._calls.append(partial(self._go_on, key, its, pieces, spent_s))
+            if isinstance(answer, float):
+                left = Pieces(pieces.work, answer)
+                self._calls.append(partial(self._go_on, key, its, left, spent_s))
                 return
             self._scheduler.answers_made(key, len(its.results), spent_s)
         self._settle(its.ticket, Outcome.ANSWERED, answer)

@@ -12,7 +12,9 @@ class Pieces:
     """An answer under way.
 
     Attributes:
-        work: Gives None behind each piece, and at last the answer.
+        work: Gives behind each piece the share of the answer that is made, below 1, and at last the answer.
+        share: That is made already.
     """
 
     work: Iterator[Any]
+    share: float = 0.0

@@ -59,7 +59,8 @@ class Runner:
             if isinstance(answer, PredictionAnswer):
                 _note(its.payload.notes, answer, computed_s, answered_s)
             elif isinstance(answer, Pieces):
-                answers[index] = Pieces(_noted(its.payload.notes, answer, computed_s))
+                work = _noted(its.payload.notes, answer, computed_s)
+                answers[index] = Pieces(work, answer.share)
         return answers
 
 
@@ -67,10 +68,10 @@ def _note(notes: Notes, answer: PredictionAnswer, computed_s: float, answered_s:
     notes.computed_s, notes.answered_s, notes.passes = computed_s, answered_s, answer.passes
 
 
-def _noted(notes: Notes, pieces: Pieces, computed_s: float) -> Iterator[PredictionAnswer | None]:
+def _noted(notes: Notes, pieces: Pieces, computed_s: float) -> Iterator[PredictionAnswer | float]:
     """The same pieces; the answer is noted when it is there."""
     for answer in pieces.work:
-        if answer is not None:
+        if isinstance(answer, PredictionAnswer):
             _note(notes, answer, computed_s, time.monotonic())
         yield answer
 

@@ -58,7 +58,8 @@ def ripe(model: CheckpointModel, asked: PredictionRequest, ticket: int) -> Ripe:
 def outputs_of(answer: PredictionAnswer | More | Pieces) -> dict[str, Any]:
     if isinstance(answer, Pieces):
         *before, answer = answer.work
-        assert not any(before)
+        assert before == sorted(before)
+        assert all(0 < share < 1 for share in before)
     assert isinstance(answer, PredictionAnswer)
     return {**answer.outputs, "notes": np.array(answer.notes), "passes": np.array(answer.passes)}
 
@@ -111,14 +112,14 @@ def test_an_answer_whose_rows_have_stopped_is_made_tile_by_tile(mc: mcdrop.MCDro
     pieces, found = ([], answer) if isinstance(answer, PredictionAnswer) else _made(answer)
     tiles = -(-len(rows) // mc.exact_blocks(rows).rows)
     assert isinstance(answer, Pieces) == (tiles > 1)
-    assert pieces == [None] * (tiles - 2)
+    assert pieces == pytest.approx([made / tiles for made in range(1, tiles)])
     expected = mc.predict(rows, n_samples="auto", tolerance=1e-9, max_samples=64, seed=7, exact=True)
     for name in MOMENTS:
         np.testing.assert_array_equal(found.outputs[name], getattr(expected, name).numpy())
     assert found.notes == expected.notes
 
 
-def _made(answer: More | Pieces) -> tuple[list[None], PredictionAnswer]:
+def _made(answer: More | Pieces) -> tuple[list[float], PredictionAnswer]:
     assert isinstance(answer, Pieces)
     *pieces, found = answer.work
-    return pieces, found
+    return [answer.share, *pieces], found

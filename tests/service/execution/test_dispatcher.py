@@ -52,9 +52,10 @@ class FakeRunner:
         return Pieces(self._made(its.payload, count)) if name == "pieces" else None
 
     def _made(self, payload: str, count: str) -> Iterator[Any]:
-        for _ in range(2 if count == "broken" else int(count)):
+        pieces = 2 if count == "broken" else int(count)
+        for made in range(1, pieces + 1):
             self.order.append("piece")
-            yield None
+            yield made / (pieces + 1)
         if count == "broken":
             raise ArithmeticError("unfinished")
         yield payload
@@ -369,3 +370,22 @@ def test_a_light_answer_is_not_taken_to_cost_what_the_first_piece_of_another_did
     (light, light_s), (heavy, heavy_s) = learnt
     assert (light, heavy) == (1, 3)
     assert 0.02 <= light_s * 4 <= light_s + heavy_s
+
+
+def test_an_answer_that_nobody_waited_for_to_its_end_is_refused_at_once_the_next_time() -> None:
+    class Slow(FakeRunner):
+        """A thousandth of the answer takes a millisecond."""
+
+        def _made(self, payload: str, count: str) -> Iterator[Any]:
+            for each in super()._made(payload, count):
+                threading.Event().wait(0.001)
+                yield each
+
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        late = await dispatcher.run(job("pieces 1000", patience_s=0.2))
+        assert late == (Outcome.EXPIRED, None)
+        await dispatcher.call(lambda: None)
+        with pytest.raises(RefusedError, match="deadline"):
+            await dispatcher.run(job("pieces 1000", patience_s=0.5))
+
+    dispatched(test, Slow())
