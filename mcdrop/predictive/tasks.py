@@ -378,12 +378,11 @@ def _logistic(values: Tensor) -> Tensor:
 
 
 def _refuse_probabilities(values: Tensor, axis: int, dtype: torch.dtype) -> None:
-    gaps = (values.sum(axis) - 1).abs()
-    if gaps.numel() == 1:  # the logits of a single row may lie so by chance; its samples are looked at too
-        return
+    if values.numel() == values.shape[axis]:
+        return  # the logits of a single row may lie so by chance; its samples are looked at too
     least, most = values.aminmax()
     tolerance = SUM_TOLERANCE if dtype in (torch.bfloat16, torch.float16) else _SOFTMAX
-    if least.item() >= 0 and most.item() <= 1 and (gaps < tolerance).all():
+    if least.item() >= 0 and most.item() <= 1 and ((values.sum(axis) - 1).abs() < tolerance).all():
         raise DomainError(
             "the outputs lie in [0, 1] and sum to 1, so the model ends in a softmax; "
             "say output='probabilities', since a softmax of probabilities would hide its certainty"
