@@ -112,7 +112,7 @@ class CalibratedTask:
 
     @cached_property
     def _corrects_results(self) -> bool:
-        return any(_place(each) in _ON_RESULTS for each in self.calibrators)
+        return any(isinstance(each, _ON_RESULTS + _ON_QUANTILES) for each in self.calibrators)
 
     def _by_class(self, law: Tensor, change: Callable[[Tensor], Tensor], *, samples: bool) -> Tensor:
         """Apply a change to laws whose classes it wants last."""
@@ -147,15 +147,12 @@ class CalibratedTask:
         return result if after is before else replace(result, scale=scale)
 
 
+_ON_SAMPLES: Final = (NoisePrecision, PlattScaling, Temperature, VectorScaling)
+_ON_RESULTS: Final = (BinaryIsotonic, ClassIsotonic, LevelStdScaling, StdScaling)
+_ON_QUANTILES: Final = (QuantileRecalibration,)
 _PROMISES: Final = (AdaptiveSets, ConformalIntervals, ConformalQuantiles, SelectiveThreshold)
-_ORDER: Final[tuple[tuple[type[Calibrator], ...], ...]] = (
-    (NoisePrecision, PlattScaling, Temperature, VectorScaling),
-    (BinaryIsotonic, ClassIsotonic, LevelStdScaling, StdScaling),
-    (QuantileRecalibration,),
-    _PROMISES,
-)
-"""What acts first, whatever was fitted first: on the samples, on the result, on its quantiles, on nothing."""
-_ON_RESULTS: Final = (1, 2)
+_ORDER: Final[tuple[tuple[type[Calibrator], ...], ...]] = (_ON_SAMPLES, _ON_RESULTS, _ON_QUANTILES, _PROMISES)
+"""What acts first, whatever was fitted first; promises act on nothing."""
 
 
 def shaping(calibrators: Iterable[Calibrator]) -> tuple[str, ...]:
