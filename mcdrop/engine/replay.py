@@ -13,7 +13,7 @@ from mcdrop.engine.eager import compiled_functions_off
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.interception.mode import DrawSource, Handler, Interception
 from mcdrop.engine.interception.table import HANDLERS
-from mcdrop.engine.interception.whole import among_zeros
+from mcdrop.engine.interception.whole import among_copies
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BlockKey, draw_block, draw_site
 from mcdrop.engine.philox import StreamKey
@@ -42,7 +42,7 @@ def run(
     """What the model returns for `call`, with draws from `source`; see `Network.least_rows`."""
     paths.clear()
     args, kwargs = call.arguments()
-    handlers = HANDLERS if least_rows == 1 else HANDLERS | {F.linear: among_zeros(least_rows)}
+    handlers = HANDLERS if least_rows == 1 else HANDLERS | {F.linear: among_copies(least_rows)}
     with compiled_functions_off(), mode(source, handlers, paths.innermost, paths.row_order):
         return view(*args, **kwargs)
 

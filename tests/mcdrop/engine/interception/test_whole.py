@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mcdrop.engine.interception.mode import Interception
 from mcdrop.engine.interception.table import HANDLERS
-from mcdrop.engine.interception.whole import among_zeros
+from mcdrop.engine.interception.whole import among_copies
 from mcdrop.engine.sites import Law
 from tests.support.tolerances import EXACT, FLOAT32
 
@@ -109,28 +109,28 @@ def test_outside_of_vmap_a_layer_is_the_native_one() -> None:
     torch.testing.assert_close(got, LAYERS["linear"](x), **EXACT)
 
 
-OF_FOUR = HANDLERS | {F.linear: among_zeros(4)}
+OF_FOUR = HANDLERS | {F.linear: among_copies(4)}
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("shape", [(1, 4), (3, 4), (1, 2, 4)])
-def test_a_few_rows_have_the_bits_of_those_before_zeros(name: str, shape: tuple[int, ...]) -> None:
+def test_a_few_rows_have_the_bits_of_those_before_others(name: str, shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=GENERATOR)
     rows = x.flatten(0, -2)
     with Interception(NoDraws(), OF_FOUR, lambda: ""), Operators() as operators:
         got = LAYERS[name](x)
     wanted = LAYERS[name](torch.cat((rows, torch.zeros(4 - len(rows), 4))))[: len(rows)]
     torch.testing.assert_close(got, wanted.view(*x.shape[:-1], *wanted.shape[1:]), **EXACT)
-    assert "constant_pad_nd" in operators.seen
+    assert "cat" in operators.seen
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (4, 4), (2, 3, 4)])
-def test_no_zeros_stand_behind_enough_rows_or_none(shape: tuple[int, ...]) -> None:
+def test_no_copies_stand_behind_enough_rows_or_none(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=GENERATOR)
     with Interception(NoDraws(), OF_FOUR, lambda: ""), Operators() as operators:
         got = LAYERS["linear"](x)
     torch.testing.assert_close(got, LAYERS["linear"](x), **EXACT)
-    assert "constant_pad_nd" not in operators.seen
+    assert "cat" not in operators.seen
 
 
 def test_nor_behind_rows_of_which_each_sample_has_its_own() -> None:
@@ -138,6 +138,6 @@ def test_nor_behind_rows_of_which_each_sample_has_its_own() -> None:
     with Operators() as operators:
         rows = mapped(LAYERS["linear"], x, handlers=OF_FOUR)
         layers = mapped(F.linear, x[0], weights, in_dims=(None, 0), handlers=OF_FOUR)
-    assert "constant_pad_nd" not in operators.seen
+    assert "cat" not in operators.seen
     torch.testing.assert_close(rows, LAYERS["linear"](x), **FLOAT32)
     torch.testing.assert_close(layers, x[0] @ weights.transpose(1, 2), **FLOAT32)
