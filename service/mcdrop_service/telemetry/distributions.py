@@ -1,11 +1,13 @@
 """Histograms of the uncertainties that were answered: a shift in them is the first sign of other data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from mcdrop_service.facts import Array
+from mcdrop_service.telemetry.ended import Model
 from mcdrop_service.telemetry.families import Histograms
 
 __all__ = ["Distributions"]
@@ -34,13 +36,14 @@ class Distributions:
         for histograms in self._kinds.values():
             registry.register(histograms)
 
-    def take(self, model: tuple[str, str], outputs: Mapping[str, Array]) -> None:
-        """Count the uncertainties of one answer.
+    def take(self, model: Model, answers: Sequence[Mapping[str, Array]]) -> None:
+        """Count the uncertainties of some answers.
 
         Args:
             model: Name and version.
-            outputs: Those of its outputs that are no uncertainty are passed over.
+            answers: By name; what is no uncertainty is passed over.
         """
         for name, histograms in self._kinds.items():
-            if name in outputs:
-                histograms.take_all(model, outputs[name])
+            found = [outputs[name].ravel() for outputs in answers if name in outputs]
+            if found:
+                histograms.take_finite(model, np.concatenate(found))

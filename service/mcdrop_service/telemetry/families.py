@@ -3,7 +3,6 @@
 prometheus_client's own look up the labels, check and lock several times for each number.
 """
 
-import math
 import threading
 import time
 from bisect import bisect_left
@@ -102,33 +101,38 @@ class Histograms(_Family[Bins]):
         super().__init__(name, about, labels)
         self._bounds = tuple(map(float, bounds))
 
-    def take(self, labels: Labels, value: float) -> None:
-        """Count a value.
+    def take(self, labels: Labels, values: Sequence[float]) -> None:
+        """Count some values.
 
         Args:
             labels: Values, in the order of their names.
-            value: Finite.
+            values: Finite.
         """
+        if not values:
+            return
         with self._lock:
             bins = self._members[labels]
-            bins.counts[bisect_left(self._bounds, value)] += 1
-            bins.total += value
+            for value in values:
+                bins.counts[bisect_left(self._bounds, value)] += 1
+            bins.total += sum(values)
 
-    def take_all(self, labels: Labels, values: Array) -> None:
-        """Count some values; one that is not finite would spoil the sum for ever, and is passed over.
+    def take_finite(self, labels: Labels, values: Array) -> None:
+        """Count the finite ones of some values: one that is not would spoil the sum for ever.
 
         Args:
             labels: Values, in the order of their names.
-            values: Of any shape.
+            values: (n,).
         """
+        finite = values[np.isfinite(values)]
+        if len(finite) <= FEW:
+            self.take(labels, finite.tolist())
+            return
+        places = np.searchsorted(np.asarray(self._bounds), finite, side="left")
         with self._lock:
-            bins, flat = self._members[labels], values.ravel()
-            if flat.size > FEW:
-                self._take_many(bins, flat[np.isfinite(flat)])
-                return
-            for value in filter(math.isfinite, flat.tolist()):
-                bins.counts[bisect_left(self._bounds, value)] += 1
-                bins.total += value
+            bins = self._members[labels]
+            added = np.bincount(places, minlength=len(bins.counts)).tolist()
+            bins.counts = [before + more for before, more in zip(bins.counts, added, strict=True)]
+            bins.total += float(finite.sum(dtype=np.float64))
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus' client asks of a collector."""
@@ -143,9 +147,3 @@ class Histograms(_Family[Bins]):
 
     def _new(self) -> Bins:
         return Bins([0] * (len(self._bounds) + 1))
-
-    def _take_many(self, bins: Bins, flat: Array) -> None:
-        places = np.searchsorted(np.asarray(self._bounds), flat, side="left")
-        added = np.bincount(places, minlength=len(bins.counts)).tolist()
-        bins.counts = [before + more for before, more in zip(bins.counts, added, strict=True)]
-        bins.total += float(flat.sum(dtype=np.float64))

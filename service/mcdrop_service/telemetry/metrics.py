@@ -1,5 +1,6 @@
 """Metrics in Prometheus' form. Labels are names and versions of models and short fixed words, never ids."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from prometheus_client.exposition import generate_latest
 
 from mcdrop_service.facts import ModelFacts
 from mcdrop_service.telemetry.distributions import Distributions
+from mcdrop_service.telemetry.ended import EndedBatch, EndedRequest, Model, by_model
 from mcdrop_service.telemetry.families import Counters, Histograms
 from mcdrop_service.telemetry.notes import Notes
 
@@ -18,6 +20,7 @@ SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 SHARES: Final = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
 MODEL: Final = ("model", "version")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OK: Final = 200
 CLIENT_GONE: Final = 499
 LOADS: Final = ("failure", "success")
 REASONS: Final[Mapping[int, str]] = {413: "too_large", 429: "memory"}
@@ -73,51 +76,48 @@ class Metrics:
         """A request arrived."""
         self._under_way += 1
 
-    def ended(self, notes: Notes, status: int, seconds: float) -> None:
-        """A request ended.
+    def ended(self, requests: Sequence[EndedRequest], batches: Sequence[EndedBatch]) -> None:
+        """Some requests and batches ended.
 
         Args:
-            notes: Of it.
-            status: HTTP status; 499 if the client went away.
-            seconds: From arrival to the end.
+            requests: In any order.
+            batches: Likewise.
         """
-        self._under_way -= 1
-        self._requests.add((notes.model, notes.version, str(status)))
+        self._under_way -= len(requests)
+        for model, its_requests in by_model(requests).items():
+            for status, count in Counter([each.status for each in its_requests]).items():
+                self._requests.add((*model, str(status)), count)
+            if model[0]:
+                self._observe(model, its_requests)
+        for each in requests:
+            if each.status != OK:
+                self._count_unanswered(each.notes, each.status)
+        for model, its_batches in by_model(batches).items():
+            self._blocks.add(model, len(its_batches))
+            self._fill.take(model, [each.share for each in its_batches])
+
+    def _count_unanswered(self, notes: Notes, status: int) -> None:
         reason = notes.rejected or (REASONS.get(status) if notes.model else None)
         if reason:
             self._rejected.add((reason,))
         if status == CLIENT_GONE:
             self._cancelled.add(("running" if notes.started_s else "queued",))
-        if notes.model:
-            self._observe((notes.model, notes.version), notes, seconds)
 
-    def _observe(self, its: tuple[str, str], notes: Notes, seconds: float) -> None:
-        self._total_s.take(its, seconds)
-        if notes.parsed_s:
-            self._parse_s.take(its, notes.parsing_s)
-        if notes.started_s:
-            self._queue_s.take(its, notes.queued_s)
-        if notes.answered_s:
-            self._compute_s.take(its, notes.computing_s)
-            self._rows.add(its, notes.rows)
-            self._samples.add(its, notes.passes)
-        if notes.outputs:
-            self._distributions.take(its, notes.outputs)
+    def _observe(self, model: Model, requests: Sequence[EndedRequest]) -> None:
+        self._total_s.take(model, [each.seconds for each in requests])
+        notes = [each.notes for each in requests]
+        answered = [each for each in notes if each.answered_s]
+        self._parse_s.take(model, [each.parsing_s for each in notes if each.parsed_s])
+        self._queue_s.take(model, [each.queued_s for each in notes if each.started_s])
+        if answered:
+            self._compute_s.take(model, [each.computing_s for each in answered])
+            self._rows.add(model, sum([each.rows for each in answered]))
+            self._samples.add(model, sum([each.passes for each in answered]))
+        self._distributions.take(model, [each.outputs for each in notes if each.outputs])
 
     def connection_refused(self) -> None:
         """A connection was turned away: there were too many."""
         self._rejected.add(("connections",))
-
-    def batch_ended(self, model: str, version: str, share: float) -> None:
-        """A batch was computed.
-
-        Args:
-            model: Name.
-            version: Of it.
-            share: How much of it was used, from 0 to 1.
-        """
-        self._blocks.add((model, version))
-        self._fill.take((model, version), share)
 
     def loaded(self, model: str, *, well: bool) -> None:
         """A model was loaded, or could not be.

@@ -26,6 +26,7 @@ class Notes:
         computed_s: When its last unit was done.
         answered_s: When its answer was made.
         outputs: What it was answered, before that is written.
+        numbers: How many these are.
         rejected: Why it was turned away, in a word for the metrics; else empty.
         refusal: The words with which it was refused, for the log; else empty.
         status: Of the answer, once its head is sent; 0 before.
@@ -45,6 +46,7 @@ class Notes:
     computed_s: float = 0.0
     answered_s: float = 0.0
     outputs: Mapping[str, Array] | None = None
+    numbers: int = 0
     rejected: str = ""
     refusal: str = ""
     status: int = 0

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mcdrop_service.telemetry.notes import Notes
+from mcdrop_service.telemetry.ended import EndedBatch, EndedRequest, Model, by_model
 
 __all__ = ["Statistics"]
 
 STAGES: Final = ("queue", "compute_input", "compute_infer", "compute_output")
 NEVER: Final = ("cache_hit", "cache_miss")
+OK: Final = 200
 
 
 @dataclass(slots=True)
@@ -30,6 +31,11 @@ class Tally:
         """Once more."""
         self.count += 1
         self.seconds += seconds
+
+    def add_all(self, seconds: Sequence[float]) -> None:
+        """Several times more."""
+        self.count += len(seconds)
+        self.seconds += sum(seconds)
 
     def document(self) -> dict[str, int]:
         """As the protocol has it."""
@@ -51,6 +57,18 @@ class Record:
     batches: defaultdict[int, Tally] = field(default_factory=lambda: defaultdict(Tally))
     rows: int = 0
     latest_ms: int = 0
+
+    def take(self, requests: Sequence[EndedRequest]) -> None:
+        """Some requests ended."""
+        answered = [each for each in requests if each.status == OK]
+        for each in requests:
+            self.requests["success" if each.status == OK else "fail"].add(each.seconds)
+        if answered:
+            for stage, seconds in zip(STAGES, zip(*map(_stages, answered), strict=True), strict=True):
+                self.requests[stage].add_all(seconds)
+            self.rows += sum([each.notes.rows for each in answered])
+            ago_s = time.monotonic() - max([each.ended_s for each in answered])
+            self.latest_ms = int((time.time() - ago_s) * 1000)
 
     def document(self) -> dict[str, object]:
         """As the protocol has it, without name and version."""
@@ -77,46 +95,24 @@ class Statistics:
     """Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._records: defaultdict[tuple[str, str], Record] = defaultdict(Record)
+        self._records: defaultdict[Model, Record] = defaultdict(Record)
         self._lock = threading.Lock()
 
-    def batch_ended(self, model: str, version: str, units: int, seconds: float) -> None:
-        """A batch was computed.
+    def ended(self, requests: Sequence[EndedRequest], batches: Sequence[EndedBatch]) -> None:
+        """Some requests and batches ended.
 
         Args:
-            model: Name.
-            version: Of it.
-            units: That it held; a unit is one row times one block of 16 samples.
-            seconds: It took.
+            requests: Those that asked for no prediction, or for one of no model, are passed over.
+            batches: In any order.
         """
         with self._lock:
-            self._records[model, version].batches[units].add(seconds)
+            for model, its_requests in by_model(requests).items():
+                if model[0]:
+                    self._records[model].take([each for each in its_requests if each.predicts])
+            for batch in batches:
+                self._records[batch.model].batches[batch.units].add(batch.seconds)
 
-    def request_ended(self, notes: Notes, *, answered: bool, seconds: float) -> None:
-        """A request to a known model ended.
-
-        Args:
-            notes: Of it.
-            answered: Whether with a prediction.
-            seconds: From arrival to the end.
-        """
-        with self._lock:
-            record = self._records[notes.model, notes.version]
-            record.requests["success" if answered else "fail"].add(seconds)
-            if answered:
-                self._add_stages(record, notes, seconds)
-
-    def _add_stages(self, record: Record, notes: Notes, seconds: float) -> None:
-        sending_s = max(notes.arrived_s + seconds - notes.answered_s, 0.0)
-        stages = (notes.queued_s, notes.parsing_s, notes.computing_s, sending_s)
-        for stage, spent_s in zip(STAGES, stages, strict=True):
-            tally = record.requests[stage]
-            tally.count += 1
-            tally.seconds += spent_s
-        record.rows += notes.rows
-        record.latest_ms = int(time.time() * 1000)
-
-    def documents(self, models: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
+    def documents(self, models: Sequence[Model]) -> list[dict[str, object]]:
         """`model_stats` of some models.
 
         Args:
@@ -127,3 +123,14 @@ class Statistics:
                 {"name": name, "version": version, **self._records[name, version].document()}
                 for name, version in models
             ]
+
+
+def _stages(request: EndedRequest) -> tuple[float, ...]:
+    """How long an answered request was at each stage."""
+    notes = request.notes
+    return (
+        notes.queued_s,
+        notes.parsing_s,
+        notes.computing_s,
+        max(request.ended_s - notes.answered_s, 0.0),
+    )

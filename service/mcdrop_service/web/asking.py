@@ -94,7 +94,7 @@ async def _answer(
     patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     notes.outputs = answer.outputs
-    numbers = sum([array.size for array in answer.outputs.values()])
+    notes.numbers = numbers = sum([array.size for array in answer.outputs.values()])
     if numbers > LARGE:
         _take(account, service.memory.max_bytes, length_of(answer, asked))
     return await aside(numbers, form.encode, answer, asked), numbers

@@ -137,4 +137,4 @@ def _readiness(request: Request, name: str, version: str | None) -> Response:
 
 
 def _stats(request: Request, models: list[tuple[str, str]]) -> Response:
-    return json_response(encode_document({"model_stats": service_of(request).statistics.documents(models)}))
+    return json_response(encode_document({"model_stats": service_of(request).journal.statistics(models)}))

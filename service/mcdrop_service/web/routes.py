@@ -75,7 +75,7 @@ async def metrics(request: Request) -> Response:
         worker_up=engine.working,
         worker_busy_s=engine.busy_s,
     )
-    return Response(service.metrics.text(gauges), media_type=METRICS_TYPE)
+    return Response(service.journal.metrics_text(gauges), media_type=METRICS_TYPE)
 
 
 @router.get("/docs", include_in_schema=False)

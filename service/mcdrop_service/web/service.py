@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from mcdrop_service.execution import Engine, Reloader, Repository, Servable
-from mcdrop_service.facts import ModelFacts
 from mcdrop_service.parsing import RequestLimits
 from mcdrop_service.scheduler import QueueLimits
 from mcdrop_service.settings import Settings
-from mcdrop_service.telemetry import Metrics, Statistics
+from mcdrop_service.telemetry import Journal, Metrics, Statistics
 from mcdrop_service.web.lifecycle import Lifecycle, Phase
 from mcdrop_service.web.memory import MemoryBudget
 from mcdrop_service.web.patience import Patience
@@ -29,7 +28,7 @@ class Service:
         body_patience: For bodies that are on their way.
         request_limits: Of one request.
         metrics: For Prometheus.
-        statistics: For clients of the Open Inference Protocol.
+        journal: Of requests and batches; tells metrics and statistics.
         keys: Hashes of the API keys; without any, everyone may ask.
         reloader: Loads models while the service runs; None if they came from no repository.
     """
@@ -41,7 +40,7 @@ class Service:
     body_patience: Patience
     request_limits: RequestLimits
     metrics: Metrics
-    statistics: Statistics
+    journal: Journal
     keys: tuple[bytes, ...] = ()
     reloader: Reloader | None = None
 
@@ -65,11 +64,8 @@ class Service:
         Returns:
             The service.
         """
-        metrics, statistics = Metrics(), Statistics()
-
-        def on_batch(facts: ModelFacts, units: int, capacity: int, seconds: float) -> None:
-            metrics.batch_ended(facts.name, facts.version, units / capacity)
-            statistics.batch_ended(facts.name, facts.version, units, seconds)
+        metrics = Metrics()
+        journal = Journal(metrics, Statistics())
 
         def on_load(name: str, well: bool) -> None:  # noqa: FBT001  a callback's
             metrics.loaded(name, well=well)
@@ -78,7 +74,7 @@ class Service:
         engine = Engine(
             models,
             limits,
-            on_batch,
+            journal.batch_ended,
             bitwise=settings.batch_invariance == "bitwise",
             stall_s=settings.stall_timeout_ms / 1000,
         )
@@ -90,7 +86,7 @@ class Service:
             body_patience=Patience(settings.body_timeout_ms / 1000),
             request_limits=_request_limits(settings),
             metrics=metrics,
-            statistics=statistics,
+            journal=journal,
             keys=keys,
             reloader=None if repository is None else Reloader(engine, repository, on_load),
         )

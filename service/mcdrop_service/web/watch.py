@@ -59,7 +59,7 @@ class Watch:
 
     Args:
         app: What it watches.
-        service: Where metrics and statistics are kept.
+        service: Where metrics and the journal are kept.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -98,9 +98,9 @@ class Watch:
 
     def _ended(self, scope: Scope, notes: Notes, status: int) -> None:
         seconds = time.monotonic() - notes.arrived_s
-        self._service.metrics.ended(notes, status, seconds)
-        if notes.model and scope["path"].endswith(PREDICTIONS):
-            self._service.statistics.request_ended(notes, answered=status == 200, seconds=seconds)
+        self._service.journal.request_ended(
+            notes, status, seconds, predicts=scope["path"].endswith(PREDICTIONS)
+        )
         if logger.isEnabledFor(logging.INFO):
             logger.info("request", extra={"fields": _fields(scope, notes, status, seconds)})
 
