@@ -61,8 +61,10 @@ async def read_body(request: Request, service: Service, account: Account) -> byt
         ClientDisconnect: If the client goes away.
     """
     settings, longest = service.settings, service.settings.longest_body
-    if exchange_of(request.scope).whole:  # nothing is waited for
-        return await _received(request.receive, longest, account)
+    exchange = exchange_of(request.scope)
+    if exchange.whole and not exchange.gone and exchange.waiting_bytes <= longest:  # as most are
+        account.take(exchange.waiting_bytes)
+        return exchange.taken()
     declared = headers_of(request).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > longest + LINGER_BYTES:
         raise _too_large(longest, declared.decode("latin-1"))

@@ -109,14 +109,18 @@ class Exchange:
         if not (self._news or self.gone or self.complete):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        self._news = False
         if self.gone or self.complete:
+            self._news = False
             return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self.taken(), "more_body": not self.whole}
+
+    def taken(self) -> bytes:
+        """What has come of the body since this was last asked."""
         body = b"".join(self._pieces)
         self._pieces.clear()
-        self.waiting_bytes = 0
+        self.waiting_bytes, self._news = 0, False
         self._connection.taken()
-        return {"type": "http.request", "body": body, "more_body": not self.whole}
+        return body
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`: a head is kept until its body comes, and they go together.

@@ -1,6 +1,7 @@
 """What the head of a request says of its body: one rule for all routes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from starlette.requests import Request
@@ -40,6 +41,7 @@ def content_coding(headers: Mapping[bytes, bytes]) -> str:
     return _word(headers.get(b"content-encoding", IDENTITY.encode()))
 
 
+@lru_cache(maxsize=64)
 def _word(value: bytes) -> str:
     """Blanks and capitals are those of ASCII: Latin-1 has more of both, which HTTP has not."""
     return value.strip(_BLANKS).lower().decode("latin-1")
