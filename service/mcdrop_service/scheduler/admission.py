@@ -58,10 +58,10 @@ class Means:
     def __init__(self) -> None:
         self._means: dict[Hashable, float] = {}
 
-    def learn(self, key: Hashable, value: float) -> None:
+    def learn(self, key: Hashable, value: float, *, weight: float = WEIGHT_OF_LATEST) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._means[key] = before + WEIGHT_OF_LATEST * (value - before)
+        self._means[key] = before + weight * (value - before)
         if len(self._means) > MOST_KEYS:
             del self._means[next(iter(self._means))]
 
@@ -92,6 +92,11 @@ class Forecast:
         """How long it took to make answers of the results of some units."""
         self._answer_s.learn(key, seconds)
         self._answer_units.learn(key, units)
+
+    def doubt(self, key: Hashable) -> None:
+        """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment."""
+        for seconds in (self._seconds, self._answer_s):
+            seconds.learn(key, seconds.of(key) / 2, weight=1)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""

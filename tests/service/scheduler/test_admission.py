@@ -80,6 +80,26 @@ def test_nobody_is_too_late_while_no_batch_was_timed(worker: FakeWorker) -> None
     worker.submit(job(blocks=1000, deadline_s=0.5))
 
 
+@pytest.mark.parametrize("busy", [None, "other", "model"])
+def test_what_was_measured_in_a_bad_moment_turns_nobody_away_for_good(
+    worker: FakeWorker, busy: str | None
+) -> None:
+    """A process that was stopped for a while (`docker pause`) would refuse every request until its end."""
+    worker.batch_s, worker.answer_s = 100.0, 100.0
+    worker.submit(job())
+    worker.step()
+    if busy:
+        worker.submit(job(key=busy))
+    for _ in range(4):  # 200, 100, 50 and 25 seconds
+        with pytest.raises(RefusedError, match="deadline"):
+            worker.submit(job(deadline_s=worker.now_s + 20))
+    if busy == "model":
+        with pytest.raises(RefusedError, match="deadline"):  # how long it takes is learnt from what waits
+            worker.submit(job(deadline_s=worker.now_s + 20))
+    else:
+        worker.submit(job(deadline_s=worker.now_s + 30))
+
+
 def test_batches_that_unlike_jobs_cannot_fill_are_reckoned_with(worker: FakeWorker) -> None:
     for lot in (1, 2, 3):
         worker.submit(job(lot=lot))
