@@ -18,6 +18,7 @@ from mcdrop.checkpoint import InputSpec
 from tests.e2e import architectures
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_same_bits import assert_same_bits
+from tests.support.scraping import changes, samples
 from tests.support.wire import Answer, Server, connected, get, post, running
 
 UNKNOWN_TOKEN = 99
@@ -153,11 +154,14 @@ def test_the_open_inference_route_takes_a_tolerance_too(company: Server, made: P
     x = np.random.default_rng(1).standard_normal((3, 5)).astype(np.float32)
     tensor = {"name": "x", "shape": [3, 5], "datatype": "FP32", "data": x.tolist()}
     asked = {"inputs": [tensor], "parameters": {**AUTO, "seed": 4}}
+    before = samples(company)
     document = post(company, "/v2/models/plain/infer", asked).document
     assert {name: document["parameters"][name] for name in AUTO} == AUTO
     found = {each["name"]: each for each in document["outputs"]}
     assert (found["samples_taken"]["datatype"], found["converged"]["datatype"]) == ("INT64", "BOOL")
     wanted = mcdrop.load(made / "plain", allow=("tests",)).predict(x, **AUTO, seed=4, exact=True)
+    counted = changes(before, samples(company))
+    assert counted["mcdrop_samples_total", "plain", "1"] == int(wanted.samples_taken.sum()) < 3 * 200
     for name, each in found.items():
         assert_same_bits(np.reshape(each["data"], each["shape"]), getattr(wanted, name))
 

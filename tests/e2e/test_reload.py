@@ -125,7 +125,11 @@ def test_a_damaged_checkpoint_is_not_taken_and_the_old_one_still_serves(managed:
 def test_a_model_is_unloaded_and_loaded_again(managed: Managed) -> None:
     assert managed.manage("unload").status == 200
     assert post(managed.server, PREDICT, REQUEST).status == 404
-    assert get(managed.server, "/readyz").status == 503
+    assert get(managed.server, "/readyz").document == {"ready": False, "state": "empty"}
+    ready = get(managed.server, "/v2/health/ready")
+    assert (ready.status, ready.document) == (503, {"ready": False, "live": True})
+    assert b"mcdrop_model_info{" not in get(managed.server, "/metrics").body
+    assert post(managed.server, "/v2/repository/index", {"ready": True}).document == []
     index = post(managed.management, "/v2/repository/index", b"", **BEARER).document
     assert [(each["name"], each["state"]) for each in index] == [("diabetes", "UNAVAILABLE")]
     assert managed.manage("unload").status == 404
@@ -163,6 +167,7 @@ def test_nothing_can_be_managed_without_the_token_or_on_the_public_port(managed:
         for act in ("load", "unload"):
             assert managed.manage(act, **headers).status == 401
     assert get(managed.management, "/healthz").status == 401
+    assert get(managed.server, "/v2").document["extensions"][-1] == "model_repository"
     public = post(managed.server, "/v2/repository/models/diabetes/unload", b"", **BEARER)
     assert (public.status, get(managed.server, "/readyz").status) == (404, 200)
 

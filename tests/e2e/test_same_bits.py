@@ -9,8 +9,14 @@ import pytest
 import torch
 
 import mcdrop
+from tests.support.scraping import changes, samples
 from tests.support.wire import Server, get, post
 
+HISTOGRAMS = {
+    "predictive_entropy": "predictive_entropy",
+    "mutual_information": "mutual_information",
+    "std": "predictive_std",
+}
 SHAPES = {"digits": (1, 8, 8), "diabetes": (10,)}
 
 
@@ -54,13 +60,19 @@ def test_a_request_that_says_nothing_gets_the_checkpoints_defaults(
     server: Server, models: Path, name: str
 ) -> None:
     x = inputs(name, 3)
+    before = samples(server)
     document = post(server, f"/v1/models/{name}/predict", {"inputs": x.tolist()}).document
+    counted = changes(before, samples(server))
     mc = mcdrop.load(models / name)
     wanted = mc.predict(x, exact=True)
     assert (document["n_samples"], document["seed"]) == (mc.n_samples, mc.seed)
     assert tuple(document["outputs"]) == tuple(wanted.default_outputs)
     for output in wanted.default_outputs:
         assert_same_bits(document["outputs"][output], getattr(wanted, output))
+    for output in HISTOGRAMS.keys() & document["outputs"]:
+        histogram, numbers = f"mcdrop_{HISTOGRAMS[output]}", np.ravel(document["outputs"][output])
+        assert counted[f"{histogram}_sum", name, "1"] == pytest.approx(numbers.sum())
+        assert counted[f"{histogram}_count", name, "1"] == len(numbers)
 
 
 def test_the_same_request_gives_the_same_bytes_twice(server: Server) -> None:

@@ -75,6 +75,7 @@ def test_readiness_is_off_while_the_worker_hangs_in_a_step(frail: Server) -> Non
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(ask, frail, BLOCK, 1500, 0)
         assert until(frail, "stalled").status == 503
+        assert get(frail, "/v2/models/toy/ready").status == 503
         assert b"mcdrop_worker_up 0.0" in get(frail, "/metrics").body
         assert get(frail, "/healthz").status == 200
         assert hanging.result().status == 200

@@ -1,5 +1,6 @@
 """Limits under load: what is too much is turned away in our form, and what was turned away can come back."""
 
+import gzip
 import json
 import select
 import socket
@@ -7,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.service.models import FAKE_SERVER
+from tests.support.scraping import samples
 from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
@@ -45,6 +47,9 @@ def test_bodies_that_take_too_much_together_are_refused() -> None:
             holding.sendall(head + b" " * 900)
             answer = _eventually_refused(server)
             assert "too many bytes of requests" in answer.error
+            assert samples(server)["mcdrop_requests_rejected_total", "memory"] >= 1
+            packed = post(server, "/v2/models/toy/infer", gzip.compress(b" " * 900), content_encoding="gzip")
+            assert (packed.status, "too many bytes of requests" in packed.error) == (429, True)
             alone = post(server, PREDICT, b" " * 1001)
             assert (alone.status, "at most 1000 bytes long" in alone.error) == (413, True)
         small = json.dumps({"inputs": [[1, 2, 3]], "outputs": ["mean"]}).encode()

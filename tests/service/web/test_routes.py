@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.wire import Server, exchange, get, post
+from tests.support.wire import PATIENCE_S, Server, connected, exchange, get, post, read_answer
 
 PREDICT = "/v1/models/toy/predict"
 ROW = [1.0, 2.0, 3.0]
@@ -97,6 +97,19 @@ def test_an_answer_that_is_late_is_given_up_at_its_deadline(server: Server) -> N
     assert (answer.status, answer.error) == (504, "the answer was not ready before its deadline")
     # the next request waits for the worker, which is still blocked for a while, and is in time
     assert post(server, PREDICT, {"inputs": [ROW]}).status == 200
+
+
+def test_the_time_that_a_body_takes_to_come_counts_too(server: Server) -> None:
+    body = b'{"inputs": [[668, 400, 0]], "n_samples": 16}'
+    head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    with connected(server) as connection:
+        connection.sendall(head + body[:10])
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(PATIENCE_S)
+        connection.sendall(body[10:])
+        assert read_answer(connection).status in {504, 429}
 
 
 def test_the_documentation_is_one_page_that_asks_nothing_of_the_network(server: Server) -> None:

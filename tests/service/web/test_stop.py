@@ -36,6 +36,10 @@ def test_sigterm_turns_readiness_off_and_still_answers_until_the_port_closes() -
         running_on = pool.submit(blocking, server, 900)
         server.process.send_signal(signal.SIGTERM)
         assert eventually(server, "draining").status == 503
+        assert get(server, "/v2/health/ready").document == {"ready": False, "live": True}
+        assert get(server, "/v2/models/toy/ready").status == 503
+        (entry,) = post(server, "/v2/repository/index", b"").document
+        assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "draining")
         assert get(server, "/healthz").status == 200
         late = post(server, PREDICT, {"inputs": [[1, 2, 3]], "outputs": ["mean"]})
         assert (late.status, running_on.result().status) == (200, 200)

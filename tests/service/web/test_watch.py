@@ -6,30 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.models import FAKE_SERVER
+from tests.support.scraping import changes, samples
 from tests.support.wire import Server, connected, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-
-
-def samples(server: Server) -> dict[tuple[str, ...], float]:
-    """Every sample of `/metrics`, by its name and the values of its labels in order of their names."""
-    answer = get(server, "/metrics")
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    return {
-        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.body.decode())
-        for sample in family.samples
-    }
-
-
-def changes(
-    before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], float]
-) -> dict[tuple[str, ...], float]:
-    return {key: value - before.get(key, 0) for key, value in after.items()}
 
 
 def test_an_answer_is_counted_with_its_rows_samples_and_times(server: Server) -> None:
@@ -141,12 +124,25 @@ def test_the_log_has_a_line_of_json_for_each_request_and_for_its_failure(tmp_pat
         "rows": 1,
         "n_samples": 32,
     }
+    assert 0 <= answered["queued_ms"] < answered["ms"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answered["time"])
     assert any(failed in line["message"] for line in lines)
     assert "error" not in answered
     (told,) = [line for line in lines if line.get("request_id") == refused]
     assert (told["status"], told["error"]) == (400, "x must be (N, 3), got shape (1, 1)")
     assert any("secret" in line.get("exception", "") for line in lines)
+
+
+def test_a_log_of_warnings_has_no_line_for_each_request_but_tells_of_faults(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("w") as file,
+        running((*FAKE_SERVER, "logging"), file, MCDROP_LOG_LEVEL="warning") as server,
+    ):
+        for command in (1, 666):
+            post(server, PREDICT, {"inputs": [[command, 2, 3]]})
+    levels = {json.loads(line)["level"] for line in log.read_text().splitlines()}
+    assert levels == {"warning", "error"}
 
 
 def test_a_log_that_cannot_be_written_fails_no_request() -> None:

@@ -1,0 +1,25 @@
+"""What a server tells Prometheus."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.wire import Server, get
+
+__all__ = ["changes", "samples"]
+
+Samples = dict[tuple[str, ...], float]
+
+
+def samples(server: Server) -> Samples:
+    """Every sample of `/metrics`, by its name and the values of its labels in order of their names."""
+    answer = get(server, "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+def changes(before: Samples, after: Samples) -> Samples:
+    """How much more each is than it was."""
+    return {key: value - before.get(key, 0) for key, value in after.items()}
