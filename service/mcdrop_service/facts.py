@@ -6,6 +6,8 @@ one takes seven times as long to make.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from types import MappingProxyType
 from typing import Final
 
@@ -115,6 +117,20 @@ class ModelFacts:
     fields: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     description: Mapping[str, object] = field(default_factory=dict)
+
+    @cached_property
+    def row_bytes(self) -> Mapping[str, int]:
+        """Of each output of one row, by name, where its shape does not vary."""
+        return {
+            each.name: prod(each.shape) * np.dtype(each.dtype).itemsize
+            for each in self.tensors
+            if -1 not in each.shape
+        }
+
+    @cached_property
+    def widest_bytes(self) -> int:
+        """Of the largest of them."""
+        return max(self.row_bytes.values(), default=0)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution import Served
-from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
-from mcdrop_service.parsing import RequestLimits
+from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.parsing import SAMPLES, RequestLimits
 from mcdrop_service.web.answers import LongResponse
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.disconnect import while_connected
@@ -82,7 +82,7 @@ async def _answer(
 ) -> tuple[Response, int]:
     """The answer, and how many numbers it holds."""
     service, notes = service_of(request), notes_of(request.scope)
-    settings, began_s = service.settings, time.monotonic()
+    settings, most, began_s = service.settings, service.memory.max_bytes, time.monotonic()
     plain = body
     if form.packed:
         plain = await unpacked(form, body, settings.longest_body)
@@ -92,30 +92,45 @@ async def _answer(
     notes.parsing_s = notes.parsed_s - began_s
     notes.rows, notes.n_samples = asked.prediction.rows, asked.prediction.n_samples
     patience_s = min(settings.request_timeout_ms / 1000, asked.timeout_s or float("inf"))
+    if asked.prediction.rows * asked.prediction.n_samples * served.facts.widest_bytes > LARGE:
+        _check_fits(account, most, length_of(sizes_before(asked.prediction, served.facts), asked))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     notes.outputs = answer.outputs
     notes.numbers = numbers = sum([array.size for array in answer.outputs.values()])
     if numbers > LARGE:
-        _take(account, service.memory.max_bytes, length_of(answer, asked))
+        size = length_of({name: array.nbytes for name, array in answer.outputs.items()}, asked)
+        _check_fits(account, most, size)
+        account.take(size)
     return await aside(numbers, form.encode, answer, asked), numbers
 
 
-def length_of(answer: PredictionAnswer, asked: InferenceRequest) -> int:
-    """Bytes of a long answer, about."""
-    return sum(
-        array.nbytes * (1 if name in asked.binary else TIMES_IN_JSON)
-        for name, array in answer.outputs.items()
-    )
+def sizes_before(prediction: PredictionRequest, facts: ModelFacts) -> Mapping[str, int]:
+    """Bytes of the outputs that an answer will have, by name, as far as they are known before it is made."""
+    of_row = facts.row_bytes
+    mean = of_row.get("mean", 0)
+    each = {"quantiles": len(prediction.quantiles) * mean}
+    for name in prediction.outputs:
+        each[name] = prediction.n_samples * mean if name in SAMPLES else of_row.get(name, 0)
+    return {name: prediction.rows * size for name, size in each.items()}
 
 
-def _take(account: Account, most: int, size: int) -> None:
+def length_of(sizes: Mapping[str, int], asked: InferenceRequest) -> int:
+    """Bytes of a long answer, about.
+
+    Args:
+        sizes: Bytes of its outputs, by name.
+        asked: Which of them are sent as they are.
+    """
+    return sum(size * (1 if name in asked.binary else TIMES_IN_JSON) for name, size in sizes.items())
+
+
+def _check_fits(account: Account, most: int, size: int) -> None:
     if account.taken_bytes + size > most:
         raise TooLargeError(
             f"the answer would be about {size} bytes long to a body of {account.taken_bytes}, and all bodies "
             f"together may take {most}; ask for fewer rows, samples or outputs at a time, or for binary data "
             "of the Open Inference Protocol"
         )
-    account.take(size)
 
 
 async def unpacked(form: Form, body: bytes, most: int) -> bytes:

@@ -12,6 +12,7 @@ from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.telemetry import Notes
+from mcdrop_service.web.asking import sizes_before
 
 import mcdrop
 from mcdrop.checkpoint import write_checkpoint
@@ -89,6 +90,17 @@ def test_an_answer_is_what_the_library_predicts(mc: mcdrop.MCDropout, wanted: di
     assert answer["notes"].tolist() == list(expected.notes)
     if asked.quantiles:
         np.testing.assert_array_equal(answer["quantiles"], expected.quantile(asked.quantiles).numpy())
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_how_many_bytes_an_answer_will_have_is_known_before(
+    mc: mcdrop.MCDropout, wanted: dict[str, Any]
+) -> None:
+    model, asked = CheckpointModel.of("small", mc), request(**wanted)
+    (answer,) = model.finish([ripe(model, asked, 0)])
+    found = outputs_of(answer)
+    sizes = {name: size for name, size in sizes_before(asked, model.warm_up()).items() if size}
+    assert sizes == {name: found[name].nbytes for name in found.keys() - {"notes", "passes"}}
 
 
 def test_a_spread_below_the_dtype_is_none_in_company_and_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 from mcdrop_service.errors import TooLargeError
-from mcdrop_service.web.asking import _take, unpacked
+from mcdrop_service.web.asking import _check_fits, unpacked
 from mcdrop_service.web.inference_form import InferenceForm
 from mcdrop_service.web.memory import MemoryBudget
 
@@ -40,10 +40,11 @@ def test_no_body_becomes_longer_than_is_reckoned_with() -> None:
 
 def test_an_answer_that_would_never_fit_is_too_large_whoever_else_waits() -> None:
     with MemoryBudget(10).account() as account:
-        _take(account, 10, 10)
+        _check_fits(account, 10, 10)
+        account.take(10)
         with pytest.raises(TooLargeError, match="about 11 bytes long to a body of 10, and"):
-            _take(account, 10, 11)
+            _check_fits(account, 10, 11)
     with MemoryBudget(10).account() as account:
         account.take(4)
         with pytest.raises(TooLargeError, match="about 7 bytes long to a body of 4, and all bodies together"):
-            _take(account, 10, 7)
+            _check_fits(account, 10, 7)

@@ -102,3 +102,14 @@ def test_a_long_answer_is_accounted_for_until_it_is_taken() -> None:
             answer = post(server, PREDICT, body)
             assert (answer.status, answer.body[:60]) == (429, REFUSED[:60])
         assert _eventually_answered(server, body)
+
+
+def test_an_answer_that_will_not_fit_is_refused_before_it_is_made() -> None:
+    with running(FAKE_SERVER, MCDROP_MAX_BODY_BYTES_IN_FLIGHT="3000000") as server:
+        wanted = {"inputs": [[666, 1, 1]] * 82, "n_samples": 1024, "outputs": ["samples"]}
+        answer = post(server, PREDICT, wanted)
+        assert answer.status == 413
+        assert f"about {82 * 1024 * 3 * 4 * 3} bytes long to a body of" in answer.error
+        quantiles = [round(level / 101, 4) for level in range(1, 101)]
+        answer = post(server, PREDICT, {**wanted, "outputs": ["mean"], "quantiles": quantiles})
+        assert answer.status == 500  # it would fit, and is made
