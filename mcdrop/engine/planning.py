@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +121,17 @@ class Planned:
         return self.strategy
 
 
+class _MadeOf(NamedTuple):
+    """Arguments of `Planner`."""
+
+    model: nn.Module
+    verify: bool
+    exact_rows: int
+    exact_strategy: str | None
+    mask_cache: int
+    check: Callable[[Network, Call], None] | None
+
+
 class Planner:
     """Makes plans when they are first needed; safe to share between threads.
 
@@ -146,19 +157,7 @@ class Planner:
         mask_cache: int = MASK_BYTES,
         check: Callable[[Network, Call], None] | None = None,
     ) -> None:
-        self._options: dict[str, Any] = {
-            "model": model,
-            "verify": verify,
-            "exact_rows": exact_rows,
-            "exact_strategy": exact_strategy,
-            "mask_cache": mask_cache,
-            "check": check,
-        }
-        self._model = model
-        self._check = check
-        self._verify = verify
-        self._exact_rows = exact_rows
-        self._exact_strategy = exact_strategy
+        self._made_of = _MadeOf(model, verify, exact_rows, exact_strategy, mask_cache, check)
         self._caches = MaskCaches(mask_cache)
         self._lock = threading.RLock()
         self._planned: dict[Any, Planned] = {}
@@ -166,13 +165,13 @@ class Planner:
         self._seen: list[Any] = []
         self.latest: Planned | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> "_MadeOf":
         """What it was made of: a copy, or another process, finds its plans and draws its masks anew."""
-        return self._options
+        return self._made_of
 
-    def __setstate__(self, options: dict[str, Any]) -> None:
+    def __setstate__(self, made_of: "_MadeOf") -> None:
         """Make it of that."""
-        Planner.__init__(self, **options)
+        Planner.__init__(self, **made_of._asdict())
 
     def planned(self, call: Call) -> Planned:
         """What is known of inputs like `call`."""
@@ -194,21 +193,23 @@ class Planner:
             planned = self.planned(call)
             if call.signature not in self._exact:
                 _make_room(self._exact)
-                self._exact[call.signature] = planned.exact(self._exact_rows, self._exact_strategy)
+                rows, strategy = self._made_of.exact_rows, self._made_of.exact_strategy
+                self._exact[call.signature] = planned.exact(rows, strategy)
             return self._exact[call.signature]
 
     @torch.inference_mode(mode=False)  # of the caller's: it hides writes to tensors, and draws
     def _make(self, call: Call) -> Planned:
-        traced = trace(self._model, call)
+        model, check = self._made_of.model, self._made_of.check
+        traced = trace(model, call)
         if not traced.sites:
-            raise NothingRandomError(_why_nothing_is_random(self._model, traced.silent))
+            raise NothingRandomError(_why_nothing_is_random(model, traced.silent))
         _tell_of(traced.left_off)
         _tell_of_lost(traced.lost)
-        network = network_of(self._model, traced, self._caches.on(traced.device))
+        network = network_of(model, traced, self._caches.on(traced.device))
         keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
-        if self._check is not None:
-            self._check(network, example)
+        if check is not None:
+            check(network, example)
         with single_row():
             size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
         verification = (
@@ -216,7 +217,7 @@ class Planner:
                 self._verified_before(network, example)
                 or verify(network, example, thorough=size.suffix <= _SMALL, once=outputs)
             )
-            if self._verify
+            if self._made_of.verify
             else None
         )
         strategy = verification.strategy if verification else _first_strategy(network)
@@ -238,7 +239,7 @@ class Planner:
 
     def _forget_if_changed(self) -> None:
         """A model whose parts were exchanged is traced again."""
-        parts = _parts(self._model)
+        parts = _parts(self._made_of.model)
         same = len(parts) == len(self._seen) and (
             all(map(operator.is_, parts, self._seen)) or all(map(_is_same, parts, self._seen))
         )
