@@ -9,6 +9,7 @@ holds. Timing never decides, so library and service find the same R.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -49,7 +50,8 @@ def _is_confirmed(plan: Plan, example: Call) -> bool:
     # small blocks have few numbers, which seldom show what differs
     trials = range(CANDIDATES[0] // plan.rows)
     return all(
-        _holds(_rows_agree, plan, example, 2 * trial) and _holds(_numbers_agree, plan, example, 2 * trial + 1)
+        _holds(partial(_rows_agree, plan, example, 2 * trial))
+        and _holds(partial(_numbers_agree, plan, example, 2 * trial + 1))
         for trial in trials
     )
 
@@ -83,7 +85,7 @@ def _is_same(plan: Plan, part: Plan, example: Call) -> bool:
     for trial in range(_MORE_TRIALS):
         if trial >= _TRIALS and time.thread_time() - start > _LONG_S:
             break
-        if not _same_in_parts(plan, part, example, trial):
+        if not _holds(partial(_same_in_parts, plan, part, example, trial)):
             return False
     return all(_rounds_alike(plan, part, example, trial) for trial in range(_TRIALS))
 
@@ -91,15 +93,9 @@ def _is_same(plan: Plan, part: Plan, example: Call) -> bool:
 def _same_in_parts(plan: Plan, part: Plan, example: Call, trial: int) -> bool:
     """Whether a block cut into smaller ones keeps its bits, and their rows theirs in every position."""
     block = probe_inputs(example, plan.rows, trial)
-    try:
-        full = _run(plan, block, trial)
-        pieces = _run_in_parts(part, block, trial)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - there may be room for fewer rows, or for so many only
-        return False
+    full, pieces = _run(plan, block, trial), _run_in_parts(part, block, trial)
     joined = [torch.cat(tensors, 1) for tensors in zip(*pieces, strict=True)]
-    return _equal(joined, full, torch.arange(plan.rows)) and _holds(_rows_agree, part, example, trial)
+    return _equal(joined, full, torch.arange(plan.rows)) and _rows_agree(part, example, trial)
 
 
 def _rounds_alike(plan: Plan, part: Plan, example: Call, trial: int) -> bool:
@@ -117,9 +113,9 @@ def _run_in_parts(part: Plan, block: Call, trial: int) -> list[list[Tensor]]:
     return [_run(part, block.take(slice(at, at + part.rows)), trial) for at in starts]
 
 
-def _holds(check: Callable[[Plan, Call, int], bool], plan: Plan, example: Call, trial: int) -> bool:
+def _holds(check: Callable[[], bool]) -> bool:
     try:
-        return check(plan, example, trial)
+        return check()
     except torch.OutOfMemoryError:
         raise
     except Exception:  # noqa: BLE001 - zeros may be no input (a length of 0), or there be room for fewer rows
