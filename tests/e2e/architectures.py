@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["SharedWeights", "Tokens", "plain", "shared_weights", "tokens"]
+__all__ = ["Pair", "SharedWeights", "Tokens", "pair", "plain", "shared_weights", "tokens"]
 
 LONGEST = 12
 
@@ -41,6 +41,24 @@ class Tokens(nn.Module):
             raise ValueError("secret of the model")
         out: Tensor = self.head(self.dropout(torch.tanh(self.embedding(tokens))).mean(1))
         return out
+
+
+class Pair(nn.Module):
+    """Two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 1))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """(N, 2), (N, 2) -> (N, 1)."""
+        out: Tensor = self.layers(torch.cat([first, 10 * second], 1))
+        return out
+
+
+def pair() -> nn.Module:
+    """A factory."""
+    return Pair()
 
 
 def shared_weights() -> nn.Module:

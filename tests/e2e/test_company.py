@@ -53,6 +53,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokens = torch.zeros(2, 4, dtype=torch.int64)
         save(directory / "tokens", architectures.tokens(), "tokens", tokens, [-1])
         save(directory / "plain", architectures.plain(), "plain", torch.zeros(2, 5), [5])
+        rows, weights = torch.zeros(2, 5), torch.zeros(2, 6)
+        save(directory / "rows", architectures.plain(), "plain", rows, [5], masks="independent")
+        both = architectures.shared_weights()
+        save(directory / "both", both, "shared_weights", weights, [6], masks="independent")
+        mc = mcdrop.MCDropout(architectures.pair(), task="raw")
+        mc.trace(torch.zeros(2, 2), torch.zeros(2, 2))
+        specs = [InputSpec(name=name, dtype="float32", shape=[2]) for name in ("second", "first")]
+        mc.save(directory / "pair", architecture="tests.e2e.architectures:pair", inputs=specs)
     return directory
 
 
@@ -64,8 +72,9 @@ def save(
     shape: list[int],
     *,
     task: str = "raw",
+    masks: str = "consistent",
 ) -> None:
-    mc = mcdrop.MCDropout(model.eval(), task=task)
+    mc = mcdrop.MCDropout(model.eval(), task=task, masks=masks)
     mc.trace(example)
     dtype = str(example.dtype).removeprefix("torch.")
     spec = InputSpec(name="x", dtype=dtype, shape=shape)  # type: ignore[arg-type]
@@ -80,13 +89,13 @@ def company(made: Path) -> Iterator[Server]:
 
 def question(generator: random.Random) -> Question:
     """Any model, any few rows, any samples; few seeds, so that batches hold equal and different ones."""
-    model = generator.choice(["plain", "shared", "tokens"])
+    model = generator.choice(["plain", "shared", "tokens", "rows", "both"])
     rows, seed = generator.randint(1, 20), generator.choice([0, 1, 2, 2**63 - 1])
     numbers = np.random.default_rng(generator.getrandbits(32))
     if model == "tokens":
         x: npt.NDArray[Any] = numbers.integers(0, 50, (rows, generator.choice([3, 4, 12])))
     else:
-        x = numbers.standard_normal((rows, 5 if model == "plain" else 6)).astype(np.float32)
+        x = numbers.standard_normal((rows, 5 if model in {"plain", "rows"} else 6)).astype(np.float32)
     return Question(model, x, {**generator.choice(COUNTS), "seed": seed})
 
 
@@ -114,7 +123,7 @@ def test_answers_in_any_company_have_the_librarys_own_bits(company: Server, made
             if generator.random() < 0.3:
                 pool.submit(disturb, company, random.Random(generator.random()))  # noqa: S311
         answers = [future.result() for future in asked]
-    loaded = {name: mcdrop.load(made / name, allow=("tests",)) for name in ("plain", "shared", "tokens")}
+    loaded = {each.model: mcdrop.load(made / each.model, allow=("tests",)) for each in questions}
     for each, answer in zip(questions, answers, strict=True):
         check(each, answer, loaded[each.model])
     taken = {n for answer in answers for n in answer.document["outputs"].get("samples_taken", ())}
@@ -148,6 +157,14 @@ def test_with_a_tolerance_quantiles_and_the_eval_pass_are_the_librarys_too(
     assert set(outputs) == names
     for name in names:
         assert_same_bits(outputs[name], getattr(wanted, name))
+
+
+def test_several_inputs_go_by_their_names_in_whatever_order(company: Server, made: Path) -> None:
+    first, second = np.random.default_rng(2).standard_normal((2, 3, 2)).astype(np.float32)
+    inputs = {"second": second.tolist(), "first": first.tolist()}
+    answer = post(company, "/v1/models/pair/predict", {"inputs": inputs, "outputs": ["mean"]})
+    mc = mcdrop.load(made / "pair", allow=("tests",))
+    assert_same_bits(answer.document["outputs"]["mean"], mc.predict(first, second, exact=True).mean)
 
 
 def test_the_open_inference_route_takes_a_tolerance_too(company: Server, made: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,20 +45,24 @@ class FakeRunner:
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
         if "unfinished" in [its.payload for its in ripe]:
             raise ArithmeticError("unfinished")
+        if "exit answer" in [its.payload for its in ripe]:
+            raise SystemExit
         return [self._more(its) or self._pieces(its) or (its.payload, len(its.results)) for its in ripe]
 
     def _pieces(self, its: Ripe) -> Pieces | None:
-        """`pieces 3` is answered after three pieces; the second of `pieces broken` fails."""
+        """`pieces 3` is answered after three pieces; behind two `pieces broken` and `pieces exit` fail."""
         name, _, count = its.payload.partition(" ")
         return Pieces(self._made(its.payload, count)) if name == "pieces" else None
 
     def _made(self, payload: str, count: str) -> Iterator[Any]:
-        pieces = 2 if count == "broken" else int(count)
+        pieces = int(count) if count.isdigit() else 2
         for made in range(1, pieces + 1):
             self.order.append("piece")
             yield made / (pieces + 1)
         if count == "broken":
             raise ArithmeticError("unfinished")
+        if count == "exit":
+            raise SystemExit
         yield payload
 
     def _more(self, its: Ripe) -> More | None:
@@ -244,9 +249,10 @@ def test_a_call_returns_or_raises_what_the_function_does() -> None:
     dispatched(test)
 
 
-def test_a_model_that_ends_the_interpreter_ends_its_own_request_only() -> None:
+@pytest.mark.parametrize("fatal", ["exit", "exit answer", "pieces exit"])
+def test_a_model_that_ends_the_interpreter_ends_its_own_request_only(fatal: str) -> None:
     async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
-        replies = await asyncio.gather(*(dispatcher.run(job(each)) for each in ("a", "exit", "b")))
+        replies = await asyncio.gather(*(dispatcher.run(job(each)) for each in ("a", fatal, "b")))
         assert [outcome is Outcome.ANSWERED for outcome, _ in replies] == [True, False, True]
         with pytest.raises(RuntimeError, match="SystemExit was raised"):
             await dispatcher.call(sys.exit)
@@ -270,10 +276,19 @@ def test_whoever_waits_is_told_when_the_thread_dies(caplog: pytest.LogCaptureFix
     assert "the worker died" in caplog.text
 
 
+def voluntary_switches(dispatcher: Dispatcher) -> int:
+    """How often the thread has gone to sleep."""
+    status = Path(f"/proc/self/task/{dispatcher._thread.native_id}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def test_the_thread_sleeps_without_a_timer_and_ends_when_told() -> None:
     async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
         assert (await dispatcher.run(job("one")))[0] is Outcome.ANSWERED
         assert dispatcher.alive
+        switches = voluntary_switches(dispatcher)
+        await asyncio.sleep(0.05)
+        assert voluntary_switches(dispatcher) <= switches + 1  # it may just have fallen asleep
 
     dispatcher = dispatched(test)
     dispatcher._thread.join(10)

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from mcdrop_service.errors import DeadlineError, ModelFaultError
+from mcdrop_service.errors import DeadlineError, ModelFaultError, NotFoundError, NotReadyError
 from mcdrop_service.execution import Engine, Lane, Servable
 from mcdrop_service.facts import ModelFacts, PredictionRequest
 from mcdrop_service.scheduler import QueueLimits
@@ -44,6 +44,32 @@ def test_a_request_whose_input_was_never_seen_is_given_up_at_its_deadline_too() 
             await engine.predict(engine.find("toy"), request, time.monotonic() + 0.02, Notes())
         model.release.set()
         engine.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
+    class SlowToStart(SlowToPlan):
+        def warm_up(self) -> ModelFacts:
+            self.release.wait()
+            return facts()
+
+    async def main() -> None:
+        model = SlowToStart()
+        engine = Engine({"toy": [cast("Servable", model)]}, QueueLimits(10, 10), lambda *_: None)
+        starting = asyncio.create_task(engine.start())
+        await asyncio.sleep(0)
+        with pytest.raises(NotReadyError, match="still starting") as refused:
+            engine.find("toy")
+        assert (refused.value.retry_after_s, engine.names, engine.ready) == (1, ("toy",), False)
+        with pytest.raises(NotFoundError, match="unknown model 'other'; this service has toy"):
+            engine.find("other")
+        model.release.set()
+        await starting
+        assert engine.find("toy").model is model
+        engine.stop()
+        with pytest.raises(NotReadyError, match="is stopping"):
+            engine.find("toy")
 
     asyncio.run(asyncio.wait_for(main(), 10))
 

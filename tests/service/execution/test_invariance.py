@@ -1,9 +1,10 @@
 """The label of a model: what was found when it was loaded, and what an operator can demand."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import cast
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from mcdrop_service.errors import NotBitwiseError
 from mcdrop_service.execution import Engine, Servable
 from mcdrop_service.execution.invariance import batch_invariance
 from mcdrop_service.facts import ModelFacts
-from mcdrop_service.scheduler import QueueLimits
+from mcdrop_service.settings import Settings
+from mcdrop_service.web import Service
 from torch import Tensor, nn
 
 import mcdrop
+from mcdrop.blocks import Cell, ExactBlocks
 from tests.service.fake_server import FakeModel
 from tests.service.models import facts
 
@@ -58,19 +61,66 @@ def test_a_network_that_never_gives_the_same_bits_twice_is_right_up_to_a_toleran
         assert label(Drifting(), torch.zeros(1, 3)) == "tolerance"
 
 
-@pytest.mark.parametrize("bitwise", [True, False])
-def test_a_model_that_is_not_bitwise_is_refused_where_that_is_demanded(bitwise: bool) -> None:
+@dataclass
+class Leaky:
+    """Blocks in which something of a cell's company reaches its numbers."""
+
+    leak: Callable[[Sequence[Cell], Cell], float]
+    rows: int = 4
+    shares_masks: bool = False
+
+    def run(self, company: Sequence[Cell]) -> Sequence[Tensor]:
+        """For each cell a number."""
+        return [torch.tensor(1 + 1e-6 * self.leak(company, cell)) for cell in company]
+
+
+@pytest.mark.parametrize(
+    ("leak", "wanted"),
+    [
+        (lambda _company, _cell: 0, "bitwise"),
+        (lambda company, cell: [each is cell for each in company].index(True), "tolerance"),
+        (lambda company, _cell: len(company), "tolerance"),
+        (lambda company, cell: sum(each.key.seed for each in company) - cell.key.seed, "tolerance"),
+    ],
+    ids=["nothing", "its place", "how many there are", "the seeds of the others"],
+)
+def test_whatever_of_its_company_reaches_a_row_is_found(leak: Any, wanted: str) -> None:
+    example = mcdrop.MCDropout(Drifting().layers, task="raw").as_call(torch.zeros(1, 3))
+    assert batch_invariance(cast("ExactBlocks", Leaky(leak)), example) == wanted
+
+
+def engine_of(model: FakeModel, demanded: Literal["any", "bitwise"]) -> Engine:
+    settings = Settings(batch_invariance=demanded)
+    return Service.of({"toy": [cast("Servable", model)]}, settings).engine
+
+
+@pytest.mark.parametrize("demanded", ["any", "bitwise"])
+def test_a_model_that_is_not_bitwise_is_refused_where_that_is_demanded(
+    demanded: Literal["any", "bitwise"],
+) -> None:
     async def start() -> str:
-        model = cast("Servable", Tolerant(broken=False))
-        engine = Engine({"toy": [model]}, QueueLimits(10, 10), lambda *_: None, bitwise=bitwise)
+        engine = engine_of(Tolerant(broken=False), demanded)
         try:
             await engine.start()
             return engine.facts("toy").batch_invariance
         finally:
             engine.stop()
 
-    if bitwise:
+    if demanded == "bitwise":
         with pytest.raises(NotBitwiseError, match="answers of toy differ in company"):
             asyncio.run(start())
     else:
         assert asyncio.run(start()) == "tolerance"
+
+
+def test_the_old_model_stays_where_a_new_one_is_not_what_is_demanded() -> None:
+    async def main() -> str:
+        engine = engine_of(FakeModel(broken=False), "bitwise")
+        await engine.start()
+        with pytest.raises(NotBitwiseError):
+            await engine.exchange("toy", [cast("Servable", Tolerant(broken=False))])
+        found = engine.facts("toy").batch_invariance
+        engine.stop()
+        return found
+
+    assert asyncio.run(main()) == "bitwise"

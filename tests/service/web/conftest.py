@@ -10,6 +10,9 @@ from tests.support.wire import Server, post, running
 LIMITS = {
     "MCDROP_MAX_BODY_BYTES": "2000",
     "MCDROP_MAX_REQUEST_UNITS": "50",
+    "MCDROP_MAX_N_SAMPLES": "799",
+    "MCDROP_MAX_QUANTILES": "2",
+    "MCDROP_MAX_QUEUE_BYTES": "100000",
     "MCDROP_BODY_TIMEOUT_MS": "300",
     "MCDROP_HEADER_TIMEOUT_MS": "300",
     "MCDROP_REQUEST_TIMEOUT_MS": "500",

@@ -42,7 +42,7 @@ def test_a_model_tells_what_it_takes_and_gives(server: Server, place: str) -> No
     assert document["properties"] == {
         "task": "regression",
         "n_samples": "32",
-        "max_n_samples": "1024",
+        "max_n_samples": "799",
         "seed": "5",
         "digest": "sha256:00",
         "fingerprint": "0123456789abcdef",

@@ -1,6 +1,7 @@
 """Every route, asked properly and improperly."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,30 @@ def test_a_model_tells_what_it_takes_and_gives(server: Server) -> None:
     document = get(server, "/v1/models/toy").document
     assert document["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 3]}]
     assert document["outputs"] == ["mean", "std", "standard_error"]
-    assert (document["n_samples"], document["max_n_samples"], document["seed"]) == (32, 1024, 5)
+    assert (document["n_samples"], document["max_n_samples"], document["seed"]) == (32, 799, 5)
 
 
 def test_a_prediction_echoes_what_replays_it(server: Server) -> None:
     document = post(server, PREDICT, {"inputs": [ROW], "n_samples": 64, "seed": 7}).document
     assert (document["model"], document["n_samples"], document["seed"]) == ("toy", 64, 7)
     assert document["outputs"] == {"mean": [[2.0, 4.0, 6.0]], "std": [[2.0, 4.0, 6.0]]}
+
+
+@pytest.mark.parametrize(
+    ("beyond", "status", "came"),
+    [
+        ({"n_samples": 800}, 400, "n_samples must be a whole number from 2 to 799"),
+        ({"quantiles": [0.1, 0.5, 0.9]}, 400, "quantiles must be at most 2 levels, got 3"),
+        ({"inputs": [ROW] * 26}, 413, "a request may hold 50 rows times blocks of 16 samples, got 52"),
+        ({"inputs": [ROW] * 25}, 413, "bytes of memory, and all together may take 100000"),
+    ],
+)
+def test_what_is_beyond_a_limit_that_was_set_is_refused(
+    server: Server, beyond: dict[str, Any], status: int, came: str
+) -> None:
+    answer = post(server, PREDICT, {"inputs": [ROW], **beyond})
+    assert answer.status == status
+    assert came in answer.error
 
 
 def test_a_body_without_a_content_type_is_taken_as_json(server: Server) -> None:
