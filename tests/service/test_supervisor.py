@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,21 @@ from mcdrop_service.supervisor import _flush
 from tests.service.models import FAKE_SERVER
 from tests.support.wire import PATIENCE_S, Server, get, post, running
 
+WORKER = """
+import os, signal, socket, time
+from mcdrop_service.supervisor import Ports, supervise
+
+def work(_ports, say):
+    signal.signal(signal.SIGTERM, {})
+    say(f"{{os.getpid()}}")
+    time.sleep(600)
+
+def say(text):
+    print(text, flush=True)
+
+ports = Ports(socket.create_server(("127.0.0.1", 0)))
+raise SystemExit(supervise([ports], work, reopen=None, say=say, patience_s=0.2))
+"""
 ASKED = {"inputs": [[1, 2, 3]], "outputs": ["mean"]}
 
 
@@ -96,6 +112,27 @@ def test_a_second_signal_ends_all_in_the_middle_of_their_drain() -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+@pytest.mark.parametrize(
+    ("at_the_signal", "code"),
+    [
+        ("signal.SIG_IGN", 1),  # it is killed when patience is over
+        ("lambda *_: os._exit(3)", 1),
+        ("lambda *_: os._exit(0)", 0),
+    ],
+    ids=["goes on", "fails", "ends"],
+)
+def test_a_stop_ends_with_0_when_every_worker_did_and_in_any_case(at_the_signal: str, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER.format(at_the_signal)], stdout=subprocess.PIPE, text=True
+    ) as supervisor:
+        assert supervisor.stdout is not None
+        worker = int(supervisor.stdout.readline())
+        assert os.getsid(worker) != os.getsid(supervisor.pid)  # else Ctrl-C in a terminal reaches both
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(PATIENCE_S) == code
+        assert not Path(f"/proc/{worker}").exists()
 
 
 def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -> None:

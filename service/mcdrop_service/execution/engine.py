@@ -247,7 +247,7 @@ class Engine:
             raise NotReadyError("the service is stopping", retry_after_s=1)
 
     async def _job(self, served: Served, request: PredictionRequest, deadline_s: float, notes: Notes) -> Job:
-        signature = tuple([(array.dtype.str, array.shape[1:]) for array in request.inputs.values()])
+        signature = tuple([array.shape[1:] for array in request.inputs.values()])
         lane = served.lanes.get(signature)
         if lane is None:
             lane = await before(deadline_s, self._new_lane(signature, served, request))

@@ -15,6 +15,7 @@ from mcdrop_service.telemetry import Notes
 from mcdrop_service.web.asking import sizes_before
 
 import mcdrop
+from mcdrop.calibrating import calibrate
 from mcdrop.checkpoint import write_checkpoint
 from tests.support.checkpoints import small_checkpoint, small_manifest, small_model
 
@@ -114,6 +115,20 @@ def test_a_spread_below_the_dtype_is_none_in_company_and_alone(tmp_path: Path) -
     assert [answer["notes"].tolist() for answer in answers] == [["zero_variance"], []]
     for rows, answer in zip([sure, moved], answers, strict=True):
         assert mc.predict(rows, exact=True, n_samples=30, seed=7).notes == tuple(answer["notes"])
+
+
+def test_a_calibration_is_void_for_whom_it_is_and_not_for_who_is_answered_beside(
+    mc: mcdrop.MCDropout, tmp_path: Path
+) -> None:
+    fitted_on = mc.predict(np.tile(ROWS, (2, 1)), n_samples=30, seed=7, exact=True)
+    assert mc.manifest is not None
+    calibrated = mc.calibrated(calibrate(fitted_on, fitted_on.mean + 1, "std"))
+    calibrated.save(tmp_path / "calibrated", inputs=mc.manifest.inputs)
+    model = CheckpointModel.of("calibrated", mcdrop.load(tmp_path / "calibrated"))
+    seeds = (8, 7, 9)
+    done = [ripe(model, request(ROWS[:2], seed=seed), seed) for seed in seeds]
+    notes = [outputs_of(answer)["notes"].tolist() for answer in model.finish(done)]
+    assert notes == [[f"calibration is void: seed is {n}, fitted with 7"] * (n != 7) for n in seeds]
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1]])

@@ -295,6 +295,22 @@ def test_the_thread_sleeps_without_a_timer_and_ends_when_told() -> None:
     assert not dispatcher.alive
 
 
+def test_what_waits_when_it_is_stopped_is_done_before_the_end() -> None:
+    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
+        held = asyncio.create_task(dispatcher.run(job("hold")))
+        await asyncio.to_thread(runner.begun.wait)
+        waiting = [
+            asyncio.create_task(dispatcher.run(job(each, blocks=3))) for each in ("grow 2", "pieces 3")
+        ]
+        await asyncio.sleep(0)
+        runner.release.set()
+        dispatcher.stop()
+        outcomes = [outcome for outcome, _ in await asyncio.gather(held, *waiting)]
+        assert outcomes == [Outcome.ANSWERED] * 3
+
+    dispatched(test)
+
+
 def test_an_answer_in_pieces_lets_others_have_their_turn_between_them() -> None:
     async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
         held = asyncio.create_task(dispatcher.run(job("hold")))

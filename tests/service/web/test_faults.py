@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.service.models import FAKE_SERVER
+from tests.support.scraping import samples
 from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
@@ -51,6 +52,24 @@ def test_whatever_a_model_does_on_a_request_harms_that_request_only(frail: Serve
 def test_requests_that_are_at_fault_themselves_never_make_a_model_unready(frail: Server) -> None:
     assert [ask(frail, RAISE, 0, 0).status for _ in range(5)] == [500] * 5
     assert get(frail, "/readyz").status == 200
+
+
+def test_an_answer_between_them_wipes_the_failures_of_a_model_out(frail: Server) -> None:
+    for _ in range(3):
+        assert ask(frail, BREAK, 2, 0).status == 500  # and zeros fail after it
+        assert ask(frail, 1, 2, 3).status == 200
+    assert get(frail, "/readyz").status == 200
+
+
+def test_requests_that_fail_together_are_not_counted_once_more(frail: Server) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(ask, frail, BLOCK, 200, 0)
+        while not samples(frail)["mcdrop_worker_busy_seconds",]:
+            pass
+        asked = [pool.submit(ask, frail, *row) for row in ((BREAK, 6, 0), (1, 2, 3))]
+        assert [each.result().status for each in asked] == [500, 500]
+    # their batch failed, then each of them, and zeros after it, which is two strikes: one failure is left
+    assert [ask(frail, 1, 2, 3).status for _ in range(2)] == [500, 200]
 
 
 def test_a_model_that_fails_three_times_on_zeros_too_is_not_ready_until_it_answers_again(

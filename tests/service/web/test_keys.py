@@ -101,12 +101,19 @@ def test_the_description_says_under_which_path_the_proxy_offers_the_service(
 
 def test_an_allowed_origin_may_ask_first_and_another_may_not(guarded: Server) -> None:
     for origin, status in ((ORIGIN, 200), ("https://other.example", 400)):
-        wanted = "authorization,inference-header-content-length"
+        wanted = "authorization,content-type,inference-header-content-length,traceparent,x-api-key"
         asked = f"access-control-request-method: POST\r\naccess-control-request-headers: {wanted}"
         raw = f"OPTIONS /v1/models/toy/predict HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\n{asked}\r\n\r\n"
         answer = exchange(guarded, raw.encode())
         assert answer.status == status
         assert answer.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+
+
+def test_a_page_of_an_allowed_origin_may_read_refusals_and_what_they_say(guarded: Server) -> None:
+    answer = get(guarded, "/v1/models", origin=ORIGIN)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, ORIGIN)
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert set(exposed) == {"x-request-id", "retry-after", "inference-header-content-length"}
 
 
 def test_no_origin_is_allowed_by_default(server: Server) -> None:
