@@ -17,6 +17,7 @@ from mcdrop_service.execution import Repository
 from mcdrop_service.settings import read_settings
 
 from tests.e2e.conftest import SERVE
+from tests.e2e.test_reload import add_version
 from tests.support.command_line import run_here
 from tests.support.wire import Server, get, post, running
 
@@ -112,14 +113,22 @@ def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anythi
     assert "in use" in said
 
 
-def test_workers_have_a_port_each_and_end_with_the_service(models: Path, tmp_path: Path) -> None:
-    command = [*SERVE, os.fspath(models), "--models", "diabetes", "--workers", "2", "--port", "0"]
+def test_workers_have_a_port_each_change_their_models_and_end_with_the_service(
+    models: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "diabetes", tmp_path / "diabetes")
+    command = [*SERVE, os.fspath(tmp_path), "--models", "diabetes", "--workers", "2", "--port", "0"]
     log = tmp_path / "log"
     with log.open("w") as file, running(command, file, MCDROP_DRAIN_DELAY_MS="0") as server:
         ports = {int(port) for port in re.findall(r":(\d+)", server.greeting)}
         assert len(ports) == 2
         told = [get(replace(server, port=port), "/v1/models/diabetes").document for port in ports]
         assert told[0] == told[1]
+        add_version(tmp_path, 2)
+        server.process.send_signal(signal.SIGHUP)
+        for port in ports:
+            while get(replace(server, port=port), "/v1/models/diabetes").document["version"] != "2":
+                pass
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
         for port in ports:
@@ -151,15 +160,28 @@ def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -
     assert read_settings({}, tmp_path / "settings.toml").max_queue_units == 77
 
 
-def test_what_masks_may_take_reaches_the_models(
+def test_what_the_command_is_told_reaches_the_models(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[Repository] = []
     monkeypatch.setattr(
         "mcdrop_service.command._serve", lambda repository, _settings: seen.append(repository)
     )
-    assert run_here(capsys, "serve", models, "--max-mask-bytes", "7").code == 0
-    assert [each.mask_bytes for each in seen] == [7]
+    options = [
+        "--models",
+        "digits@1,diabetes",
+        "--allow-package",
+        "a",
+        "--allow-package",
+        "b",
+        "--max-mask-bytes",
+        "7",
+    ]
+    monkeypatch.setenv("MCDROP_DEVICE", "cuda:1")
+    assert run_here(capsys, "serve", models, *options, "--max-mask-bytes", "7").code == 0
+    assert run_here(capsys, "serve", models, "--device", "cpu").code == 0
+    names = ("digits@1", "diabetes")
+    assert seen == [Repository(models, names, ("a", "b"), "cuda:1", 7), Repository(models, device="cpu")]
 
 
 def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:

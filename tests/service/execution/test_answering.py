@@ -1,5 +1,6 @@
 """Requests that are answered together have the answers that each has alone, which are the library's."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +18,10 @@ from mcdrop_service.web.asking import sizes_before
 import mcdrop
 from mcdrop.calibrating import calibrate
 from mcdrop.checkpoint import write_checkpoint
+from mcdrop.conformal import AdaptiveSets
 from tests.support.checkpoints import small_checkpoint, small_manifest, small_model
 
+MODELS = Path(__file__).parents[3] / "models"
 ROWS = np.random.default_rng(0).standard_normal((12, 10)).astype(np.float32)
 MOMENTS = ("mean", "std", "standard_error")
 WANTED: list[dict[str, Any]] = [
@@ -129,6 +132,37 @@ def test_a_calibration_is_void_for_whom_it_is_and_not_for_who_is_answered_beside
     done = [ripe(model, request(ROWS[:2], seed=seed), seed) for seed in seeds]
     notes = [outputs_of(answer)["notes"].tolist() for answer in model.finish(done)]
     assert notes == [[f"calibration is void: seed is {n}, fitted with 7"] * (n != 7) for n in seeds]
+
+
+def test_sets_are_drawn_by_the_place_of_a_row_in_its_own_request(tmp_path: Path) -> None:
+    mc = mcdrop.load(MODELS / "digits")
+    data = np.load(MODELS / "digits" / "validation.npz")
+    x, y = data["x"][:60], data["y"][:60]
+    assert mc.manifest is not None
+    fitted = calibrate(mc.predict(x, n_samples=16, seed=7, exact=True), y, "sets")
+    assert isinstance(fitted, AdaptiveSets)
+    sets = replace(fitted, bound=0.5, randomized=True)
+    mc.calibrated(sets).save(tmp_path / "digits", inputs=mc.manifest.inputs)
+    model = CheckpointModel.of("digits", mcdrop.load(tmp_path / "digits"))
+    parts = np.split(x, [20, 40])
+    asked = [PredictionRequest({"x": part}, 20, 16, 7, ("prediction_set",)) for part in parts]
+    answers = model.finish([ripe(model, each, ticket) for ticket, each in enumerate(asked)])
+    for part, answer in zip(parts, answers, strict=True):
+        wanted = mc.calibrated(sets).predict(part, n_samples=16, seed=7, exact=True)
+        np.testing.assert_array_equal(outputs_of(answer)["prediction_set"], wanted.numpy()["prediction_set"])
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(1, 2), (6, 2), (12, 1)])
+def test_rows_that_go_on_want_no_more_than_there_is_room_for_and_no_more_than_they_had(
+    mc: mcdrop.MCDropout, rows: int, blocks: int
+) -> None:
+    model = CheckpointModel.of("small", mc)
+    asked = PredictionRequest({"columns": ROWS[:rows]}, rows, 1024, 7, MOMENTS, (), 1e-9)
+    whole = ripe(model, replace(asked, n_samples=32), 0)
+    whole.payload.request = asked
+    (more,) = model.finish([whole])
+    assert isinstance(more, More)
+    assert (more.rows, more.blocks) == (tuple(range(rows)), blocks)
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1]])

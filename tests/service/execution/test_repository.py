@@ -24,6 +24,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert mc.manifest is not None
     mc.save(home / "diabetes" / "2", name="diabetes", version="2", inputs=mc.manifest.inputs)
     (home / "notes").mkdir()
+    for name in (".digits", "two words"):  # as an editor or a copy under way leaves them
+        shutil.copytree(MODELS / "digits", home / name)
     return home
 
 
