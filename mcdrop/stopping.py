@@ -133,6 +133,11 @@ class Stopping:
             _done=(*self._done, (found, blocks)),
         )
 
+    @property
+    def tile_count(self) -> int:
+        """How many `tiles` gives."""
+        return sum(-(-len(found.index) // self._tile_rows(found)) for found, _ in self._done)
+
     def tiles(self) -> Iterator[Predictive]:
         """Of some rows at a time, when none goes on: what `joined` joins. Many quantiles of one take long."""
         for found, blocks in self._done:
@@ -163,10 +168,13 @@ class Stopping:
         small = error <= (self.wanted.sampled.tolerance or 0.0)
         return small.unsqueeze(1).flatten(1).all(1).cpu()
 
+    def _tile_rows(self, rows: _Rows) -> int:
+        return len(rows.index) if self.whole else self.plan.rows
+
     def _finished(self, rows: _Rows, blocks: int) -> Iterator[Predictive]:
         """Predictives of rows that stopped, in tiles of the shape in which their samples were computed."""
         reached, reduction = self._reached(rows), rows.reduction.head(blocks)
-        tile_rows = len(rows.index) if self.whole else self.plan.rows
+        tile_rows = self._tile_rows(rows)
         for places in torch.arange(len(rows.index), device="cpu").split(tile_rows):
             count, converged = len(places), reached[places].to(self.deterministic.device)
             # the bits of entropies and quantiles may depend on the shape of the tensor

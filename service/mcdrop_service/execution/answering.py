@@ -2,7 +2,8 @@
 
 Requests that want the same of their samples are reduced together. Those that want samples, quantiles or the
 pass without dropout are reduced apart, in tiles of R rows as in the library: the bits of these can depend on
-the shape of a tensor. So are those with a tolerance, whose rows stop one by one.
+the shape of a tensor; each tile is a piece, between which others have their turn. So are those with a
+tolerance, whose rows stop one by one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,11 +22,10 @@ from mcdrop.predictive import Predictive, Sampled
 from mcdrop.predictive.archive import as_array
 from mcdrop.predictive.calibrated import promised_levels, void_notes
 from mcdrop.stopping import Stopping
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.preparation import Preparation, Prepared
 from mcdrop_service.execution.servable import Lane, Task
 from mcdrop_service.facts import Array, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import More, Ripe
+from mcdrop_service.scheduler import More, Pieces, Ripe
 
 __all__ = ["Answering"]
 
@@ -42,16 +42,19 @@ class Answering:
     Args:
         mc: The model.
         preparation: Its requests.
+
+    Attributes:
+        promises_quantiles: Whether calibrators want quantiles of every request.
     """
 
     def __init__(self, mc: mcdrop.MCDropout, preparation: Preparation) -> None:
         self._mc = mc
         self._preparation = preparation
-        self._promises_quantiles = bool(promised_levels(mc.calibrators, ()))
+        self.promises_quantiles = bool(promised_levels(mc.calibrators, ()))
         self._known_wants = lru_cache(maxsize=MOST_WANTS)(mc.wanted)
 
     def answers(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer | More | Pieces]:
-        """For each request its answer, or what is left to make of it, or the blocks that its rows still want.
+        """For each request its answer, or the pieces in which it is made, or the blocks that it still wants.
 
         Args:
             ripe: Of one signature; their payloads are tasks.
@@ -73,7 +76,7 @@ class Answering:
         """Whether it is reduced without others."""
         if request.tolerance is not None or not APART.isdisjoint(request.outputs):
             return True
-        return self._promises_quantiles or bool(request.quantiles)
+        return self.promises_quantiles or bool(request.quantiles)
 
     def _together(self, ripe: Sequence[Ripe]) -> list[PredictionAnswer]:
         """Of requests with the same number of samples."""
@@ -84,21 +87,23 @@ class Answering:
             arrays = blocks.outputs(_by_block(ripe), wanted, names)
         return self._split(tasks, arrays, wanted.sampled)
 
-    def _alone(self, its: Ripe) -> PredictionAnswer | More | Pieces:
+    def _alone(self, its: Ripe) -> More | Pieces:
         """Of one request, in tiles as in the library; or row by row, if it has a tolerance."""
-        if its.payload.request.tolerance is not None:
+        task: Task = its.payload
+        if task.request.tolerance is not None:
             return self._growing(its)
-        return _begun(self._tile_by_tile(its))
+        tiles = list(_tiles(task.request.rows, self._preparation.of(task).blocks.rows))
+        return Pieces(len(tiles), self._tile_by_tile(its, tiles))
 
-    def _tile_by_tile(self, its: Ripe) -> Iterator[PredictionAnswer | float]:
+    def _tile_by_tile(self, its: Ripe, tiles: Sequence[slice]) -> Iterator[PredictionAnswer | None]:
         """As `Pieces` has it: many quantiles of a tile take seconds."""
         task: Task = its.payload
         request = task.request
         prepared, results, wanted = self._preparation.of(task), _by_block([its]), self._wanted(request)
         parts: list[Predictive] = []
-        for rows in _tiles(request.rows, prepared.blocks.rows):
+        for rows in tiles:
             if parts:
-                yield rows.start / request.rows
+                yield None
             part = prepared.blocks.assemble(
                 [block[rows] for block in results],
                 wanted,
@@ -107,8 +112,8 @@ class Answering:
             parts.append(part)
         yield _whole(task, type(parts[0]).concatenate(parts))
 
-    def _growing(self, its: Ripe) -> PredictionAnswer | More | Pieces:
-        """Of a request whose rows stop at a tolerance: its answer when none goes on."""
+    def _growing(self, its: Ripe) -> More | Pieces:
+        """Of a request whose rows stop at a tolerance: the pieces of its answer when none goes on."""
         task: Task = its.payload
         prepared = self._preparation.of(task)
         before: Stopping | None = its.carried
@@ -121,7 +126,7 @@ class Answering:
         )
         if len(now.going):
             return _more(now, task.request, task.lane)
-        return _begun(_stopped(task, now))
+        return Pieces(now.tile_count, _stopped(task, now))
 
     def _split(
         self, tasks: Sequence[Task], arrays: Mapping[str, Array], sampled: Sampled
@@ -155,12 +160,6 @@ class Answering:
             quantiles=promised_levels(self._mc.calibrators, request.quantiles),
             keep_samples=not SAMPLES.isdisjoint(request.outputs),
         )
-
-
-def _begun(work: Iterator[PredictionAnswer | float]) -> PredictionAnswer | Pieces:
-    """The answer if its first piece is all of it, else what is left to make."""
-    first = next(work)
-    return Pieces(work, first) if isinstance(first, float) else first
 
 
 def _by_block(ripe: Sequence[Ripe]) -> list[list[Tensor]]:
@@ -204,13 +203,13 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
     return torch.cat(found) if found else None
 
 
-def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | float]:
+def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | None]:
     """As `Pieces` has it, tile by tile."""
     parts: list[Predictive] = []
     for part in now.tiles():
         parts.append(part)
-        if (made := sum(map(len, parts))) < task.request.rows:
-            yield made / task.request.rows
+        if len(parts) < now.tile_count:
+            yield None
     yield _whole(task, now.joined(parts))
 
 

@@ -22,11 +22,10 @@ from mcdrop_service.execution.description import (
     zeros,
 )
 from mcdrop_service.execution.invariance import batch_invariance
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.preparation import Preparation, arguments
 from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
 
 __all__ = ["CheckpointModel"]
 
@@ -117,15 +116,16 @@ class CheckpointModel:
             request: Any with this signature.
 
         Returns:
-            R, and whether every site has a row axis.
+            R, whether every site has a row axis, and whether quantiles are promised.
 
         Raises:
             Exception: If the model cannot take inputs of this shape, whatever they hold.
         """
         blocks = self._preparation.blocks(request)
+        apart = self._answering.promises_quantiles
         if blocks.shares_masks and self._mc.masks == "independent":
-            return Lane(1, mixes=True)  # no two rows have the same masks, and a batch can hold only one kind
-        return Lane(blocks.rows, mixes=not blocks.shares_masks)
+            return Lane(1, mixes=True, apart=apart)  # no two rows have the same masks, and a batch one kind
+        return Lane(blocks.rows, mixes=not blocks.shares_masks, apart=apart)
 
     def run(self, units: Sequence[Unit]) -> Sequence[Tensor]:
         """What some units come to.
@@ -145,7 +145,7 @@ class CheckpointModel:
         return prepared(units[0].payload).blocks.run(cells)
 
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[PredictionAnswer | More | Pieces]:
-        """The answers to some requests, or what is left to make of them, or the blocks that they still want.
+        """The answers to some requests, or the pieces in which they are made, or the blocks that they want.
 
         Args:
             ripe: Of one signature; their payloads are tasks.

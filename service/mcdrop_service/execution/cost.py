@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 
 from mcdrop_service.errors import TooLargeError
+from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import ModelFacts, PredictionRequest
 
-__all__ = ["BLOCK", "blocks_of", "size_bytes", "unit_bytes"]
+__all__ = ["BLOCK", "blocks_of", "pieces_of", "size_bytes", "unit_bytes"]
 
 BLOCK: Final = 16
 
@@ -19,6 +20,11 @@ OBJECTS_BYTES: Final = 2048
 def blocks_of(request: PredictionRequest) -> int:
     """Blocks of 16 samples for each row; with a tolerance the most that a row takes."""
     return -(-request.n_samples // BLOCK)
+
+
+def pieces_of(request: PredictionRequest, lane: Lane) -> int:
+    """Pieces that its answer is made in, where that can take long: of other answers none is reckoned with."""
+    return -(-request.rows // lane.capacity) if request.quantiles or lane.apart else 0
 
 
 def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:

@@ -16,15 +16,27 @@ from typing import Any, Protocol, TypeVar
 
 from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.post import Post
-from mcdrop_service.scheduler import Batch, Job, Ledger, More, Outcome, QueueLimits, Ripe, Scheduler, Unit
+from mcdrop_service.scheduler import (
+    Answers,
+    Batch,
+    Job,
+    Ledger,
+    More,
+    Outcome,
+    Pieces,
+    QueueLimits,
+    Ripe,
+    Scheduler,
+    Unit,
+)
 
 __all__ = ["Dispatcher", "Runner"]
 
 logger = logging.getLogger("mcdrop_service")
 
 PATIENCE_S = 5.0
+UNANSWERED = (More, Pieces)
 
 T = TypeVar("T")
 Reply = tuple[Outcome, Any]
@@ -39,8 +51,9 @@ class Runner(Protocol):
         ...
 
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
-        """The answers to jobs of one key, or for those that grow what more they want (`More`).
+        """The answers to jobs of one key, or what more they want (`More`), or how they are made (`Pieces`).
 
+        The work of pieces is an iterator that gives something for each of them, and the answer for the last.
         It may be asked again about the same jobs, and then says the same.
         """
         ...
@@ -251,7 +264,9 @@ class Dispatcher:
         if self._called:
             return self._calls.popleft()
         batch = self._scheduler.next_batch(time.monotonic())
-        return None if batch is None else partial(self._run, batch)
+        if batch is None:
+            return None
+        return partial(self._make_piece if isinstance(batch.key, Answers) else self._run, batch)
 
     def _run(self, batch: Batch) -> None:
         try:
@@ -286,54 +301,42 @@ class Dispatcher:
     def _answered(self, key: Hashable, answers: Sequence[tuple[Ripe, Any]], began_s: float) -> None:
         """Settle what was answered; it is told with the next step."""
         now_s = time.monotonic()
-        unit_s = (now_s - began_s) / sum([len(its.results) for its, _ in answers])
         units = sum([len(its.results) for its, answer in answers if not isinstance(answer, Pieces)])
         with self._lock:
             if units:
-                self._scheduler.answers_made(key, units, units * unit_s)
+                self._scheduler.answers_made(key, units, now_s - began_s)
             for its, answer in answers:
-                if isinstance(answer, Pieces):
-                    # its first piece was made just now: a batch is next, unless others waited to be called
-                    self._called = self._called or not self._calls
-                    spent_s = len(its.results) * unit_s
-                    self._calls.append(partial(self._go_on, key, its, answer, spent_s))
-                elif not isinstance(answer, More):
+                if not isinstance(answer, UNANSWERED):
                     self._scheduler.settle(its.ticket, Outcome.ANSWERED, now_s, answer)
         for its, answer in answers:
-            if isinstance(answer, More):
-                self._grow(its.ticket, answer)
+            if isinstance(answer, UNANSWERED):
+                self._go_on(its.ticket, answer)
 
-    def _go_on(self, key: Hashable, its: Ripe, pieces: Pieces, spent_s: float) -> None:
-        """Make the next piece of an answer, if anyone still waits for it; then others have their turn."""
-        if its.ticket not in self._waiting:
-            if pieces.share:  # else one that takes too long would be begun again and again
-                with self._lock:
-                    self._scheduler.answers_made(key, len(its.results), spent_s / pieces.share)
-            return
-        began_s = time.monotonic()
-        try:
-            answer = next(pieces.work)
-        except BaseException as error:
-            logger.exception("an answer could not be made")
-            self._settle(its.ticket, Outcome.FAILED, error)
-            return
-        spent_s += time.monotonic() - began_s
-        with self._lock:
-            if isinstance(answer, float):
-                left = Pieces(pieces.work, answer)
-                self._calls.append(partial(self._go_on, key, its, left, spent_s))
-                return
-            self._scheduler.answers_made(key, len(its.results), spent_s)
-        self._settle(its.ticket, Outcome.ANSWERED, answer)
-
-    def _grow(self, ticket: int, more: More) -> None:
+    def _go_on(self, ticket: int, wanted: More | Pieces) -> None:
         try:
             with self._lock:
-                self._scheduler.grow(ticket, more, time.monotonic())
+                if isinstance(wanted, Pieces):
+                    self._scheduler.make(ticket, wanted, time.monotonic())
+                else:
+                    self._scheduler.grow(ticket, wanted, time.monotonic())
                 self._deliver()
         except ValueError as error:
             logger.exception("a model wanted more than a request may take")
             self._settle(ticket, Outcome.FAILED, error)
+
+    def _make_piece(self, batch: Batch) -> None:
+        """The next piece of an answer; with the last one it is settled, and told with the next step."""
+        (piece,) = batch.units
+        try:
+            made = next(piece.payload)
+        except BaseException:
+            logger.exception("an answer could not be made")
+            with self._lock:
+                self._scheduler.fault(batch, time.monotonic())
+            return
+        with self._lock:
+            if self._scheduler.complete(batch, [made], time.monotonic()):
+                self._scheduler.settle(piece.ticket, Outcome.ANSWERED, time.monotonic(), made)
 
     def _call(self, future: asyncio.Future[T], function: Callable[[], T]) -> None:
         if future.cancelled():

@@ -16,7 +16,7 @@ from mcdrop_service.errors import (
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
-from mcdrop_service.execution.cost import blocks_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import blocks_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S
 from mcdrop_service.execution.refusing import before, turned_away, unanswered
@@ -261,6 +261,7 @@ class Engine:
             payload=Task(served.facts, request, served.model, lane, notes, served.health),
             lot=None if lane.mixes else request.seed,
             first_blocks=None if request.tolerance is None else FIRST_BLOCKS,
+            pieces=pieces_of(request, lane),
         )
 
     async def _new_lane(self, signature: Hashable, served: Served, request: PredictionRequest) -> Lane:
@@ -271,6 +272,8 @@ class Engine:
         except Exception as error:
             logger.exception("the model %s cannot take inputs of signature %s", name, signature)
             raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error
+        if (known := served.lanes.get(signature)) is not None:  # of another request that came meanwhile
+            return known
         lane = replace(found, unit_bytes=unit_bytes(served.facts, request), serial=next(self._serials))
         served.remember(signature, lane)
         return lane

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.execution.servable import Servable, Task
 from mcdrop_service.facts import ModelFacts, PredictionAnswer
-from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
 from mcdrop_service.telemetry import Notes
 
 __all__ = ["OnBatch", "Runner"]
@@ -60,7 +59,7 @@ class Runner:
                 _note(its.payload.notes, answer, computed_s, answered_s)
             elif isinstance(answer, Pieces):
                 work = _noted(its.payload.notes, answer, computed_s)
-                answers[index] = Pieces(work, answer.share)
+                answers[index] = Pieces(answer.count, work)
         return answers
 
 
@@ -68,7 +67,7 @@ def _note(notes: Notes, answer: PredictionAnswer, computed_s: float, answered_s:
     notes.computed_s, notes.answered_s, notes.passes = computed_s, answered_s, answer.passes
 
 
-def _noted(notes: Notes, pieces: Pieces, computed_s: float) -> Iterator[PredictionAnswer | float]:
+def _noted(notes: Notes, pieces: Pieces, computed_s: float) -> Iterator[PredictionAnswer | None]:
     """The same pieces; the answer is noted when it is there."""
     for answer in pieces.work:
         if isinstance(answer, PredictionAnswer):

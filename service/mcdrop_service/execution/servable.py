@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcdrop_service.execution.health import Health
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
 from mcdrop_service.telemetry import Notes
 
 __all__ = ["Lane", "Servable", "Task"]
@@ -20,12 +19,14 @@ class Lane:
     Attributes:
         capacity: Units that fit a batch.
         mixes: Whether units of different seeds and blocks may share one.
+        apart: Whether every answer is made in pieces, whatever it is asked.
         unit_bytes: Memory of a unit's results; written by the engine, which knows the outputs.
         serial: Of this one alone, by which the scheduler knows it; written by the engine.
     """
 
     capacity: int
     mixes: bool
+    apart: bool = False
     unit_bytes: int = 0
     serial: int = 0
 
@@ -76,6 +77,7 @@ class Servable(Protocol):
         """The answers to requests of one signature whose payloads are tasks, from the results of their units.
 
         A request with a tolerance may ask for more units first. Nothing is remembered of the call: what is to
-        be known when they are done is carried by what it asks for. An answer that takes long comes in pieces.
+        be known when they are done is carried by what it asks for. An answer that can take long is made in
+        pieces: the iterator gives something for each, and the answer for the last.
         """
         ...

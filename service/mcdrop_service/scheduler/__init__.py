@@ -7,14 +7,16 @@ time and does nothing by itself: no thread, no clock, no lock, no timer. Whoever
 from mcdrop_service.scheduler.admission import QueueLimits, Refusal, RefusedError
 from mcdrop_service.scheduler.ledger import Ledger
 from mcdrop_service.scheduler.scheduler import Scheduler
-from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Ripe, Settled, Unit
+from mcdrop_service.scheduler.work import Answers, Batch, Job, More, Outcome, Pieces, Ripe, Settled, Unit
 
 __all__ = [
+    "Answers",
     "Batch",
     "Job",
     "Ledger",
     "More",
     "Outcome",
+    "Pieces",
     "QueueLimits",
     "Refusal",
     "RefusedError",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mcdrop_service.scheduler.line import Place
-from mcdrop_service.scheduler.work import Job
+from mcdrop_service.scheduler.work import Answers, Job
 
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
 
@@ -95,8 +95,8 @@ class Forecast:
 
     def doubt(self, key: Hashable) -> None:
         """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment."""
-        for seconds in (self._seconds, self._answer_s):
-            seconds.learn(key, seconds.of(key) / 2, weight=1)
+        for seconds, of in ((self._seconds, key), (self._answer_s, key), (self._seconds, Answers(key))):
+            seconds.learn(of, seconds.of(of) / 2, weight=1)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""
@@ -106,10 +106,11 @@ class Forecast:
         """Seconds for one batch; 0 while nothing is known."""
         return self._seconds.of(key)
 
-    def units_s(self, key: Hashable, units: int, capacity: int) -> float:
-        """Seconds for some units in full batches, and for making answers of them."""
+    def units_s(self, key: Hashable, units: int, capacity: int, pieces: int = 0) -> float:
+        """Seconds for some units in full batches, and for making answers of them, some in pieces."""
         batches = math.ceil(units / (self._fill.of(key) or capacity))
-        return batches * self.batch_s(key) + self._answers_s(key, units)
+        at_once_s = batches * self.batch_s(key) + self._answers_s(key, units)
+        return at_once_s + pieces * self.batch_s(Answers(key)) if pieces else at_once_s
 
     def together_s(self, key: Hashable, units: int) -> float:
         """Seconds for some units in one batch, and for making answers of them."""

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from mcdrop_service.scheduler.fair_order import FairOrder
-from mcdrop_service.scheduler.work import Job, More, Unit
+from mcdrop_service.scheduler.work import Answers, Job, More, Pieces, Unit
 
 __all__ = ["Line", "Place"]
 
@@ -12,14 +12,18 @@ __all__ = ["Line", "Place"]
 class Place:
     """A live job: what it has under way, and how far that has come.
 
-    A job that grows goes in rounds: all units of a round are done before the next one is known.
+    A job that grows goes in rounds: all units of a round are done before the next one is known. The pieces of
+    an answer are the last round.
 
     Attributes:
         ticket: Its ticket.
         job: The job.
+        key: Of the line that it waits in: the job's, until its answer is made.
+        capacity: Units that fit a batch of this key.
+        pieces: In which its answer will be made, while that has not begun.
         blocks: Blocks that the rows which go on have taken, those under way included.
         waiting: Units of the round that were not handed out yet.
-        spent: Units of earlier rounds.
+        taken: Units of all rounds so far, without pieces.
         missing: Units of the round whose result is not known.
         results: Of the round, in the order in which the units are handed out.
         carried: What the worker carried along when the job last grew.
@@ -28,10 +32,12 @@ class Place:
     def __init__(self, ticket: int, job: Job) -> None:
         self.ticket = ticket
         self.job = job
+        self.key, self.capacity, self.pieces = job.key, job.capacity, job.pieces
+        self._payload = job.payload
         self.blocks = 0
-        self.spent = 0
         self.waiting = 0
         self._begin(range(job.rows), job.blocks if job.first_blocks is None else job.first_blocks)
+        self.taken = self.missing
         self.carried: Any = None
 
     @property
@@ -57,7 +63,7 @@ class Place:
         units: list[Unit] = []
         for place in range(first, first + min(most, alike)):
             row, block = self._rows[place % rows], self._first_block + place // rows
-            units.append(Unit(self.ticket, self.job.payload, row, block, place))
+            units.append(Unit(self.ticket, self._payload, row, block, place))
         self.waiting -= len(units)
         return units
 
@@ -77,9 +83,21 @@ class Place:
                 f"wanted rows and 1 to {self.job.blocks - self.blocks} blocks, got {len(more.rows)} rows and "
                 f"{more.blocks} blocks"
             )
-        self.spent += len(self.results)
         self.carried = more.carried
         self._begin(more.rows, more.blocks)
+        self.taken += self.missing
+
+    def make(self, pieces: Pieces) -> None:
+        """Begin the last round: the pieces of the answer.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if pieces.count < 1:
+            raise ValueError(f"wanted at least 1 piece, got {pieces.count}")
+        self.key, self.capacity, self.pieces = Answers(self.job.key), 1, 0
+        self._payload, self.blocks = pieces.work, self.job.blocks
+        self._begin(range(pieces.count), 1)
 
     @property
     def _handed_out(self) -> int:

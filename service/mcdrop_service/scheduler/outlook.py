@@ -4,12 +4,12 @@ Each key works its jobs off in order, and the keys share the worker's time equal
 jobs that are still to come: each of them is checked against those that are in by then.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import accumulate
 
 from mcdrop_service.scheduler.admission import Forecast
 from mcdrop_service.scheduler.line import Line
-from mcdrop_service.scheduler.work import Job
+from mcdrop_service.scheduler.work import Answers, Job
 
 __all__ = ["Outlook"]
 
@@ -33,24 +33,35 @@ class Outlook:
         self._capacities = {key: line.capacity for key, line in lines.items()}
         self._capacities[newcomer.key] = newcomer.capacity
         self._queues = {
-            key: [(forecast.units_left(place), place.job.deadline_s) for place in line.places]
+            key: [(forecast.units_left(place), place.pieces, place.job.deadline_s) for place in line.places]
             for key, line in lines.items()
         }
-        self._key, self._units = newcomer.key, forecast.job_units(newcomer)
-        line = lines.get(newcomer.key)
-        self._rank = line.places.rank(self._units) if line else 0
-        self._totals = {key: sum(units for units, _ in queue) for key, queue in self._queues.items()}
+        self._key, self._units, self._pieces = newcomer.key, forecast.job_units(newcomer), newcomer.pieces
+        self._answers = Answers(newcomer.key) if newcomer.pieces else None
+        wants = ((newcomer.key, self._units), (self._answers, newcomer.pieces))
+        self._ranks = {key: lines[key].places.rank(units) for key, units in wants if key in lines}
+        totals = {newcomer.key: (0, 0), **{key: _total(queue) for key, queue in self._queues.items()}}
+        self._before_s = {key: self._seconds(key, *total) for key, total in totals.items()}
+        units, pieces = totals[newcomer.key]
+        all_s, batches_s = (
+            self._seconds(newcomer.key, units + self._units, pieces + own) for own in (self._pieces, 0)
+        )
+        self._after_s = {**self._before_s, newcomer.key: all_s}
+        self._beside_answers_s = {**self._before_s, newcomer.key: batches_s}
 
     @property
     def alone_s(self) -> float:
         """Seconds that the newcomer would take if nothing else waited."""
-        return self._seconds(self._key, self._units)
+        return self._seconds(self._key, self._units, self._pieces)
 
     @property
     def newcomer_s(self) -> float:
         """Seconds until the newcomer would be done; 0 while no batch was ever timed."""
-        ahead = sum(units for units, _ in self._queues.get(self._key, [])[: self._rank])
-        return self._done_s(self._key, ahead + self._units, 0)
+        units, pieces = _total(self._ahead(self._key))
+        own_s = self._seconds(self._key, units + self._units, pieces + self._pieces)
+        if self._answers is not None and (ahead := self._ahead(self._answers)):
+            own_s += self._seconds(self._answers, *_total(ahead))
+        return self._shared_s(own_s, self._before_s, self._key, self._answers)
 
     @property
     def cautious_s(self) -> float:
@@ -64,23 +75,33 @@ class Outlook:
             now_s: When the worker is free.
         """
         for key, queue in self._queues.items():
-            first, extra = (self._rank, self._units) if key == self._key else (0, 0)
-            ends = list(accumulate(units for units, _ in queue))
-            for end, (_, deadline_s) in zip(ends[first:], queue[first:], strict=True):
-                done_s = self._done_s(key, end + extra, self._units)
-                if now_s + (1 + SLACK) * done_s >= deadline_s > now_s + self._done_s(key, end, 0):
+            first, all_s, more = self._ranks.get(key, 0), self._after_s, (0, 0)
+            if key == self._key:
+                more = self._units, self._pieces
+            elif key == self._answers:
+                all_s, more = self._beside_answers_s, (self._pieces, 0)
+            units = list(accumulate(units for units, _, _ in queue))[first:]
+            pieces = list(accumulate(pieces for _, pieces, _ in queue))[first:]
+            for unit, piece, (_, _, deadline_s) in zip(units, pieces, queue[first:], strict=True):
+                before_s = self._shared_s(self._seconds(key, unit, piece), self._before_s, key)
+                own_s = self._seconds(key, unit + more[0], piece + more[1])
+                done_s = self._shared_s(own_s, all_s, key)
+                if now_s + (1 + SLACK) * done_s >= deadline_s > now_s + before_s:
                     return done_s
         return None
 
-    def _done_s(self, key: Hashable, units: int, added: int) -> float:
-        """Seconds until so many units of a key are done, if the newcomer's key holds some more."""
-        own_s = self._seconds(key, units)
-        others = (
-            self._seconds(other, total + (added if other == self._key else 0))
-            for other, total in {self._key: 0, **self._totals}.items()
-            if other != key
-        )
-        return own_s + sum(min(own_s, other_s) for other_s in others)
+    def _ahead(self, key: Hashable) -> list[tuple[int, int, float]]:
+        """Of a line what comes before the newcomer."""
+        return self._queues.get(key, [])[: self._ranks.get(key, 0)]
 
-    def _seconds(self, key: Hashable, units: int) -> float:
-        return self._forecast.units_s(key, units, self._capacities[key])
+    def _shared_s(self, own_s: float, all_s: Mapping[Hashable, float], *keys: Hashable) -> float:
+        """Seconds for what takes so long alone, beside all that the other keys want."""
+        return own_s + sum(min(own_s, other_s) for other, other_s in all_s.items() if other not in keys)
+
+    def _seconds(self, key: Hashable, units: int, pieces: int) -> float:
+        return self._forecast.units_s(key, units, self._capacities[key], pieces)
+
+
+def _total(queue: Sequence[tuple[int, int, float]]) -> tuple[int, int]:
+    """Units and pieces of all of them."""
+    return sum(units for units, _, _ in queue), sum(pieces for _, pieces, _ in queue)

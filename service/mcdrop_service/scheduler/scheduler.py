@@ -12,7 +12,7 @@ from mcdrop_service.scheduler.ledger import Ledger
 from mcdrop_service.scheduler.line import Line, Place
 from mcdrop_service.scheduler.outlook import CAUTION, Outlook
 from mcdrop_service.scheduler.rotation import Rotation
-from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Ripe, Settled, Unit
+from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Pieces, Ripe, Settled, Unit
 
 __all__ = ["Scheduler"]
 
@@ -32,7 +32,8 @@ class Scheduler:
     Attributes:
         ledger: The books.
         waiting_units: Units that were not handed out yet.
-        reserved_units: The same with all that jobs can still grow by; this is what the limit holds for.
+        reserved_units: The same with all that jobs can still grow by; this is what the limit holds for. Of
+            answers that are being made both hold the pieces.
         held_bytes: Memory of all live jobs.
     """
 
@@ -41,6 +42,7 @@ class Scheduler:
         self.waiting_units = 0
         self.reserved_units = 0
         self.held_bytes = 0
+        self._pieces = 0
         self._limits = limits
         self._tickets = count()
         self._live: dict[int, Place] = {}
@@ -73,6 +75,7 @@ class Scheduler:
         self.ledger.accepted += 1
         self.reserved_units += job.units
         self.held_bytes += job.size_bytes
+        self._pieces += job.pieces
         heapq.heappush(self._deadlines, (job.deadline_s, ticket))
         self._line_up(place)
         return ticket
@@ -113,7 +116,8 @@ class Scheduler:
             now_s: The time.
 
         Returns:
-            The jobs of which every unit is done. Each must come back through `settle` or `grow`.
+            The jobs of which every unit is done. Each must come back through `settle`, `grow` or `make`; one
+            of which every piece is done through `settle`.
         """
         self.expire(now_s)
         self._free_s = now_s
@@ -152,13 +156,32 @@ class Scheduler:
             ValueError: If it is more than the job may take, or nothing.
         """
         self.expire(now_s)
-        place = self._live.get(ticket)
-        if place is None:
-            return
-        before = place.reserved
-        place.grow(more)
-        self.reserved_units -= before - place.reserved
-        self._line_up(place)
+        if (place := self._live.get(ticket)) is not None:
+            self.reserved_units -= place.reserved
+            place.grow(more)
+            self.reserved_units += place.reserved
+            self._line_up(place)
+
+    def make(self, ticket: int, pieces: Pieces, now_s: float) -> None:
+        """Let the answer to a job that is ripe be made in pieces; of one that has ended meanwhile none is.
+
+        They wait in a line of their own, in which jobs take their turns as in others.
+
+        Args:
+            ticket: Of a job.
+            pieces: Each of them will be a batch.
+            now_s: The time.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        self.expire(now_s)
+        if (place := self._live.get(ticket)) is not None:
+            self.reserved_units -= place.reserved
+            self._pieces -= place.pieces
+            place.make(pieces)
+            self.reserved_units += place.reserved
+            self._line_up(place)
 
     def fault(self, batch: Batch, now_s: float) -> None:
         """A batch failed: its jobs are run again apart, and one that fails alone has failed.
@@ -245,9 +268,9 @@ class Scheduler:
 
     def _all_fit(self, job: Job, free_s: float) -> bool:
         """Whether all that waits fits before the first deadline, in whatever order; looks at no job."""
-        units = self.reserved_units + job.units
-        all_s = self._forecast.units_s(job.key, units, job.capacity) + sum(
-            self._forecast.units_s(key, units, line.capacity)
+        units, pieces = self.reserved_units + job.units, self._pieces + job.pieces
+        all_s = self._forecast.units_s(job.key, units, job.capacity, pieces) + sum(
+            self._forecast.units_s(key, units, line.capacity, pieces)
             for key, line in self._lines.items()
             if key != job.key
         )
@@ -270,7 +293,7 @@ class Scheduler:
 
     def _line_s(self, key: Hashable, line: Line) -> float:
         units = sum(self._forecast.units_left(place) for place in line.places)
-        return self._forecast.units_s(key, units, line.capacity)
+        return self._forecast.units_s(key, units, line.capacity, sum(place.pieces for place in line.places))
 
     def _started(self, key: Hashable, units: tuple[Unit, ...], now_s: float) -> Batch:
         self._free_s = now_s + self._forecast.batch_s(key)
@@ -281,9 +304,9 @@ class Scheduler:
 
     def _line_up(self, place: Place) -> None:
         self.waiting_units += place.waiting
-        key = place.job.key
+        key = place.key
         if key not in self._lines:
-            self._lines[key] = Line(place.job.capacity)
+            self._lines[key] = Line(place.capacity)
             self._keys.add(key)
         self._lines[key].add(place)
 
@@ -297,15 +320,16 @@ class Scheduler:
             return
         self.ledger.ended[outcome] += 1
         if place.job.grows and outcome is Outcome.ANSWERED:
-            self._forecast.learn_growth(place.job.key, (place.spent + len(place.results)) / place.job.rows)
+            self._forecast.learn_growth(place.job.key, place.taken / place.job.rows)
         self.waiting_units -= place.waiting
         self.reserved_units -= place.reserved
         self.held_bytes -= place.job.size_bytes
+        self._pieces -= place.pieces
         if place.waiting:
-            places = self._lines[place.job.key].places
+            places = self._lines[place.key].places
             places.leave(place)
             if not places:
-                self._close(place.job.key)
+                self._close(place.key)
         self._settled.append(Settled(ticket, outcome, answer))
         self._forget_old_deadlines()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["Batch", "Job", "More", "Outcome", "Ripe", "Settled", "Unit"]
+__all__ = ["Answers", "Batch", "Job", "More", "Outcome", "Pieces", "Ripe", "Settled", "Unit"]
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Job:
             one lot and one block only.
         first_blocks: Blocks that every row takes before the worker is asked whether it wants more; None if it
             is never asked, and every row takes all.
+        pieces: In which its answer will be made; 0 if it is made at once, with those of others.
     """
 
     key: Hashable
@@ -39,6 +40,7 @@ class Job:
     payload: Any
     lot: Hashable | None = None
     first_blocks: int | None = None
+    pieces: int = 0
 
     @property
     def units(self) -> int:
@@ -70,13 +72,24 @@ class Unit:
     place: int
 
 
+@dataclass(frozen=True)
+class Answers:
+    """The key of what is left to make of answers: each piece is a unit, and runs alone.
+
+    Attributes:
+        key: Of the jobs that are answered.
+    """
+
+    key: Hashable
+
+
 @dataclass(slots=True)
 class Batch:
     """Units that run together.
 
     Attributes:
         key: Of all of them.
-        units: At most as many as fit.
+        units: At most as many as fit; of an answer one piece.
         started_s: When it was handed out.
     """
 
@@ -127,6 +140,19 @@ class More:
     rows: tuple[int, ...]
     blocks: int
     carried: Any = None
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """An answer that is made a piece at a time, so that others have their turn between two pieces.
+
+    Attributes:
+        count: How many pieces.
+        work: Handed out with each of them as its payload; never looked into.
+    """
+
+    count: int
+    work: Any
 
 
 @dataclass(slots=True)

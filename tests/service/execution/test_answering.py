@@ -9,9 +9,8 @@ import pytest
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.execution.checkpoint_model import CheckpointModel
 from mcdrop_service.execution.health import Health
-from mcdrop_service.execution.pieces import Pieces
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.scheduler import More, Ripe, Unit
+from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
 from mcdrop_service.telemetry import Notes
 from mcdrop_service.web.asking import sizes_before
 
@@ -62,9 +61,7 @@ def ripe(model: CheckpointModel, asked: PredictionRequest, ticket: int) -> Ripe:
 
 def outputs_of(answer: PredictionAnswer | More | Pieces) -> dict[str, Any]:
     if isinstance(answer, Pieces):
-        *before, answer = answer.work
-        assert before == sorted(before)
-        assert all(0 < share < 1 for share in before)
+        answer = _made(answer)
     assert isinstance(answer, PredictionAnswer)
     return {**answer.outputs, "notes": np.array(answer.notes), "passes": np.array(answer.passes)}
 
@@ -170,17 +167,18 @@ def test_an_answer_whose_rows_have_stopped_is_made_tile_by_tile(mc: mcdrop.MCDro
     model = CheckpointModel.of("small", mc)
     asked = PredictionRequest({"columns": rows}, len(rows), 64, 7, MOMENTS, (), 1e-9)
     (answer,) = model.finish([ripe(model, asked, 0)])
-    pieces, found = ([], answer) if isinstance(answer, PredictionAnswer) else _made(answer)
-    tiles = -(-len(rows) // mc.exact_blocks(rows).rows)
-    assert isinstance(answer, Pieces) == (tiles > 1)
-    assert pieces == pytest.approx([made / tiles for made in range(1, tiles)])
+    assert isinstance(answer, Pieces)
+    assert answer.count == -(-len(rows) // mc.exact_blocks(rows).rows)
+    found = _made(answer)
     expected = mc.predict(rows, n_samples="auto", tolerance=1e-9, max_samples=64, seed=7, exact=True)
     for name in MOMENTS:
         np.testing.assert_array_equal(found.outputs[name], getattr(expected, name).numpy())
     assert found.notes == expected.notes
 
 
-def _made(answer: More | Pieces) -> tuple[list[float], PredictionAnswer]:
-    assert isinstance(answer, Pieces)
-    *pieces, found = answer.work
-    return [answer.share, *pieces], found
+def _made(pieces: Pieces) -> PredictionAnswer:
+    """The answer, with the last of the pieces."""
+    *before, answer = pieces.work
+    assert [*before, None] == [None] * pieces.count
+    assert isinstance(answer, PredictionAnswer)
+    return answer

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcdrop_service.errors import TooLargeError
-from mcdrop_service.execution.cost import BLOCK, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import BLOCK, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.engine import FIRST_BLOCKS
+from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import OutputFacts, PredictionRequest
 
 from mcdrop.engine import masks
@@ -25,6 +26,12 @@ def test_a_model_whose_answers_are_pictures_costs_what_its_samples_take() -> Non
     each = unit_bytes(pictures, request())
     assert each - unit_bytes(replace(facts(), tensors=()), request()) == 16 * 21 * PIXELS * 4
     assert size_bytes(request(), each, 10**12) == ROWS * LENGTH * 4 + ROWS * 3 * each
+
+
+def test_an_answer_with_quantiles_is_reckoned_to_be_made_in_tiles_of_its_rows() -> None:
+    lane, quantiles = Lane(2, mixes=True), replace(request(), quantiles=(0.5,))
+    assert (pieces_of(request(), lane), pieces_of(quantiles, lane)) == (0, 2)
+    assert pieces_of(request(), replace(lane, apart=True)) == 2
 
 
 def test_a_length_that_varies_is_that_of_the_inputs() -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 from mcdrop_service.execution.dispatcher import Dispatcher
-from mcdrop_service.execution.pieces import Pieces
-from mcdrop_service.scheduler import Job, More, Outcome, QueueLimits, RefusedError, Ripe, Unit
+from mcdrop_service.scheduler import Job, More, Outcome, Pieces, QueueLimits, RefusedError, Ripe, Unit
 
 LIMITS = QueueLimits(max_units=100, max_bytes=100)
 
@@ -50,20 +49,21 @@ class FakeRunner:
         return [self._more(its) or self._pieces(its) or (its.payload, len(its.results)) for its in ripe]
 
     def _pieces(self, its: Ripe) -> Pieces | None:
-        """`pieces 3` is answered after three pieces; behind two `pieces broken` and `pieces exit` fail."""
+        """`pieces 3` is answered after three pieces; the second of `pieces broken` or `exit` fails."""
         name, _, count = its.payload.partition(" ")
-        return Pieces(self._made(its.payload, count)) if name == "pieces" else None
-
-    def _made(self, payload: str, count: str) -> Iterator[Any]:
+        if name != "pieces":
+            return None
         pieces = int(count) if count.isdigit() else 2
+        return Pieces(pieces, self._made(its.payload, pieces))
+
+    def _made(self, payload: str, pieces: int) -> Iterator[Any]:
         for made in range(1, pieces + 1):
             self.order.append("piece")
-            yield made / (pieces + 1)
-        if count == "broken":
-            raise ArithmeticError("unfinished")
-        if count == "exit":
-            raise SystemExit
-        yield payload
+            if made == pieces and payload == "pieces broken":
+                raise ArithmeticError("unfinished")
+            if made == pieces and payload == "pieces exit":
+                raise SystemExit
+            yield payload if made == pieces else None
 
     def _more(self, its: Ripe) -> More | None:
         """`grow 3` wants three times one more block."""
@@ -74,7 +74,10 @@ class FakeRunner:
 
 def job(payload: str, *, blocks: int = 1, patience_s: float = 60.0) -> Job:
     first = 1 if payload.startswith("grow") else None
-    return Job("model", 1, blocks, 4, 1, time.monotonic() + patience_s, payload=payload, first_blocks=first)
+    name, _, count = payload.partition(" ")
+    pieces = int(count) if name == "pieces" and count.isdigit() else 0
+    due_s = time.monotonic() + patience_s
+    return Job("model", 1, blocks, 4, 1, due_s, payload=payload, first_blocks=first, pieces=pieces)
 
 
 def dispatched(
@@ -311,35 +314,30 @@ def test_what_waits_when_it_is_stopped_is_done_before_the_end() -> None:
     dispatched(test)
 
 
+class SlowPieces(FakeRunner):
+    """Each piece takes as long as two turns, and `begun` is set by the first."""
+
+    def _made(self, payload: str, pieces: int) -> Iterator[Any]:
+        for each in super()._made(payload, pieces):
+            self.begun.set()
+            threading.Event().wait(0.02)
+            yield each
+
+
 def test_an_answer_in_pieces_lets_others_have_their_turn_between_them() -> None:
     async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
-        held = asyncio.create_task(dispatcher.run(job("hold")))
+        tasks = [asyncio.create_task(dispatcher.run(job(f"pieces {count}"))) for count in (30, 3, "broken")]
         await asyncio.to_thread(runner.begun.wait)
-        payloads = ["pieces 3", "pieces broken", *["a"] * 12]
-        tasks = [asyncio.create_task(dispatcher.run(job(payload))) for payload in payloads]
-        await asyncio.sleep(0)
-        runner.release.set()
-        replies = await asyncio.gather(held, *tasks)
-        assert [outcome for outcome, _ in replies].count(Outcome.FAILED) == 1
-        assert replies[1] == (Outcome.ANSWERED, "pieces 3")
-        assert replies[2][0] is Outcome.FAILED
-        assert " ".join(runner.order).startswith("batch batch batch piece batch piece batch piece")
+        assert await dispatcher.run(job("a")) == (Outcome.ANSWERED, ("a", 1))
+        assert len(runner.order) < 10
+        assert await tasks[1] == (Outcome.ANSWERED, "pieces 3")
+        assert await tasks[2] == (Outcome.FAILED, None)
+        assert not tasks[0].done()
+        assert await tasks[0] == (Outcome.ANSWERED, "pieces 30")
+        assert runner.order.count("piece") == 35
         assert dispatcher.ledger.live == 0
 
-    dispatched(test)
-
-
-def test_calls_have_their_turn_though_every_batch_begins_an_answer_in_pieces() -> None:
-    async def test(dispatcher: Dispatcher, runner: FakeRunner) -> None:
-        held = asyncio.create_task(dispatcher.run(job("hold")))
-        await asyncio.to_thread(runner.begun.wait)
-        tasks = [asyncio.create_task(dispatcher.run(job("pieces 2", blocks=4))) for _ in range(4)]
-        await asyncio.sleep(0)
-        runner.release.set()
-        await asyncio.gather(held, *tasks)
-        assert " ".join(runner.order).startswith("batch batch batch piece batch piece batch piece")
-
-    dispatched(test)
+    dispatched(test, SlowPieces())
 
 
 def test_of_an_answer_that_nobody_waits_for_no_further_piece_is_made() -> None:
@@ -379,39 +377,37 @@ def test_nothing_of_an_answer_is_held_once_it_was_given() -> None:
     dispatched(test, Holding())
 
 
-def test_a_light_answer_is_not_taken_to_cost_what_the_first_piece_of_another_did(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Slow(FakeRunner):
-        """The first pieces take long."""
-
-        def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
-            self.release.wait(0.02)
-            return super().finish(ripe)
-
-    learnt: list[tuple[int, float]] = []
+def test_what_is_made_in_pieces_is_not_taken_to_be_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[int] = []
 
     async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
         scheduler = dispatcher._scheduler
-        monkeypatch.setattr(scheduler, "answers_made", lambda _key, *learns: learnt.append(learns))
+        monkeypatch.setattr(scheduler, "answers_made", lambda _key, units, _seconds: learnt.append(units))
         light = asyncio.create_task(dispatcher.run(job("a")))
         await asyncio.gather(light, dispatcher.run(job("pieces 2", blocks=3)))
 
-    dispatched(test, Slow())
-    (light, light_s), (heavy, heavy_s) = learnt
-    assert (light, heavy) == (1, 3)
-    assert 0.02 <= light_s * 4 <= light_s + heavy_s
+    dispatched(test)
+    assert learnt == [1]
+
+
+def test_more_pieces_than_there_are_fail_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong(FakeRunner):
+        """Knows not how many pieces it makes."""
+
+        def _pieces(self, its: Ripe) -> Pieces | None:
+            pieces = super()._pieces(its)
+            return pieces and Pieces(0 if its.payload == "pieces 1" else pieces.count + 1, pieces.work)
+
+    async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
+        replies = await asyncio.gather(*(dispatcher.run(job(each)) for each in ("pieces 2", "a", "pieces 1")))
+        assert [outcome for outcome, _ in replies] == [Outcome.FAILED, Outcome.ANSWERED, Outcome.FAILED]
+
+    dispatched(test, Wrong())
+    assert "an answer could not be made" in caplog.text
+    assert "wanted at least 1 piece, got 0" in caplog.text
 
 
 def test_an_answer_that_nobody_waited_for_to_its_end_is_refused_at_once_the_next_time() -> None:
-    class Slow(FakeRunner):
-        """A thousandth of the answer takes a millisecond."""
-
-        def _made(self, payload: str, count: str) -> Iterator[Any]:
-            for each in super()._made(payload, count):
-                threading.Event().wait(0.001)
-                yield each
-
     async def test(dispatcher: Dispatcher, _runner: FakeRunner) -> None:
         late = await dispatcher.run(job("pieces 1000", patience_s=0.2))
         assert late == (Outcome.EXPIRED, None)
@@ -419,4 +415,4 @@ def test_an_answer_that_nobody_waited_for_to_its_end_is_refused_at_once_the_next
         with pytest.raises(RefusedError, match="deadline"):
             await dispatcher.run(job("pieces 1000", patience_s=0.5))
 
-    dispatched(test, Slow())
+    dispatched(test, SlowPieces())

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Hashable
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from mcdrop_service.errors import DeadlineError, ModelFaultError, NotFoundError, NotReadyError
 from mcdrop_service.execution import Engine, Lane, Servable
 from mcdrop_service.facts import ModelFacts, PredictionRequest
-from mcdrop_service.scheduler import QueueLimits
+from mcdrop_service.scheduler import Job, Outcome, QueueLimits
 from mcdrop_service.telemetry import Notes
 
 from tests.service.models import facts
@@ -72,6 +73,30 @@ def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
             engine.find("toy")
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_requests_of_a_new_shape_that_come_together_share_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[Hashable] = []
+
+    async def noted(job: Job) -> tuple[Outcome, None]:
+        keys.append(job.key)
+        return Outcome.FAILED, None
+
+    async def main() -> None:
+        model = SlowToPlan()
+        model.release.set()
+        engine = Engine({"toy": [cast("Servable", model)]}, QueueLimits(100, 2**20), lambda *_: None)
+        await engine.start()
+        monkeypatch.setattr(engine._dispatcher, "run", noted)
+        request = PredictionRequest({"x": np.zeros((1, 3), np.float32)}, 1, 32, 0, ("mean",))
+        served, due_s = engine.find("toy"), time.monotonic() + 60
+        asked = [engine.predict(served, request, due_s, Notes()) for _ in range(3)]
+        await asyncio.gather(*asked, return_exceptions=True)
+        engine.stop()
+
+    asyncio.run(main())
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
 
 
 def test_inputs_of_another_model_or_shape_are_another_lane_to_the_scheduler() -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcdrop_service.scheduler import (
+    Answers,
     Batch,
     Job,
     More,
     Outcome,
+    Pieces,
     QueueLimits,
     RefusedError,
     Ripe,
@@ -17,7 +19,7 @@ from mcdrop_service.scheduler import (
     Unit,
 )
 
-__all__ = ["CAPACITY", "WIDE", "FakeWorker", "growing", "job", "result"]
+__all__ = ["CAPACITY", "WIDE", "FakeWorker", "growing", "in_pieces", "job", "result"]
 
 CAPACITY = 4
 WIDE = QueueLimits(max_units=1_000_000, max_bytes=1_000_000)
@@ -33,9 +35,10 @@ def job(
     payload: Any = "plain",
     lot: Hashable | None = None,
     first_blocks: int | None = None,
+    pieces: int = 0,
 ) -> Job:
     """A job that is small in everything that is not said."""
-    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot, first_blocks)
+    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot, first_blocks, pieces)
 
 
 def growing(rows: int, blocks: int, first_blocks: int, *wants: More, key: Hashable = "model") -> Job:
@@ -43,11 +46,20 @@ def growing(rows: int, blocks: int, first_blocks: int, *wants: More, key: Hashab
     return job(rows, blocks, key=key, payload=wants, first_blocks=first_blocks)
 
 
+def in_pieces(
+    pieces: int, rows: int = 1, blocks: int = 1, *, key: Hashable = "model", deadline_s: float = 1000.0
+) -> Job:
+    """A job whose answer is made in so many pieces."""
+    work = Pieces(pieces, "work")
+    return job(rows, blocks, key=key, deadline_s=deadline_s, payload=work, size_bytes=0, pieces=pieces)
+
+
 @dataclass
 class FakeWorker:
     """Runs batches on a clock of its own; a payload of `poison` makes a batch fail.
 
-    A job that grows has as payload what it wants, one `More` for each round after the first.
+    A job that grows has as payload what it wants, one `More` for each round after the first; one whose answer
+    is made in pieces has these.
 
     Attributes:
         scheduler: What it works for.
@@ -56,6 +68,7 @@ class FakeWorker:
         batches: What was run.
         answers: Results by ticket of what was answered; of a job that grows those of its last round.
         answer_s: How long it takes to make an answer of the result of one unit.
+        piece_s: How long a piece of an answer takes.
         offers: Jobs that will be offered while it works, each with its time, in order.
         refused: Those of them that were turned away.
     """
@@ -66,6 +79,7 @@ class FakeWorker:
     batches: list[Batch] = field(default_factory=list)
     answers: dict[int, list[Any]] = field(default_factory=dict)
     answer_s: float = 0.0
+    piece_s: float = 1.0
     offers: deque[tuple[float, Job]] = field(default_factory=deque)
     refused: list[Job] = field(default_factory=list)
 
@@ -95,6 +109,9 @@ class FakeWorker:
         if batch is None:
             return False
         self.batches.append(batch)
+        if isinstance(batch.key, Answers):
+            self._make(batch)
+            return True
         self.spend(self.batch_s)
         if any(unit.payload == "poison" for unit in batch.units):
             self.scheduler.fault(batch, self.now_s)
@@ -102,20 +119,31 @@ class FakeWorker:
             self.answer(self.scheduler.complete(batch, [result(unit) for unit in batch.units], self.now_s))
         return True
 
+    def _make(self, batch: Batch) -> None:
+        self.spend(self.piece_s)
+        for done in self.scheduler.complete(batch, [result(batch.units[0])], self.now_s):
+            self._answered(done)
+
     def answer(self, ripe: list[Ripe]) -> None:
-        """Answer what is ripe, or let it grow."""
+        """Answer what is ripe, let it grow, or begin to make its answer."""
         for done in ripe:
-            self.spend(self.answer_s * len(done.results))
-            key = self.batches[-1].key
-            self.scheduler.answers_made(key, len(done.results), self.answer_s * len(done.results))
+            if not isinstance(done.payload, Pieces):
+                self.spend(self.answer_s * len(done.results))
+                key = self.batches[-1].key
+                self.scheduler.answers_made(key, len(done.results), self.answer_s * len(done.results))
         for done in ripe:
             rounds = done.carried or 0
-            if isinstance(done.payload, tuple) and rounds < len(done.payload):
+            if isinstance(done.payload, Pieces):
+                self.scheduler.make(done.ticket, done.payload, self.now_s)
+            elif isinstance(done.payload, tuple) and rounds < len(done.payload):
                 wanted = replace(done.payload[rounds], carried=rounds + 1)
                 self.scheduler.grow(done.ticket, wanted, self.now_s)
-                continue
-            self.scheduler.settle(done.ticket, Outcome.ANSWERED, self.now_s)
-            self.answers[done.ticket] = done.results
+            else:
+                self._answered(done)
+
+    def _answered(self, done: Ripe) -> None:
+        self.scheduler.settle(done.ticket, Outcome.ANSWERED, self.now_s)
+        self.answers[done.ticket] = done.results
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Run batches until there are none, or something holds."""

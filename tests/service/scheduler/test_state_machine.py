@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from mcdrop_service.scheduler import Batch, Job, More, Outcome, QueueLimits, RefusedError, Scheduler
+from mcdrop_service.scheduler import (
+    Answers,
+    Batch,
+    Job,
+    More,
+    Outcome,
+    Pieces,
+    QueueLimits,
+    RefusedError,
+    Scheduler,
+)
 
 from tests.service.scheduler.jobs import CAPACITY, job, result
 
@@ -28,15 +38,17 @@ JOBS = st.builds(
     first_blocks=st.sampled_from([None, 1, 2]),
     payload=st.sampled_from(["plain", "plain", "poison"]),
     size_bytes=st.integers(0, 5),
+    pieces=st.sampled_from([0, 0, 1, 3]),
 )
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a job has under way: some blocks of some rows."""
+    """What a job has under way: some blocks of some rows, or pieces as rows of a block behind all."""
 
     rows: Sequence[int]
     blocks: range
+    pieces: bool = False
 
     @classmethod
     def first(cls, wanted: Job) -> "Round":
@@ -50,6 +62,8 @@ class Round:
 
     def reserved(self, wanted: Job) -> int:
         """Units, with those that the job can grow by."""
+        if self.pieces:
+            return len(self.rows)
         return len(self.rows) * (len(self.blocks) + wanted.blocks - self.blocks.stop)
 
 
@@ -92,6 +106,10 @@ class Traffic(RuleBasedStateMachine):
             return None
         assert 1 <= len(batch.units) <= CAPACITY
         jobs = [self.jobs[unit.ticket] for unit in batch.units]
+        if isinstance(batch.key, Answers):
+            assert [wanted.key for wanted in jobs] == [batch.key.key]
+            assert batch.units[0].payload in {"work", "poison"}
+            return batch
         assert {wanted.key for wanted in jobs} == {batch.key}
         if jobs[0].lot is not None:
             assert (
@@ -123,6 +141,20 @@ class Traffic(RuleBasedStateMachine):
         self.rounds[ticket] = Round(rows, range(now.blocks.stop, now.blocks.stop + blocks))
         self.carried[ticket] = blocks
         self.scheduler.grow(ticket, More(tuple(rows), blocks, blocks), self.now_s)
+
+    @precondition(lambda self: self.can_be_made)
+    @rule(data=st.data(), count=st.integers(1, 4), work=st.sampled_from(["work", "work", "poison"]))
+    def make(self, data: st.DataObject, count: int, work: str) -> None:
+        ticket = data.draw(st.sampled_from(self.can_be_made))
+        assert self.ripe.pop(ticket) == self.rounds[ticket].results(ticket)
+        last = self.jobs[ticket].blocks
+        self.rounds[ticket] = Round(range(count), range(last, last + 1), pieces=True)
+        self.scheduler.make(ticket, Pieces(count, work), self.now_s)
+
+    @property
+    def can_be_made(self) -> list[int]:
+        """Tickets of jobs that are ripe and were not made yet."""
+        return sorted(ticket for ticket in self.ripe if not self.rounds[ticket].pieces)
 
     @property
     def can_grow(self) -> list[int]:
@@ -157,8 +189,11 @@ class Traffic(RuleBasedStateMachine):
     def what_waits_is_bounded_and_counted(self) -> None:
         live = {ticket: wanted for ticket, wanted in self.jobs.items() if ticket not in self.ended}
         most = sum(self.rounds[ticket].reserved(wanted) for ticket, wanted in live.items())
+        pieces = sum(
+            self.rounds[ticket].reserved(live[ticket]) for ticket in live if self.rounds[ticket].pieces
+        )
         waiting, reserved = self.scheduler.waiting_units, self.scheduler.reserved_units
-        assert 0 <= waiting <= reserved <= min(LIMITS.max_units, most)
+        assert 0 <= waiting <= reserved <= min(LIMITS.max_units + pieces, most)
         assert (
             self.scheduler.held_bytes
             == sum(wanted.size_bytes for wanted in live.values())
@@ -177,8 +212,9 @@ class Traffic(RuleBasedStateMachine):
             self.scheduler.settle(ticket, Outcome.ANSWERED, self.now_s)
         self.every_job_ends_once_and_the_books_are_right()
         assert set(self.ended) == set(self.jobs)
-        left = (self.scheduler.waiting_units, self.scheduler.reserved_units, self.scheduler.held_bytes)
-        assert left == (0, 0, 0)
+        scheduler = self.scheduler
+        left = (scheduler.waiting_units, scheduler.reserved_units, scheduler.held_bytes, scheduler._pieces)
+        assert left == (0, 0, 0, 0)
 
     def _return(self, batch: Batch) -> None:
         if any(unit.payload == "poison" for unit in batch.units):
