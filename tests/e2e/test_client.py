@@ -269,6 +269,11 @@ def test_without_a_known_key_nothing_is_told(url: str, key: str | None) -> None:
     assert KEY not in repr(stranger)
 
 
+def test_the_greeting_has_a_place_for_the_key(server: Server) -> None:
+    assert server.process.stdout is not None
+    assert "-H 'authorization: Bearer KEY'" in server.process.stdout.readline()
+
+
 def test_a_client_of_httpx_that_was_passed_is_used_and_left_open(url: str) -> None:
     with httpx.Client(headers={"x-api-key": KEY}) as own:
         with Client(f"{url}/", http=own) as client:

@@ -50,6 +50,7 @@ def test_a_signal_to_stop_while_models_are_loaded_ends_the_process(models: Path,
     os.mkfifo(keys)
     started = subprocess.Popen([*SERVE, os.fspath(models), "--port", "0", "--api-keys-file", os.fspath(keys)])
     with keys.open("w"):  # as soon as it is read
+        started.send_signal(signal.SIGHUP)  # there is nothing to load anew
         started.send_signal(signal.SIGTERM)
         assert started.wait(60) == 128 + signal.SIGTERM
 
@@ -117,13 +118,15 @@ def test_workers_have_a_port_each_change_their_models_and_end_with_the_service(
     models: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(models / "diabetes", tmp_path / "diabetes")
-    command = [*SERVE, os.fspath(tmp_path), "--models", "diabetes", "--workers", "2", "--port", "0"]
+    command = [*SERVE, os.fspath(tmp_path), "--workers", "2", "--torch-threads", "1", "--port", "0"]
     log = tmp_path / "log"
-    with log.open("w") as file, running(command, file, MCDROP_DRAIN_DELAY_MS="0") as server:
+    environment = {"MCDROP_DRAIN_DELAY_MS": "0", "OMP_NUM_THREADS": "2"}
+    with log.open("w") as file, running(command, file, **environment) as server:
         ports = {int(port) for port in re.findall(r":(\d+)", server.greeting)}
         assert len(ports) == 2
         told = [get(replace(server, port=port), "/v1/models/diabetes").document for port in ports]
         assert told[0] == told[1]
+        assert told[0]["fingerprint_of"]["threads"] == 1
         add_version(tmp_path, 2)
         server.process.send_signal(signal.SIGHUP)
         for port in ports:

@@ -184,8 +184,10 @@ def test_the_open_inference_route_takes_a_tolerance_too(company: Server, made: P
 
 
 def test_a_request_on_which_the_model_fails_is_a_fault_without_internals(company: Server) -> None:
-    answer = post(company, "/v1/models/tokens/predict", {"inputs": [[1, UNKNOWN_TOKEN, 2]]})
-    assert answer.status == 500
+    seen, never_seen = [[1, UNKNOWN_TOKEN, 2]], [[1, UNKNOWN_TOKEN, 2, 3, 4, 5, 6]]
+    answers = [post(company, "/v1/models/tokens/predict", {"inputs": each}) for each in (seen, never_seen)]
+    assert [answer.status for answer in answers] == [500, 500]
+    answer = answers[1]
     assert answer.error == "the model tokens failed on this request"
     assert get(company, "/readyz").status == 200
 

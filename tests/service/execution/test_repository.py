@@ -1,8 +1,11 @@
 """Which versions of which checkpoints are meant."""
 
+import io
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from mcdrop_service.execution import Repository
 from mcdrop_service.settings import Settings
@@ -10,6 +13,7 @@ from mcdrop_service.settings import Settings
 import mcdrop
 from mcdrop.engine.maskcache import MASK_BYTES
 from mcdrop.errors import CheckpointError
+from tests.support.hostile import Payload
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -61,6 +65,39 @@ def test_each_version_keeps_as_many_masks_as_it_may(directory: Path) -> None:
         model.probe()
         assert model._mc.plan.network.cache.limit == 12_345
     assert Repository(directory).mask_bytes == Settings().max_mask_bytes == MASK_BYTES
+
+
+def archive(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def test_a_row_of_the_test_data_is_shown(directory: Path) -> None:
+    (directory / "diabetes" / "test.npz").write_bytes(
+        archive(x=np.array([[32.1], [2]], np.float32), y=np.array([3, 4]))
+    )
+    assert Repository(directory).example("diabetes") == {"x": [[32.1]], "y": [3]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        archive(x=np.zeros((2, 10)))[:-30],
+        archive(x=np.zeros((2, 10)), seed=0),
+        archive(x=np.zeros(2**23 + 1)),
+        archive(x=np.array([Payload()], dtype=object)),
+    ],
+    ids=["nothing", "a pointer", "cut", "a number that has no rows", "a bomb", "a pickle"],
+)
+def test_test_data_that_cannot_be_shown_are_no_reason_not_to_serve(
+    directory: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "diabetes" / "test.npz").write_bytes(content)
+    assert Repository(directory).example("diabetes") is None
+    assert capfd.readouterr().out == ""
 
 
 def test_a_checkpoint_goes_by_the_name_under_which_it_is_served(
