@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcdrop_service.execution import Repository
-from mcdrop_service.settings import read_settings
+import torch
+from mcdrop_service.command import _Addresses, _open, _work
+from mcdrop_service.execution import Engine, Repository
+from mcdrop_service.settings import Settings, read_settings
 
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_reload import add_version
@@ -185,6 +187,20 @@ def test_what_the_command_is_told_reaches_the_models(
     assert run_here(capsys, "serve", models, "--device", "cpu").code == 0
     names = ("digits@1", "diabetes")
     assert seen == [Repository(models, names, ("a", "b"), "cuda:1", 7), Repository(models, device="cpu")]
+
+
+@pytest.mark.parametrize(("died", "code"), [(True, 1), (False, 2)])
+def test_a_worker_that_died_is_a_fault_and_no_wrong_input(
+    models: Path, monkeypatch: pytest.MonkeyPatch, died: bool, code: int
+) -> None:
+    monkeypatch.setattr("mcdrop_service.command.serve_until_stopped", lambda *_, **__: "why")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(Engine, "died", died)
+    settings = Settings(port=0, torch_threads=torch.get_num_threads())
+    ports = _open(settings, 0, None)
+    repository = Repository(models, ("diabetes",))
+    assert _work(repository, settings, _Addresses.of([ports]), ports, print) == code
+    ports.close()
 
 
 def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:

@@ -105,6 +105,12 @@ def test_every_version_is_served_and_the_highest_is_meant(managed: Managed) -> N
         place = f"/v2/models/diabetes/versions/{version}"
         properties = get(managed.server, place).document["properties"]
         assert (properties["digest"], properties["n_samples"]) == (digest, n_samples)
+        assert get(managed.server, place.replace("v2", "v1")).document["digest"] == digest
+        tensor = {"name": "x", "shape": [1, 10], "datatype": "FP32", "data": REQUEST["inputs"]}
+        answer = post(managed.server, f"{place}/infer", {"inputs": [tensor]}).document
+        assert (answer["model_version"], answer["parameters"]["model_digest"]) == (version, digest)
+        (stats,) = get(managed.server, f"{place}/stats").document["model_stats"]
+        assert (stats["version"], stats["inference_stats"]["success"]["count"] > 0) == (version, True)
     assert managed.digest() == second
 
 
