@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,15 +160,21 @@ def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> No
     assert "warning: MCDROP_PROT is no setting; mcdrop serve --print-config lists all" in done.stderr
 
 
-def test_the_settings_are_printed_as_a_file_that_is_read_again(tmp_path: Path) -> None:
+def test_the_settings_are_printed_as_a_file_that_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     printed = serve("--max-queue-units", "77", "--print-config").stdout
     (tmp_path / "settings.toml").write_text(printed)
     assert read_settings({}, tmp_path / "settings.toml").max_queue_units == 77
+    monkeypatch.setenv("MCDROP_CONFIG", str(tmp_path / "settings.toml"))
+    assert "max_queue_units = 77\n" in run_here(capsys, "serve", "--print-config").out
 
 
 def test_what_the_command_is_told_reaches_the_models(
-    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", sys.path[:])
     seen: list[Repository] = []
     monkeypatch.setattr(
         "mcdrop_service.command._serve", lambda repository, _settings: seen.append(repository)
@@ -184,6 +191,7 @@ def test_what_the_command_is_told_reaches_the_models(
     ]
     monkeypatch.setenv("MCDROP_DEVICE", "cuda:1")
     assert run_here(capsys, "serve", models, *options, "--max-mask-bytes", "7").code == 0
+    assert sys.path[-1] == str(tmp_path)  # where the packages may be
     assert run_here(capsys, "serve", models, "--device", "cpu").code == 0
     names = ("digits@1", "diabetes")
     assert seen == [Repository(models, names, ("a", "b"), "cuda:1", 7), Repository(models, device="cpu")]
