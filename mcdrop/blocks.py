@@ -23,6 +23,7 @@ from mcdrop.engine.exact import smaller_plans
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
+from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.sampling import Plan, block_outputs
 from mcdrop.errors import ShapeError
 from mcdrop.prediction import Reduction, Wanted, deterministic_output, finish, picked, single_law
@@ -37,6 +38,7 @@ _TABLE: Final = 2
 are; one with more axes behind it need not."""
 _FEW_NUMBERS: Final = 2**16
 """Of raw outputs, that are reduced together."""
+_TRIALS: Final = 2
 
 
 class Cell(NamedTuple):
@@ -60,12 +62,14 @@ class ExactBlocks:
         rng: Name of the generator.
         task: What the outputs mean; None for a network that returns one tensor.
         smaller: Plans for fewer rows than R, ascending, whose blocks are known to give the same bits.
+        rowwise: Whether rows of more axes are known to be reduced to the same bits however many they are.
     """
 
     plan: Plan
     rng: str
     task: Task | None = None
     smaller: tuple[Plan, ...] = ()
+    rowwise: bool = False
 
     def with_small_blocks(self, example: Call) -> "ExactBlocks":
         """The same for a server, where blocks come again and again.
@@ -78,7 +82,7 @@ class ExactBlocks:
         """
         lines = Lines()
         plans = [replace(plan, lines=lines) for plan in (*smaller_plans(self.plan, example), self.plan)]
-        return replace(self, plan=plans.pop(), smaller=tuple(plans))
+        return replace(self, plan=plans.pop(), smaller=tuple(plans), rowwise=self._is_rowwise(example))
 
     def rehearse(self, row: Call) -> None:
         """Run blocks of every size, so that the first requests find all that is made on the way.
@@ -198,7 +202,7 @@ class ExactBlocks:
     def _reduction(self, blocks: Sequence[Sequence[Tensor]], wanted: Wanted, *, first: int = 0) -> Reduction:
         """The moments of some rows; `first` is the index of the first of these blocks."""
         cell, rows = blocks[0][0], len(blocks[0])
-        if cell.dim() > _TABLE:
+        if cell.dim() > _TABLE and not self.rowwise:
             tiles = _parts(blocks, self.rows)
             return Reduction.join(
                 [
@@ -206,10 +210,44 @@ class ExactBlocks:
                     for tile in tiles
                 ]
             )
-        most = max(_FEW_NUMBERS // cell.numel(), 1)
+        most = self._few_rows(cell)
         if rows <= most:
-            return _reduced(blocks, wanted, first, together=most // rows)
+            return _reduced(blocks, wanted, first, together=1 if cell.dim() > _TABLE else most // rows)
         return Reduction.join([_reduced(part, wanted, first, together=1) for part in _parts(blocks, most)])
+
+    def _few_rows(self, cell: Tensor) -> int:
+        """How many are reduced together."""
+        most = max(_FEW_NUMBERS // cell.numel(), 1)
+        return most if cell.dim() <= _TABLE else min(most, self.rows)
+
+    def _is_rowwise(self, example: Call) -> bool:
+        """Whether the rows of a block are reduced to the same bits together and a few at a time."""
+        try:
+            return all(self._agrees(probe_inputs(example, self.rows, trial)) for trial in range(_TRIALS))
+        except Exception:  # noqa: BLE001  what is probed need be no input, or give outputs that are refused
+            return False
+
+    def _agrees(self, block: Call) -> bool:
+        results = self.run([Cell(row, BlockKey(0, 0, 0)) for row in block.one_by_one()])
+        if self.task is None or results[0].dim() <= _TABLE:
+            return False
+        whole = Reduction.of(self.task, _raw([results]), keep=True)
+        for rows in range(1, self._few_rows(results[0]) + 1):
+            for start in range(0, self.rows, rows):
+                few = slice(start, start + rows)
+                if not _same(Reduction.of(self.task, _raw([results[few]]), keep=True), whole.take(few)):
+                    return False
+        return True
+
+
+def _same(one: Reduction, other: Reduction) -> bool:
+    """Whether the reductions of the same rows have the same bits."""
+    pairs = zip(
+        (one.blocks.mean, one.blocks.m2, *one.laws),
+        (other.blocks.mean, other.blocks.m2, *other.laws),
+        strict=True,
+    )
+    return all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
 
 
 def _finished(

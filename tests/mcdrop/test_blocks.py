@@ -221,16 +221,46 @@ def test_few_rows_and_blocks_at_a_time_give_the_bits_of_all_together(
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
 
 
-def test_rows_of_pixels_have_the_bits_of_predict_however_many_they_are() -> None:
+@pytest.mark.parametrize("most", [None, 1, 2000])
+def test_rows_of_pixels_have_the_bits_of_predict_however_many_they_are(
+    most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mc = mcdrop.MCDropout(segmenter(), task="classification")
     images = features(18, 2, 3, 3)
     blocks = mc.exact_blocks(images)
+    if most is not None:
+        monkeypatch.setattr("mcdrop.blocks._FEW_NUMBERS", most)
+        blocks = blocks.with_small_blocks(mc.as_call(images))
+        assert blocks.rowwise
     cells = [Cell(mc.as_call(row), BlockKey(3, 0, block)) for block in range(2) for row in images.split(1)]
     flat = [r for i in range(0, 36, blocks.rows) for r in blocks.run(cells[i : i + blocks.rows])]
     found = blocks.assemble([flat[:18], flat[18:]], mc.wanted(30, seed=3))
     expected = mc.predict(images, n_samples=30, seed=3, exact=True)
     for name in set(expected.available_outputs()) - {"deterministic"}:
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_rows_of_pixels_that_are_reduced_otherwise_among_others_are_never_reduced_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mc = mcdrop.MCDropout(segmenter(), task="classification")
+    images, counts = features(3, 2, 3, 3), list[int]()
+    blocks = mc.exact_blocks(images)
+    assert blocks.task is not None
+    task = type(blocks.task)
+    honest = task.law
+
+    def of_few(self: Any, raw: Tensor) -> Tensor:
+        counts.append(raw.shape[1])
+        return honest(self, raw) * (1 + 2.0**-50 / raw.shape[1])
+
+    monkeypatch.setattr(task, "law", of_few)
+    blocks = blocks.with_small_blocks(mc.as_call(images))
+    assert not blocks.rowwise
+    cells = blocks.run([Cell(mc.as_call(row), BlockKey(3, 0, 0)) for row in images.split(1)])
+    del counts[:]
+    blocks.outputs([cells], mc.wanted(16, seed=3), {"mean"})
+    assert counts[0] == blocks.rows
 
 
 def test_a_sample_that_nobody_wants_is_not_judged() -> None:
