@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import torch
 from mcdrop_service.command import _Addresses, _open, _work
 from mcdrop_service.execution import Engine, Repository
 from mcdrop_service.settings import Settings, read_settings
+from mcdrop_service.web.keys import digest_of
 
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_reload import add_version
@@ -197,18 +199,37 @@ def test_what_the_command_is_told_reaches_the_models(
     assert seen == [Repository(models, names, ("a", "b"), "cuda:1", 7), Repository(models, device="cpu")]
 
 
+def worked(monkeypatch: pytest.MonkeyPatch, models: Path, **settings: Any) -> int:
+    """The exit code of a worker in this process, whose server ends at once for some reason."""
+    monkeypatch.setattr("mcdrop_service.command.serve_until_stopped", lambda *_, **__: "some reason")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    asked = Settings(port=0, torch_threads=torch.get_num_threads(), **settings)
+    ports = _open(asked, 0, asked.management_port)
+    try:
+        return _work(Repository(models, ("diabetes",)), asked, _Addresses.of([ports]), ports, print)
+    finally:
+        ports.close()
+
+
 @pytest.mark.parametrize(("died", "code"), [(True, 1), (False, 2)])
 def test_a_worker_that_died_is_a_fault_and_no_wrong_input(
     models: Path, monkeypatch: pytest.MonkeyPatch, died: bool, code: int
 ) -> None:
-    monkeypatch.setattr("mcdrop_service.command.serve_until_stopped", lambda *_, **__: "why")
-    monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(Engine, "died", died)
-    settings = Settings(port=0, torch_threads=torch.get_num_threads())
-    ports = _open(settings, 0, None)
-    repository = Repository(models, ("diabetes",))
-    assert _work(repository, settings, _Addresses.of([ports]), ports, print) == code
-    ports.close()
+    assert worked(monkeypatch, models) == code
+
+
+def test_keys_open_the_service_and_the_token_alone_its_management(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    opened = "mcdrop_service.command.create_management_app"
+    monkeypatch.setattr(opened, lambda service, token: told.extend([service.keys, token]))
+    (tmp_path / "keys").write_text(f"tests:{digest_of('key').hex()}\n")
+    (tmp_path / "token").write_text("a-token-for-this-test\n")
+    files = {"api_keys_file": tmp_path / "keys", "management_token_file": tmp_path / "token"}
+    assert worked(monkeypatch, models, management_port=0, **files) == 2
+    assert told == [(digest_of("key"),), (digest_of("a-token-for-this-test"),)]
 
 
 def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:

@@ -82,6 +82,12 @@ def test_a_head_that_never_ends_is_given_up_in_time(server: Server) -> None:
         assert read_answer(connection).status == 408
 
 
+def test_a_head_that_begins_behind_a_request_is_given_up_in_time_too(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(request(BODY) + b"POST / HTTP/1.1\r\nhost: x\r\n")
+        assert [read_answer(connection).status for _ in range(2)] == [200, 408]
+
+
 def test_a_connection_that_says_nothing_is_given_up_in_time(server: Server) -> None:
     with connected(server) as connection:
         assert read_answer(connection).status == 408

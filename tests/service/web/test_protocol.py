@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mcdrop_service.settings import Settings
-from mcdrop_service.web.protocol import MAX_WAITING, TOO_LONG, GuardedProtocol
+from mcdrop_service.web.protocol import MAX_WAITING, MAX_WAITING_BYTES, TOO_LONG, GuardedProtocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -23,6 +24,7 @@ class Sent(asyncio.Transport):
         super().__init__()
         self.sent: list[Any] = []
         self.ended = False
+        self.reads = True
 
     def write(self, data: Any) -> None:
         self.sent.append(data)
@@ -34,10 +36,16 @@ class Sent(asyncio.Transport):
         return self.ended
 
     def pause_reading(self) -> None:
-        pass
+        self.reads = False
 
     def resume_reading(self) -> None:
-        pass
+        self.reads = True
+
+    def abort(self) -> None:
+        self.ended = True
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return SimpleNamespace(setsockopt=lambda *_: None) if name == "socket" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert (high, low) == (0, None)
@@ -65,10 +73,7 @@ def test_what_was_asked_is_forgotten_with_its_answer_and_a_connection_with_its_e
         await send({"type": "http.response.body", "body": came})
 
     async def main() -> None:
-        config = Config(app, lifespan="off", log_config=None)
-        config.load()
-        protocol, transport = GuardedProtocol(Settings(), config, state := ServerState()), Sent()
-        protocol.connection_made(transport)
+        protocol, transport, state = connection(app, Settings())
         for number in range(3):
             protocol.data_received(REQUEST)
             await asyncio.gather(*state.tasks)
@@ -90,12 +95,17 @@ def test_what_was_asked_is_forgotten_with_its_answer_and_a_connection_with_its_e
         gc.enable()
 
 
-async def asked(app: ASGIApp, raw: bytes) -> list[Any]:
-    """What an application sends to a client that sends this."""
+def connection(app: ASGIApp, settings: Settings) -> tuple[GuardedProtocol, Sent, ServerState]:
     config = Config(app, lifespan="off", log_config=None)
     config.load()
-    protocol, transport = GuardedProtocol(Settings(), config, state := ServerState()), Sent()
+    protocol, transport = GuardedProtocol(settings, config, state := ServerState()), Sent()
     protocol.connection_made(transport)
+    return protocol, transport, state
+
+
+async def asked(app: ASGIApp, raw: bytes) -> list[Any]:
+    """What an application sends to a client that sends this."""
+    protocol, transport, state = connection(app, Settings())
     protocol.data_received(raw)
     while state.tasks:
         await asyncio.gather(*state.tasks)
@@ -135,6 +145,44 @@ def test_a_client_that_sends_very_many_requests_ahead_is_told_which_is_the_last_
     answers = asyncio.run(asked(echo, REQUEST * 5000))
     assert answers[:-1] == [ANSWER] * MAX_WAITING
     assert answers[-1] == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+
+
+def test_no_more_of_a_body_is_read_than_the_application_takes() -> None:
+    async def main() -> None:
+        wants = asyncio.Event()
+
+        async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+            await wants.wait()
+            await receive()
+
+        protocol, transport, _ = connection(app, Settings())
+        protocol.data_received(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        protocol.data_received(b"z" * MAX_WAITING_BYTES)
+        before = transport.reads
+        protocol.data_received(b"z")
+        assert (before, transport.reads) == (True, False)
+        wants.set()
+        while not transport.reads:
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_a_client_that_takes_its_answer_in_the_end_is_not_cut_off() -> None:
+    async def main() -> tuple[bool, bool]:
+        protocol, transport, _ = connection(echo, Settings(write_timeout_ms=10))
+        protocol.pause_writing()
+        protocol.resume_writing()
+        await asyncio.sleep(0.03)
+        taken = transport.ended
+        protocol.pause_writing()
+        await asyncio.sleep(0.03)
+        cut = transport.ended
+        protocol.connection_lost(None)
+        return taken, cut
+
+    assert asyncio.run(main()) == (False, True)
 
 
 @pytest.mark.parametrize("behind", [REQUEST, REQUEST[:-1], b"GET\r\n\r\n"], ids=["whole", "begun", "no HTTP"])

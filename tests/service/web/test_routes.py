@@ -16,6 +16,11 @@ def test_the_process_lives(server: Server) -> None:
     assert (answer.status, answer.document) == (200, {"live": True})
 
 
+def test_no_answer_says_what_serves_it(server: Server) -> None:
+    headers = get(server, "/healthz").headers
+    assert set(headers) == {"date", "content-length", "content-type", "x-request-id"}
+
+
 def test_the_service_is_ready_after_the_warm_up(server: Server) -> None:
     answer = get(server, "/readyz")
     assert (answer.status, answer.document) == (200, {"ready": True, "state": "ready"})

@@ -14,7 +14,8 @@ import pytest
 from mcdrop_service.web import listening_socket, serve_until_stopped
 
 from tests.service.models import FAKE_SERVER
-from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
+from tests.support.scraping import samples
+from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, read_answer, running
 
 PREDICT = "/v1/models/toy/predict"
 
@@ -61,7 +62,15 @@ def test_the_log_tells_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
 
 def test_sigint_does_not_wait_for_load_balancers() -> None:
     with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server:
-        server.process.send_signal(signal.SIGINT)
+        with connected(server) as asking, connected(server) as idle:
+            body = b'{"inputs": [[668, 400, 0]], "n_samples": 16}'
+            asking.sendall(f"POST {PREDICT} HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            while not samples(server)["mcdrop_worker_busy_seconds",]:
+                pass
+            server.process.send_signal(signal.SIGINT)
+            answer = read_answer(asking)
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert (asking.recv(1), idle.recv(1)) == (b"", b"")
         assert server.process.wait(PATIENCE_S) == 0
 
 
@@ -93,6 +102,9 @@ def test_work_that_outlasts_the_drain_is_given_up() -> None:
 def test_more_connections_than_the_cap_are_turned_away_and_counted() -> None:
     with running(FAKE_SERVER, MCDROP_MAX_CONNECTIONS="2") as server:
         held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        for connection in held:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert read_answer(connection).status == 200
         refused = get(server, "/healthz")
         assert (refused.status, refused.error) == (503, "at most 2 connections may be open at once")
         for connection in held:
