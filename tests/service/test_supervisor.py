@@ -129,10 +129,16 @@ def test_a_stop_ends_with_0_when_every_worker_did_and_in_any_case(at_the_signal:
     ) as supervisor:
         assert supervisor.stdout is not None
         worker = int(supervisor.stdout.readline())
-        assert os.getsid(worker) != os.getsid(supervisor.pid)  # else Ctrl-C in a terminal reaches both
+        sessions = [os.getsid(pid) for pid in (worker, supervisor.pid)]
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(PATIENCE_S) == code
-        assert not Path(f"/proc/{worker}").exists()
+        try:
+            assert supervisor.wait(PATIENCE_S) == code
+        finally:
+            supervisor.kill()
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+                pytest.fail("the worker outlived it")
+    assert sessions[0] != sessions[1]  # else Ctrl-C in a terminal reaches both
 
 
 def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -> None:
