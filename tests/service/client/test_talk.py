@@ -91,6 +91,21 @@ def test_what_may_pass_is_asked_again(later: Reply) -> None:
     assert len({request.path for request in script.requests}) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "path"),
+    [
+        ("digits", "2", "digits/versions/2"),
+        ("../a b?c", None, "..%2Fa%20b%3Fc"),
+        ("é", "1/x", "%C3%A9/versions/1%2Fx"),
+    ],
+)
+def test_no_name_or_version_becomes_another_path(name: str, version: str | None, path: str) -> None:
+    script = Script.of(refusal(404))
+    with pytest.raises(RefusedError):
+        script.drive(script.talk().model(name, version))
+    assert [request.path for request in script.requests] == [f"/v1/models/{path}"]
+
+
 @pytest.mark.parametrize("status", sorted({*REFUSALS, 302, 408, 415, 418, 502} - {429, 503}))
 def test_what_was_refused_for_what_it_is_is_not_asked_again(status: int) -> None:
     script = Script.of(refusal(status))
