@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from mcdrop_service.web.keys import digest_of
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_reload import add_version
 from tests.support.command_line import run_here
-from tests.support.wire import Server, get, post, running
+from tests.support.wire import PATIENCE_S, Server, get, post, running
 
 TEST_DATA = Path(__file__).parents[2] / "models" / "diabetes" / "test.npz"
 UNUSED_ADDRESS = "127.0.0.2"
@@ -134,9 +135,10 @@ def test_workers_have_a_port_each_change_their_models_and_end_with_the_service(
         assert told[0]["fingerprint_of"]["threads"] == 1
         add_version(tmp_path, 2)
         server.process.send_signal(signal.SIGHUP)
+        limit = time.monotonic() + PATIENCE_S
         for port in ports:
             while get(replace(server, port=port), "/v1/models/diabetes").document["version"] != "2":
-                pass
+                assert time.monotonic() < limit
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
         for port in ports:

@@ -1,10 +1,12 @@
 """What a server tells Prometheus."""
 
+import time
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.wire import Server, get
+from tests.support.wire import PATIENCE_S, Server, get
 
-__all__ = ["changes", "samples"]
+__all__ = ["changes", "samples", "until_busy"]
 
 Samples = dict[tuple[str, ...], float]
 
@@ -23,3 +25,10 @@ def samples(server: Server) -> Samples:
 def changes(before: Samples, after: Samples) -> Samples:
     """How much more each is than it was."""
     return {key: value - before.get(key, 0) for key, value in after.items()}
+
+
+def until_busy(server: Server) -> None:
+    """Wait until the worker is at some work; it must last longer than it takes to ask for this."""
+    limit = time.monotonic() + PATIENCE_S
+    while not samples(server)["mcdrop_worker_busy_seconds",]:
+        assert time.monotonic() < limit

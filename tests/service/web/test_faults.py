@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.service.models import FAKE_SERVER
-from tests.support.scraping import samples
+from tests.support.scraping import until_busy
 from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
@@ -63,9 +63,8 @@ def test_an_answer_between_them_wipes_the_failures_of_a_model_out(frail: Server)
 
 def test_requests_that_fail_together_are_not_counted_once_more(frail: Server) -> None:
     with ThreadPoolExecutor(3) as pool:
-        pool.submit(ask, frail, BLOCK, 200, 0)
-        while not samples(frail)["mcdrop_worker_busy_seconds",]:
-            pass
+        pool.submit(ask, frail, BLOCK, 300, 0)
+        until_busy(frail)
         asked = [pool.submit(ask, frail, *row) for row in ((BREAK, 6, 0), (1, 2, 3))]
         assert [each.result().status for each in asked] == [500, 500]
     # their batch failed, then each of them, and zeros after it, which is two strikes: one failure is left

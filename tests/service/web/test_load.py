@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.service.models import FAKE_SERVER
-from tests.support.scraping import changes, samples
+from tests.support.scraping import changes, samples, until_busy
 from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
@@ -56,7 +56,7 @@ def test_what_waits_and_who_leaves_is_told_by_stage_and_waiting_is_no_computing(
     before = samples(busy)
     with ThreadPoolExecutor(1) as pool, connected(busy) as computed, connected(busy) as queued:
         computed.sendall(raw(body(1, ms=600)))
-        until(lambda: told(busy, "mcdrop_worker_busy_seconds") > 0)
+        until_busy(busy)
         queued.sendall(raw(body(2)))
         until(lambda: told(busy, "mcdrop_queue_units") == 2)
         waits: Any = pool.submit(post, busy, PREDICT, body(3))

@@ -14,7 +14,7 @@ import pytest
 from mcdrop_service.web import listening_socket, serve_until_stopped
 
 from tests.service.models import FAKE_SERVER
-from tests.support.scraping import samples
+from tests.support.scraping import until_busy
 from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, read_answer, running
 
 PREDICT = "/v1/models/toy/predict"
@@ -65,8 +65,7 @@ def test_sigint_does_not_wait_for_load_balancers() -> None:
         with connected(server) as asking, connected(server) as idle:
             body = b'{"inputs": [[668, 400, 0]], "n_samples": 16}'
             asking.sendall(f"POST {PREDICT} HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-            while not samples(server)["mcdrop_worker_busy_seconds",]:
-                pass
+            until_busy(server)
             server.process.send_signal(signal.SIGINT)
             answer = read_answer(asking)
             assert (answer.status, answer.headers["connection"]) == (200, "close")
