@@ -58,12 +58,17 @@ class Means:
     def __init__(self) -> None:
         self._means: dict[Hashable, float] = {}
 
-    def learn(self, key: Hashable, value: float, *, weight: float = WEIGHT_OF_LATEST) -> None:
+    def learn(self, key: Hashable, value: float) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._means[key] = before + weight * (value - before)
+        self._means[key] = before + WEIGHT_OF_LATEST * (value - before)
         if len(self._means) > MOST_KEYS:
             del self._means[next(iter(self._means))]
+
+    def halve(self, key: Hashable) -> None:
+        """Take half of a mean back; what is not known stays so."""
+        if key in self._means:
+            self._means[key] /= 2
 
     def of(self, key: Hashable) -> float:
         """The mean; 0 while nothing is known."""
@@ -95,8 +100,9 @@ class Forecast:
 
     def doubt(self, key: Hashable) -> None:
         """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment."""
-        for seconds, of in ((self._seconds, key), (self._answer_s, key), (self._seconds, Answers(key))):
-            seconds.learn(of, seconds.of(of) / 2, weight=1)
+        self._seconds.halve(key)
+        self._seconds.halve(Answers(key))
+        self._answer_s.halve(key)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count, groupby
 from typing import Any
 
@@ -155,12 +155,7 @@ class Scheduler:
         Raises:
             ValueError: If it is more than the job may take, or nothing.
         """
-        self.expire(now_s)
-        if (place := self._live.get(ticket)) is not None:
-            self.reserved_units -= place.reserved
-            place.grow(more)
-            self.reserved_units += place.reserved
-            self._line_up(place)
+        self._go_on(ticket, lambda place: place.grow(more), now_s)
 
     def make(self, ticket: int, pieces: Pieces, now_s: float) -> None:
         """Let the answer to a job that is ripe be made in pieces; of one that has ended meanwhile none is.
@@ -175,13 +170,7 @@ class Scheduler:
         Raises:
             ValueError: If there are none.
         """
-        self.expire(now_s)
-        if (place := self._live.get(ticket)) is not None:
-            self.reserved_units -= place.reserved
-            self._pieces -= place.pieces
-            place.make(pieces)
-            self.reserved_units += place.reserved
-            self._line_up(place)
+        self._go_on(ticket, lambda place: place.make(pieces), now_s)
 
     def fault(self, batch: Batch, now_s: float) -> None:
         """A batch failed: its jobs are run again apart, and one that fails alone has failed.
@@ -309,6 +298,16 @@ class Scheduler:
             self._lines[key] = Line(place.capacity)
             self._keys.add(key)
         self._lines[key].add(place)
+
+    def _go_on(self, ticket: int, begin: Callable[[Place], None], now_s: float) -> None:
+        """Begin another round of a job, if it still lives; one that cannot begin changes nothing."""
+        self.expire(now_s)
+        if (place := self._live.get(ticket)) is not None:
+            reserved, pieces = place.reserved, place.pieces
+            begin(place)
+            self.reserved_units += place.reserved - reserved
+            self._pieces += place.pieces - pieces
+            self._line_up(place)
 
     def _close(self, key: Hashable) -> None:
         del self._lines[key]

@@ -51,7 +51,7 @@ class Journal:
         """A request ended.
 
         Args:
-            notes: Of it; not changed any more.
+            notes: Of it; of one that was given up, the worker may note more yet.
             status: HTTP status; 499 if the client went away.
             seconds: From arrival to the end.
             predicts: Whether a prediction was asked.

@@ -106,7 +106,8 @@ class Metrics:
     def _observe(self, model: Model, requests: Sequence[EndedRequest]) -> None:
         self._total_s.take(model, [each.seconds for each in requests])
         notes = [each.notes for each in requests]
-        answered = [each for each in notes if each.answered_s]
+        # of one that was given up in the middle of its last piece the worker notes the answer all the same
+        answered = [each.notes for each in requests if each.status == OK and each.notes.answered_s]
         self._parse_s.take(model, [each.parsing_s for each in notes if each.parsed_s])
         self._queue_s.take(model, [each.queued_s for each in notes if each.started_s])
         if answered:

@@ -1,7 +1,7 @@
 """The forecast, what it learns and how much it remembers, and who is turned away for it."""
 
 import pytest
-from mcdrop_service.scheduler import Outcome, QueueLimits, Refusal, RefusedError, Scheduler
+from mcdrop_service.scheduler import Answers, Outcome, QueueLimits, Refusal, RefusedError, Scheduler
 from mcdrop_service.scheduler.admission import MOST_KEYS, Forecast
 
 from tests.service.scheduler.jobs import WIDE, FakeWorker, job
@@ -98,6 +98,15 @@ def test_what_was_measured_in_a_bad_moment_turns_nobody_away_for_good(
             worker.submit(job(deadline_s=worker.now_s + 20))
     else:
         worker.submit(job(deadline_s=worker.now_s + 30))
+
+
+def test_what_was_never_measured_is_not_taken_to_be_known_after_a_bad_moment() -> None:
+    forecast = Forecast()
+    forecast.learn("model", 100.0)
+    forecast.doubt("model")
+    assert forecast.batch_s("model") == 50.0
+    forecast.learn(Answers("model"), 4.0)
+    assert forecast.batch_s(Answers("model")) == 4.0
 
 
 def test_batches_that_unlike_jobs_cannot_fill_are_reckoned_with(worker: FakeWorker) -> None:

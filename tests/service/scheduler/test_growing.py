@@ -43,9 +43,11 @@ def test_a_job_that_grows_holds_the_room_of_the_most_that_it_can_take_until_its_
 
 @pytest.mark.parametrize("more", [More((0,), 3), More((0,), 0), More((), 1)])
 def test_more_than_a_job_may_take_is_refused(worker: FakeWorker, more: More) -> None:
-    worker.submit(growing(1, 4, 2, more))
+    asked = worker.submit(growing(1, 4, 2, more))
     with pytest.raises(ValueError, match="wanted rows and 1 to 2 blocks"):
         worker.run()
+    worker.scheduler.settle(asked, Outcome.FAILED, worker.now_s)
+    assert worker.scheduler.reserved_units == 0
 
 
 def test_a_job_that_ended_while_it_was_ripe_does_not_grow(worker: FakeWorker) -> None:

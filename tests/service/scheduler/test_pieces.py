@@ -1,6 +1,7 @@
 """Answers that are made in pieces: the turns that they take, and what is reckoned of them."""
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from mcdrop_service.scheduler import Answers, More, Outcome, Pieces, QueueLimits, RefusedError, Scheduler
@@ -50,9 +51,11 @@ def test_a_job_that_ended_is_not_answered_any_further(worker: FakeWorker) -> Non
 
 
 def test_an_answer_of_no_pieces_is_refused(worker: FakeWorker) -> None:
-    worker.submit(in_pieces(0))
+    asked = worker.submit(replace(in_pieces(0), pieces=2))
     with pytest.raises(ValueError, match="wanted at least 1 piece, got 0"):
         worker.run()
+    worker.scheduler.settle(asked, Outcome.FAILED, worker.now_s)
+    assert (worker.scheduler.reserved_units, worker.scheduler._pieces) == (0, 0)
 
 
 def test_a_job_that_grew_can_be_answered_in_pieces_and_is_learnt_from_without_them(

@@ -33,16 +33,18 @@ def answered(model: str, version: str, rows: int = 2) -> Notes:
     )
 
 
-ENDED = [
-    (answered("a", "1"), 200, True),
-    (answered("b", "2", 5), 200, True),
-    (answered("a", "1"), 200, True),
-    (Notes(model="a", version="1", rejected="queue_full"), 429, True),
-    (Notes(model="b", version="2"), 413, True),
-    (Notes(model="a", version="1", started_s=1.0), 499, True),
-    (Notes(model="a", version="1"), 200, False),
-    (Notes(), 404, False),
-]
+def ended() -> list[tuple[Notes, int, bool]]:
+    """Just now: notes, status, and whether a prediction was asked."""
+    return [
+        (answered("a", "1"), 200, True),
+        (answered("b", "2", 5), 200, True),
+        (answered("a", "1"), 200, True),
+        (Notes(model="a", version="1", rejected="queue_full"), 429, True),
+        (Notes(model="b", version="2"), 413, True),
+        (Notes(model="a", version="1", started_s=1.0), 499, True),
+        (Notes(model="a", version="1"), 200, False),
+        (Notes(), 404, False),
+    ]
 
 
 def samples(journal: Journal) -> Samples:
@@ -59,7 +61,7 @@ def counted(*, one_by_one: bool) -> tuple[Samples, list[dict[str, Any]]]:
     """Metrics and statistics of what ended."""
     metrics = Metrics()
     journal = Journal(metrics, Statistics())
-    for notes, status, predicts in ENDED:
+    for notes, status, predicts in ended():
         metrics.arrived()
         journal.batch_ended(FACTS, 12, 16, 0.25)
         journal.request_ended(notes, status, 0.015, predicts=predicts)
@@ -107,6 +109,17 @@ def test_what_ended_is_counted() -> None:
     assert other["queue"] == pytest.approx({"count": 1, "ns": 2e6}, rel=1e-3)
     assert other["compute_output"] == pytest.approx({"count": 1, "ns": 8e6}, rel=1e-3)
     assert (first["inference_count"], first["execution_count"]) == (4, 8)
+
+
+def test_rows_of_one_that_was_given_up_are_not_answered_though_the_worker_goes_on_to_its_end() -> None:
+    journal, notes = Journal(Metrics(), Statistics()), answered("a", "1")
+    answered_s, notes.answered_s, notes.outputs = notes.answered_s, 0.0, None
+    journal.request_ended(notes, 504, 0.015, predicts=True)
+    notes.answered_s = answered_s
+    found = samples(journal)
+    assert found["mcdrop_requests_total", "504", "a", "1"] == 1
+    assert ("mcdrop_rows_total", "a", "1") not in found
+    assert ("mcdrop_compute_seconds_count", "a", "1") not in found
 
 
 def test_nothing_waits_longer_than_for_a_lot() -> None:
