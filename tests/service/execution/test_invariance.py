@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
 import torch
 from mcdrop_service.errors import NotBitwiseError
 from mcdrop_service.execution import Engine, Servable
+from mcdrop_service.execution.checkpoint_model import CheckpointModel
 from mcdrop_service.execution.invariance import batch_invariance
 from mcdrop_service.facts import ModelFacts
 from mcdrop_service.settings import Settings
@@ -18,8 +20,10 @@ from torch import Tensor, nn
 
 import mcdrop
 from mcdrop.blocks import Cell, ExactBlocks
+from mcdrop.engine.inputs import Call
 from tests.service.fake_server import FakeModel
 from tests.service.models import facts
+from tests.support.checkpoints import small_checkpoint
 
 
 class Drifting(nn.Module):
@@ -92,6 +96,20 @@ def test_whatever_of_its_company_reaches_a_row_is_found(leak: Any, wanted: str) 
 def engine_of(model: FakeModel, demanded: Literal["any", "bitwise"]) -> Engine:
     settings = Settings(batch_invariance=demanded)
     return Service.of({"toy": [cast("Servable", model)]}, settings).engine
+
+
+@pytest.mark.parametrize("found", ["bitwise", "tolerance"])
+def test_a_checkpoint_has_the_label_that_was_found(
+    found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mc = mcdrop.load(small_checkpoint(tmp_path / "small"))
+
+    def finds(blocks: ExactBlocks, _example: Call) -> str:
+        assert blocks.rows == mc.exact_blocks(torch.zeros(1, 10)).rows
+        return found
+
+    monkeypatch.setattr("mcdrop_service.execution.checkpoint_model.batch_invariance", finds)
+    assert CheckpointModel.of("small", mc).warm_up().batch_invariance == found
 
 
 @pytest.mark.parametrize("demanded", ["any", "bitwise"])

@@ -86,8 +86,11 @@ def test_every_answer_has_an_id(server: Server) -> None:
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
 
 
-def test_the_id_is_that_of_the_trace_that_a_request_belongs_to(server: Server) -> None:
-    answer = get(server, "/none", traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+@pytest.mark.parametrize(("version", "more"), [("00", ""), ("cc", ""), ("cc", "-what-later-versions-add")])
+def test_the_id_is_that_of_the_trace_that_a_request_belongs_to(
+    server: Server, version: str, more: str
+) -> None:
+    answer = get(server, "/none", traceparent=f"{version}-{TRACE}-b7ad6b7169203331-01{more}")
     assert (answer.status, answer.headers["x-request-id"]) == (404, TRACE)
 
 
