@@ -10,7 +10,7 @@ import pytest
 
 from tests.service.models import FAKE_SERVER
 from tests.support.scraping import until_busy
-from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
+from tests.support.wire import PATIENCE_S, Answer, Server, exchange, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
 RAISE, BLOCK, NOTHING, MEMORY, EXIT, BREAK = 666, 668, 670, 671, 672, 673
@@ -18,8 +18,9 @@ RAISE, BLOCK, NOTHING, MEMORY, EXIT, BREAK = 666, 668, 670, 671, 672, 673
 
 @pytest.fixture(scope="module")
 def frail() -> Iterator[Server]:
-    """A server that takes a step of 300 ms for one that hangs."""
-    with running(FAKE_SERVER, MCDROP_STALL_TIMEOUT_MS="300") as started:
+    """A server that takes a step of 300 ms for one that hangs, and waits as long for a body."""
+    limits = {"MCDROP_STALL_TIMEOUT_MS": "300", "MCDROP_BODY_TIMEOUT_MS": "300"}
+    with running(FAKE_SERVER, **limits) as started:
         yield started
 
 
@@ -33,6 +34,12 @@ def until(server: Server, state: str) -> Answer:
     while (answer := get(server, "/readyz")).document["state"] != state:
         assert time.monotonic() < limit, answer.document
     return answer
+
+
+def test_a_body_that_stops_halfway_is_waited_for_no_longer_than_for_bodies(frail: Server) -> None:
+    began_s = time.monotonic()
+    answer = exchange(frail, f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{".encode())
+    assert (answer.status, time.monotonic() < began_s + 15) == (408, True)  # a whole request may take 30 s
 
 
 @pytest.mark.parametrize("command", [RAISE, NOTHING, MEMORY, EXIT])
