@@ -34,8 +34,8 @@ from mcdrop.stopping import Stopping
 __all__ = ["Cell", "ExactBlocks"]
 
 _TABLE: Final = 2
-"""Axes of a cell (16, C). A softmax over the last axis has the same bits however many rows and samples there
-are; one with more axes behind it need not."""
+"""Axes of a cell (16, C), whose bits do not depend on how many rows and samples are reduced together; of a
+cell with more axes a probe finds it out."""
 _FEW_NUMBERS: Final = 2**16
 """Of raw outputs, that are reduced together."""
 _TRIALS: Final = 2

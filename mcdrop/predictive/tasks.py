@@ -10,6 +10,7 @@ Alphabet: s samples of some blocks, N rows, C classes, L labels, ... further dim
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -107,7 +108,7 @@ class _Classification(_OneOutput):
             _refuse_unnormalised(values, axis)
         else:
             _refuse_probabilities(values, axis, raw.dtype)
-        return values.softmax(axis)
+        return _softmax(values, axis)
 
     def entropies(self, law: Tensor) -> Tensor:
         return _class_entropy(law, self._axis(law))
@@ -354,6 +355,14 @@ def _check_variances(mean: Tensor, log_variance: Tensor, variance: Tensor) -> No
         raise DomainError(
             "log_variance is NaN where the mean is a number, as the log of a negative number is"
         )
+
+
+def _softmax(values: Tensor, axis: int) -> Tensor:
+    if axis in (-1, values.dim() - 1):
+        return values.softmax(axis)
+    # over another axis torch's rounds some numbers otherwise, by their place and by the number of threads
+    odds = (values - values.amax(axis, keepdim=True)).exp_()
+    return odds / reduce(torch.add, odds.unbind(axis)).unsqueeze(axis)
 
 
 def _class_entropy(probs: Tensor, axis: int) -> Tensor:

@@ -18,7 +18,7 @@ from mcdrop.evaluation import evaluate
 from mcdrop.predictive import ClassificationPredictive, Predictive, task_named
 from mcdrop.shapes import SUM_TOLERANCE
 from tests.support.predictives import predictive_of, raw_outputs
-from tests.support.tolerances import EXACT, FLOAT32
+from tests.support.tolerances import EXACT, FLOAT32, FLOAT64
 
 shapes = st.tuples(st.integers(2, 40), st.integers(1, 4), st.integers(2, 5))
 
@@ -48,6 +48,14 @@ def test_every_number_agrees_with_brute_force(shape: tuple[int, int, int], seed:
     np.testing.assert_allclose(pred.mutual_information, total - aleatoric, **FLOAT32)
     np.testing.assert_allclose(pred.deterministic, probs[0], **FLOAT32)
     assert pred.label.tolist() == probs.mean(0).argmax(1).tolist()
+
+
+def test_probabilities_of_a_pixel_have_the_same_bits_alone_and_among_others() -> None:
+    raw, task = 3 * raw_outputs(16, 2, 4, 35), task_named("classification")
+    law = task.law(raw)
+    np.testing.assert_allclose(law, scipy.special.softmax(raw.double().numpy(), axis=2), **FLOAT64)
+    for pixel in range(35):
+        assert torch.equal(task.law(raw[..., pixel : pixel + 1]), law[..., pixel : pixel + 1])
 
 
 @given(shapes, st.integers(0, 100), st.floats(0, 50))
