@@ -57,22 +57,29 @@ class Means:
 
     def __init__(self) -> None:
         self._means: dict[Hashable, float] = {}
+        self._doubted: set[Hashable] = set()
 
     def learn(self, key: Hashable, value: float) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._means[key] = before + WEIGHT_OF_LATEST * (value - before)
+        self._means[key] = value if key in self._doubted else before + WEIGHT_OF_LATEST * (value - before)
+        self._doubted.discard(key)
         if len(self._means) > MOST_KEYS:
-            del self._means[next(iter(self._means))]
+            self._forget(next(iter(self._means)))
 
-    def halve(self, key: Hashable) -> None:
-        """Take half of a mean back; what is not known stays so."""
+    def doubt(self, key: Hashable, *, share: float) -> None:
+        """Keep a share of a mean, until the next measurement takes its place; what is not known stays so."""
         if key in self._means:
-            self._means[key] /= 2
+            self._means[key] *= share
+            self._doubted.add(key)
 
     def of(self, key: Hashable) -> float:
         """The mean; 0 while nothing is known."""
         return self._means.get(key, 0.0)
+
+    def _forget(self, key: Hashable) -> None:
+        del self._means[key]
+        self._doubted.discard(key)
 
 
 class Forecast:
@@ -99,10 +106,14 @@ class Forecast:
         self._answer_units.learn(key, units)
 
     def doubt(self, key: Hashable) -> None:
-        """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment."""
-        self._seconds.halve(key)
-        self._seconds.halve(Answers(key))
-        self._answer_s.halve(key)
+        """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment.
+
+        The next measurement counts alone: if it takes as long as was known, the next one like it is refused.
+        """
+        self._seconds.doubt(key, share=0.5)
+        self._seconds.doubt(Answers(key), share=0.5)
+        self._answer_s.doubt(key, share=0.5)
+        self._answer_units.doubt(key, share=1)
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""

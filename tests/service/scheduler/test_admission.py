@@ -109,6 +109,29 @@ def test_what_was_never_measured_is_not_taken_to_be_known_after_a_bad_moment() -
     assert forecast.batch_s(Answers("model")) == 4.0
 
 
+def test_what_is_measured_after_a_doubt_counts_alone() -> None:
+    forecast = Forecast()
+    forecast.learn("model", 100.0)
+    forecast.learn_answers("model", 64, 100.0)
+    forecast.doubt("model")
+    forecast.learn("model", 1.0)
+    forecast.learn_answers("model", 2, 4.0)
+    assert forecast.units_s("model", 4, 4) == 1 + 4 * 2
+    forecast.learn("model", 2.0)
+    assert forecast.batch_s("model") == 1.2
+
+
+def test_of_a_client_that_never_waits_long_enough_every_second_request_is_refused(worker: FakeWorker) -> None:
+    worker.submit(job())
+    worker.run()
+    for _ in range(10):
+        with pytest.raises(RefusedError, match="deadline"):
+            worker.submit(job(deadline_s=worker.now_s + 0.9))
+        worker.submit(job(deadline_s=worker.now_s + 0.9))
+        worker.run()
+    assert worker.scheduler.ledger.ended == {Outcome.ANSWERED: 1, Outcome.EXPIRED: 10}
+
+
 def test_batches_that_unlike_jobs_cannot_fill_are_reckoned_with(worker: FakeWorker) -> None:
     for lot in (1, 2, 3):
         worker.submit(job(lot=lot))
