@@ -5,6 +5,7 @@ MKL reads `MKL_CBWR` once, when it is loaded, so it is set here, above the impor
 
 import os
 import pkgutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind a shell, and commands inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("mcdrop", deadline=None, print_blob=True)
 settings.load_profile("mcdrop")
 
