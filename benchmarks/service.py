@@ -155,12 +155,28 @@ def alone_in_turns(directory: Path, model: str, row: list[Any], peer: Contender,
     return Verdict(what, f"{best:.3f} ms", f"{came:.3f} ms", came <= best)
 
 
-def engine_alone(directory: Path, model: str, cores: list[int]) -> float:
-    """Requests a second that the engine computes in full blocks, without a service."""
+def beside_the_engine(directory: Path, model: str, row: list[Any], cores: list[int]) -> Verdict:
+    """Requests a second beside what the engine alone computes in full blocks, in turns as well."""
+    ours, port = next(iter(contenders(directory, model))), free_port()
+    request = post_request(ours.path, ours.body([row]))
     command = [sys.executable, "-m", "benchmarks.servers.engine_alone", str(directory / model)]
     pinned = ["taskset", "-c", str(cores[0]), *command]
-    done = subprocess.run(pinned, check=True, capture_output=True, text=True)  # noqa: S603  our own module
-    return float(done.stdout)
+    rates, alone = [], []
+    with (
+        running(ours.command(port), port, ours.environment, cores=cores) as process,
+        subprocess.Popen(pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as engine,  # noqa: S603
+    ):
+        assert engine.stdin is not None
+        assert engine.stdout is not None
+        wait_ready(ours, process, row)
+        for _ in range(TURNS):
+            rates.append(timed(process, request, 16, TURN_S)[0].per_second)
+            print(TURN_S, file=engine.stdin, flush=True)
+            alone.append(float(engine.stdout.readline()))
+        engine.stdin.close()
+    share = float(np.median(np.divide(rates, alone)))
+    what = f"{model}, 16: of the engine alone ({np.median(alone):.0f}/s), in {TURNS} turns"
+    return Verdict(what, "70 %", f"{share:.0%} ({np.median(rates):.0f}/s)", share >= 0.7)
 
 
 def stalls(directory: Path, row: list[Any], cores: list[int], seconds: float) -> Iterator[Verdict]:
@@ -235,7 +251,7 @@ def main() -> None:
         rows = make_checkpoints(directory)
         lines = list(side_by_side(directory, rows, servers, arguments.only, arguments.seconds))
         print_lines(console, lines)
-        found = list(verdicts(lines, engine_alone(directory, "digits", servers)))
+        found = [*verdicts(lines), beside_the_engine(directory, "digits", rows["digits"], servers)]
         for model, row in rows.items():
             if peer := quickest_peer(lines, model):
                 found.append(alone_in_turns(directory, model, row, peer, servers))

@@ -42,7 +42,7 @@ class Verdict:
     met: bool
 
 
-def verdicts(lines: list[Line], alone: float) -> Iterator[Verdict]:
+def verdicts(lines: list[Line]) -> Iterator[Verdict]:
     """The bars on throughput."""
     rate = {(its.model, its.contender.name, its.connections): its.seen.per_second for its in lines}
     kinds = {its.contender.name: its.contender.kind for its in lines}
@@ -54,8 +54,6 @@ def verdicts(lines: list[Line], alone: float) -> Iterator[Verdict]:
             yield Verdict(f"mlp, 16: best {kind} of the peers", f"{bar}x", f"{times:.1f}x", times >= bar)
     constant = ours / rate["constant", "ours", 16]
     yield Verdict("mlp, 16: of the constant route", "70 %", f"{constant:.0%}", constant >= 0.7)
-    share = rate["digits", "ours", 16] / alone
-    yield Verdict(f"digits, 16: of the engine alone ({alone:.0f}/s)", "70 %", f"{share:.0%}", share >= 0.7)
     peers = [name for name in kinds if kinds[name] != "ours"]
     if peers:
         best = max(rate["digits", name, 16] for name in peers)
