@@ -68,7 +68,7 @@ STAGES: Final[tuple[tuple[str, type, str, bool], ...]] = (
     ("JSON is written", PlainForm, "encode", False),
     ("a head is written", GuardedProtocol, "write", True),
     ("the answer is sent", GuardedProtocol, "write", False),
-    ("it is counted", Watch, "_ended", False),
+    ("it is noted as ended", Watch, "_ended", False),
 )
 """What is so, and the method of which a call begins then, or ends."""
 SECONDS: Final = 5.0
