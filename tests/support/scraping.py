@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.wire import PATIENCE_S, Server, get
 
-__all__ = ["changes", "samples", "until_busy"]
+__all__ = ["Samples", "changes", "samples", "samples_of", "until_busy"]
 
 Samples = dict[tuple[str, ...], float]
 
@@ -15,9 +15,14 @@ def samples(server: Server) -> Samples:
     """Every sample of `/metrics`, by its name and the values of its labels in order of their names."""
     answer = get(server, "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return samples_of(answer.body)
+
+
+def samples_of(text: bytes) -> Samples:
+    """The same of a text in Prometheus' format."""
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.body.decode())
+        for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
 

@@ -6,7 +6,7 @@ the shape of a tensor; each tile is a piece, between which others have their tur
 tolerance, whose rows stop one by one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -92,25 +92,18 @@ class Answering:
         task: Task = its.payload
         if task.request.tolerance is not None:
             return self._growing(its)
-        tiles = list(_tiles(task.request.rows, self._preparation.of(task).blocks.rows))
-        return Pieces(len(tiles), self._tile_by_tile(its, tiles))
-
-    def _tile_by_tile(self, its: Ripe, tiles: Sequence[slice]) -> Iterator[PredictionAnswer | None]:
-        """As `Pieces` has it: many quantiles of a tile take seconds."""
-        task: Task = its.payload
-        request = task.request
-        prepared, results, wanted = self._preparation.of(task), _by_block([its]), self._wanted(request)
-        parts: list[Predictive] = []
-        for rows in tiles:
-            if parts:
-                yield None
-            part = prepared.blocks.assemble(
+        request, prepared = task.request, self._preparation.of(task)
+        results, wanted = _by_block([its]), self._wanted(request)
+        tiles = list(_tiles(request.rows, prepared.blocks.rows))
+        parts = (
+            prepared.blocks.assemble(
                 [block[rows] for block in results],
                 wanted,
                 deterministic=_deterministic(prepared, rows, request),
             )
-            parts.append(part)
-        yield _whole(task, type(parts[0]).concatenate(parts))
+            for rows in tiles
+        )
+        return _in_pieces(task, len(tiles), parts, lambda made: type(made[0]).concatenate(made))
 
     def _growing(self, its: Ripe) -> More | Pieces:
         """Of a request whose rows stop at a tolerance: the pieces of its answer when none goes on."""
@@ -126,7 +119,7 @@ class Answering:
         )
         if len(now.going):
             return _more(now, task.request, task.lane)
-        return Pieces(now.tile_count, _stopped(task, now))
+        return _in_pieces(task, now.tile_count, now.tiles(), now.joined)
 
     def _split(
         self, tasks: Sequence[Task], arrays: Mapping[str, Array], sampled: Sampled
@@ -203,14 +196,20 @@ def _deterministic_of_all(prepared: Prepared, request: PredictionRequest) -> Ten
     return torch.cat(found) if found else None
 
 
-def _stopped(task: Task, now: Stopping) -> Iterator[PredictionAnswer | None]:
-    """As `Pieces` has it, tile by tile."""
-    parts: list[Predictive] = []
-    for part in now.tiles():
-        parts.append(part)
-        if len(parts) < now.tile_count:
-            yield None
-    yield _whole(task, now.joined(parts))
+def _in_pieces(
+    task: Task, count: int, parts: Iterable[Predictive], joined: Callable[[list[Predictive]], Predictive]
+) -> Pieces:
+    """A tile is a piece: many quantiles of one take long."""
+
+    def work() -> Iterator[PredictionAnswer | None]:
+        made: list[Predictive] = []
+        for part in parts:
+            made.append(part)
+            if len(made) < count:
+                yield None
+        yield _whole(task, joined(made))
+
+    return Pieces(count, work())
 
 
 def _whole(task: Task, predictive: Predictive) -> PredictionAnswer:

@@ -1,12 +1,13 @@
 """What is noted of a request or a batch that ended."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mcdrop_service.telemetry.notes import Notes
 
 __all__ = ["EndedBatch", "EndedRequest", "Model", "by_model"]
 
+OK: Final = 200
 Model = tuple[str, str]
 """Name and version."""
 
@@ -30,6 +31,11 @@ class EndedRequest(NamedTuple):
     def model(self) -> Model:
         """Name and version; the name is empty if it was none that is known."""
         return self.notes.model, self.notes.version
+
+    @property
+    def answered(self) -> bool:
+        """Whether with what was asked."""
+        return self.status == OK
 
     @property
     def ended_s(self) -> float:

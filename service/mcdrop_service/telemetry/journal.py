@@ -1,6 +1,6 @@
 """What ended lately, before it is counted.
 
-A lot is counted together, in a third of the time that it takes one by one, and when its answers are away.
+A lot is counted together, in half the time that it takes one by one, and when its answers are away.
 """
 
 from collections import deque

@@ -20,7 +20,6 @@ SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 SHARES: Final = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
 MODEL: Final = ("model", "version")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-OK: Final = 200
 CLIENT_GONE: Final = 499
 LOADS: Final = ("failure", "success")
 REASONS: Final[Mapping[int, str]] = {413: "too_large", 429: "memory"}
@@ -90,7 +89,7 @@ class Metrics:
             if model[0]:
                 self._observe(model, its_requests)
         for each in requests:
-            if each.status != OK:
+            if not each.answered:
                 self._count_unanswered(each.notes, each.status)
         for model, its_batches in by_model(batches).items():
             self._blocks.add(model, len(its_batches))
@@ -107,7 +106,7 @@ class Metrics:
         self._total_s.take(model, [each.seconds for each in requests])
         notes = [each.notes for each in requests]
         # of one that was given up in the middle of its last piece the worker notes the answer all the same
-        answered = [each.notes for each in requests if each.status == OK and each.notes.answered_s]
+        answered = [each.notes for each in requests if each.answered and each.notes.answered_s]
         self._parse_s.take(model, [each.parsing_s for each in notes if each.parsed_s])
         self._queue_s.take(model, [each.queued_s for each in notes if each.started_s])
         if answered:

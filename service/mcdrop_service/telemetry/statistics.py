@@ -17,7 +17,6 @@ __all__ = ["Statistics"]
 
 STAGES: Final = ("queue", "compute_input", "compute_infer", "compute_output")
 NEVER: Final = ("cache_hit", "cache_miss")
-OK: Final = 200
 
 
 @dataclass(slots=True)
@@ -60,9 +59,9 @@ class Record:
 
     def take(self, requests: Sequence[EndedRequest]) -> None:
         """Some requests ended."""
-        answered = [each for each in requests if each.status == OK]
+        answered = [each for each in requests if each.answered]
         for each in requests:
-            self.requests["success" if each.status == OK else "fail"].add(each.seconds)
+            self.requests["success" if each.answered else "fail"].add(each.seconds)
         if answered:
             for stage, seconds in zip(STAGES, zip(*map(_stages, answered), strict=True), strict=True):
                 self.requests[stage].add_all(seconds)

@@ -73,14 +73,12 @@ async def ask(request: Request, served: Served, form: Form) -> Response:
     with service.memory.account() as account:
         body = await read_body(request, service, account)
         work = _answer(request, served, form, body, account)
-        response, numbers = await while_connected(request.scope, work)
-        return response if numbers <= LARGE else LongResponse(response, account.handed_over())
+        response = await while_connected(request.scope, work)
+        return response if notes.numbers <= LARGE else LongResponse(response, account.handed_over())
 
 
-async def _answer(
-    request: Request, served: Served, form: Form, body: bytes, account: Account
-) -> tuple[Response, int]:
-    """The answer, and how many numbers it holds."""
+async def _answer(request: Request, served: Served, form: Form, body: bytes, account: Account) -> Response:
+    """The answer; how many numbers it holds is noted."""
     service, notes = service_of(request), notes_of(request.scope)
     settings, most, began_s = service.settings, service.memory.max_bytes, time.monotonic()
     plain = body
@@ -96,12 +94,12 @@ async def _answer(
         _check_fits(account, most, length_of(sizes_before(asked.prediction, served.facts), asked))
     answer = await service.engine.predict(served, asked.prediction, notes.arrived_s + patience_s, notes)
     notes.outputs = answer.outputs
-    notes.numbers = numbers = sum([array.size for array in answer.outputs.values()])
-    if numbers > LARGE:
+    notes.numbers = sum([array.size for array in answer.outputs.values()])
+    if notes.numbers > LARGE:
         size = length_of({name: array.nbytes for name, array in answer.outputs.items()}, asked)
         _check_fits(account, most, size)
         account.take(size)
-    return await aside(numbers, form.encode, answer, asked), numbers
+    return await aside(notes.numbers, form.encode, answer, asked)
 
 
 def sizes_before(prediction: PredictionRequest, facts: ModelFacts) -> Mapping[str, int]:

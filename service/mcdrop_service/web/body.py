@@ -64,7 +64,7 @@ async def read_body(request: Request, service: Service, account: Account) -> byt
     exchange = exchange_of(request.scope)
     if exchange.whole and not exchange.gone and exchange.waiting_bytes <= longest:  # as most are
         account.take(exchange.waiting_bytes)
-        return exchange.taken()
+        return exchange.hand_over()
     declared = headers_of(request).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > longest + LINGER_BYTES:
         raise _too_large(longest, declared.decode("latin-1"))

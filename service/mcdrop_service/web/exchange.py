@@ -112,9 +112,9 @@ class Exchange:
         if self.gone or self.complete:
             self._news = False
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self.taken(), "more_body": not self.whole}
+        return {"type": "http.request", "body": self.hand_over(), "more_body": not self.whole}
 
-    def taken(self) -> bytes:
+    def hand_over(self) -> bytes:
         """What has come of the body since this was last asked."""
         body = b"".join(self._pieces)
         self._pieces.clear()

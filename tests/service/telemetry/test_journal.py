@@ -8,11 +8,11 @@ import pytest
 from mcdrop_service.facts import ModelFacts
 from mcdrop_service.telemetry import Gauges, Journal, Metrics, Notes, Statistics
 from mcdrop_service.telemetry.journal import FEW_NUMBERS, LOT
-from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.scraping import Samples, samples_of
 
 FACTS = ModelFacts("a", "1", "", "", "raw", (), (), (), 30, 0)
 NOTHING = Gauges(queue_units=0, models=())
-Samples = dict[tuple[str, ...], float]
 
 
 def answered(model: str, version: str, rows: int = 2) -> Notes:
@@ -49,12 +49,8 @@ def ended() -> list[tuple[Notes, int, bool]]:
 
 def samples(journal: Journal) -> Samples:
     """Every sample of the metrics by its name and labels, but for the times at which they began."""
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(journal.metrics_text(NOTHING).decode())
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
+    found = samples_of(journal.metrics_text(NOTHING))
+    return {key: value for key, value in found.items() if not key[0].endswith("_created")}
 
 
 def counted(*, one_by_one: bool) -> tuple[Samples, list[dict[str, Any]]]:
