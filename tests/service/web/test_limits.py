@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.service.models import FAKE_SERVER
 from tests.support.scraping import samples
-from tests.support.wire import PATIENCE_S, Answer, Server, get, post, running
+from tests.support.wire import PATIENCE_S, Answer, Server, exchange, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
 EVERY = ["mean", "std", "standard_error"]
@@ -48,6 +48,8 @@ def test_bodies_that_take_too_much_together_are_refused() -> None:
             answer = _eventually_refused(server)
             assert "too many bytes of requests" in answer.error
             assert samples(server)["mcdrop_requests_rejected_total", "memory"] >= 1
+            at_once = head.replace(b"5000", b"200") + b" " * 200  # in one packet with its head
+            assert exchange(server, at_once).status == 429
             packed = post(server, "/v2/models/toy/infer", gzip.compress(b" " * 900), content_encoding="gzip")
             assert (packed.status, "too many bytes of requests" in packed.error) == (429, True)
             alone = post(server, PREDICT, b" " * 1001)
