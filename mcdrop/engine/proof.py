@@ -124,10 +124,7 @@ class _Given:
 
 def _passes(strategy: str, block: Block) -> list[_Pass]:
     """In the ordinary way: the block, and two others of its form."""
-    start = time.thread_time()  # what other threads and processes do is not a property of the model
-    passes = [_pass(strategy, block)]
-    if time.thread_time() - start > _SLOW_S:
-        raise NoTranscriptError("most of the time is not Python's")
+    passes = [_quick_pass(strategy, block)]
     before = attributes(block.network.view)
     passes += [_pass(strategy, other) for other in _others(block)]
     _check_unchanged(before, block.network)
@@ -136,6 +133,16 @@ def _passes(strategy: str, block: Block) -> list[_Pass]:
     if len({tuple(each.drawn) for each in passes}) > 1:
         raise NoTranscriptError("two passes ask for different draws")
     return passes
+
+
+def _quick_pass(strategy: str, block: Block) -> _Pass:
+    """Of a block whose time is mostly Python's; a thread may be held up once, so a slow one has a second try."""
+    for _ in range(2):
+        start = time.thread_time()  # what other threads and processes do is not a property of the model
+        done = _pass(strategy, block)
+        if time.thread_time() - start <= _SLOW_S:
+            return done
+    raise NoTranscriptError("most of the time is not Python's")
 
 
 def _check_unchanged(before: list[Any], network: Network) -> None:

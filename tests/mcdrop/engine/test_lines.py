@@ -250,6 +250,15 @@ def test_a_block_that_takes_long_is_not_written_down(monkeypatch: pytest.MonkeyP
     assert set(runs.lines.refused.values()) == {"NoTranscriptError: most of the time is not Python's"}
 
 
+def test_a_block_that_was_held_up_once_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = itertools.chain([0.0, 1.0], itertools.repeat(1.0))
+    monkeypatch.setattr("time.thread_time", lambda: next(late))
+    runs = runs_of(classifier())
+    with runs.lines.at_once():
+        assert runs.agree(runs.block(0))
+    assert len(runs.lines) == 1, runs.lines.refused
+
+
 def test_a_line_that_gives_other_bits_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def written_differently(*args: Any) -> list[Tensor]:
         watched = torch._C._len_torch_dispatch_stack()
