@@ -136,7 +136,7 @@ def _passes(strategy: str, block: Block) -> list[_Pass]:
 
 
 def _quick_pass(strategy: str, block: Block) -> _Pass:
-    """Of a block whose time is mostly Python's; a thread may be held up once, so a slow one has a second try."""
+    """Of a block whose time is mostly Python's; a slow one is tried twice: a thread may be held up once."""
     for _ in range(2):
         start = time.thread_time()  # what other threads and processes do is not a property of the model
         done = _pass(strategy, block)
