@@ -18,7 +18,7 @@ from mcdrop_service.errors import (
 from mcdrop_service.execution.catalogue import Catalogue, Served
 from mcdrop_service.execution.cost import blocks_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
-from mcdrop_service.execution.health import AGAIN_S
+from mcdrop_service.execution.health import AGAIN_S, Health
 from mcdrop_service.execution.refusing import before, turned_away, unanswered
 from mcdrop_service.execution.runner import OnBatch, Runner
 from mcdrop_service.execution.servable import Lane, Servable, Task
@@ -98,8 +98,7 @@ class Engine:
         """Names and versions of the models that failed too often in a row."""
         unfit = [each for each in self._catalogue.all if not each.health.fit]
         for each in unfit:
-            if each.health.due():
-                self._dispatcher.later(each.health.try_again)
+            self._try_again(each.health)
         return frozenset((each.facts.name, each.facts.version) for each in unfit)
 
     @property
@@ -214,6 +213,7 @@ class Engine:
             TooLargeError: If it would take more memory than there is for all.
         """
         if not served.health.fit:
+            self._try_again(served.health)
             raise NotReadyError(
                 f"the model {served.facts.name} failed several times in a row, and is tried again soon",
                 retry_after_s=math.ceil(AGAIN_S),
@@ -228,6 +228,10 @@ class Engine:
             answer: PredictionAnswer = value
             return answer
         raise unanswered(outcome, served.facts)
+
+    def _try_again(self, health: Health) -> None:
+        if health.due():
+            self._dispatcher.later(health.try_again)
 
     def _check_invariance(self, facts: ModelFacts) -> None:
         if self._bitwise and facts.batch_invariance != "bitwise":

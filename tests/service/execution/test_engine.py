@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mcdrop_service.errors import DeadlineError, ModelFaultError, NotFoundError, NotReadyError
 from mcdrop_service.execution import Engine, Lane, Servable
+from mcdrop_service.execution.health import STRIKES
 from mcdrop_service.facts import ModelFacts, PredictionRequest
 from mcdrop_service.scheduler import Job, Outcome, QueueLimits
 from mcdrop_service.telemetry import Notes
@@ -71,6 +72,32 @@ def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
         engine.stop()
         with pytest.raises(NotReadyError, match="is stopping"):
             engine.find("toy")
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_a_model_that_failed_too_often_is_tried_again_though_nobody_asks_but_for_predictions() -> None:
+    class Mended(SlowToPlan):
+        broken = True
+
+        def probe(self) -> None:
+            if self.broken:
+                raise RuntimeError("the device is gone")
+
+    async def main() -> None:
+        model = Mended()
+        engine = Engine({"toy": [cast("Servable", model)]}, QueueLimits(100, 2**20), lambda *_: None)
+        await engine.start()
+        served = engine.find("toy")
+        for _ in range(STRIKES):
+            served.health.failed()
+        model.broken, served.health._tried_s = False, 0.0
+        request = PredictionRequest({"x": np.zeros((1, 3), np.float32)}, 1, 32, 0, ("mean",))
+        with pytest.raises(NotReadyError, match="is tried again soon"):
+            await engine.predict(served, request, time.monotonic() + 60, Notes())
+        await engine.aside(lambda: None)
+        assert served.health.fit
+        engine.stop()
 
     asyncio.run(asyncio.wait_for(main(), 10))
 
