@@ -9,6 +9,7 @@ ServiceError
 ├── UnsupportedMediaTypeError  415  the body is not plain JSON
 ├── QueueFullError             429  too much is queued already
 ├── ModelFaultError            500  the model failed, or gave a number that is not finite
+├── WorkerDiedError            500  nothing will be computed any more, and the process ends
 ├── NotReadyError              503  still starting, or stopping
 └── DeadlineError              504  the answer would come too late
 
@@ -30,6 +31,7 @@ __all__ = [
     "TooLargeError",
     "UnauthorizedError",
     "UnsupportedMediaTypeError",
+    "WorkerDiedError",
     "shown",
 ]
 
@@ -98,6 +100,15 @@ class ModelFaultError(ServiceError):
     """The model failed on this request, or answered with a number that is not finite."""
 
     status = 500
+
+
+class WorkerDiedError(ServiceError):
+    """The thread that computes has ended by itself: nothing will be computed any more."""
+
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__("the worker died; the service's log says why")
 
 
 class NotReadyError(ServiceError):

@@ -14,6 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from mcdrop_service.errors import WorkerDiedError
 from mcdrop_service.execution.alarm import Alarm
 from mcdrop_service.execution.futures import plain, set_exception, set_result, set_results
 from mcdrop_service.execution.post import Post
@@ -73,6 +74,7 @@ class Dispatcher:
         self._lock = threading.RLock()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._calls: deque[Callable[[], None]] = deque()
+        self._callers: set[asyncio.Future[Any]] = set()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._alarm = Alarm(self._expire)
         self._stopping = False
@@ -140,12 +142,21 @@ class Dispatcher:
 
         Returns:
             What it returns; what it raises is raised here.
+
+        Raises:
+            WorkerDiedError: If the thread died before.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._lock:
+            if self._died:
+                raise WorkerDiedError
             self._calls.append(partial(self._call, future, partial(function, *args)))
         self._bell.put(None)
-        return await future
+        self._callers.add(future)
+        try:
+            return await future
+        finally:
+            self._callers.discard(future)
 
     def later(self, function: Callable[[], None]) -> None:
         """Call a function in the thread as `call` does, and do not wait for it.
@@ -168,6 +179,7 @@ class Dispatcher:
 
         Raises:
             RefusedError: If the scheduler turns it away.
+            WorkerDiedError: If the thread has died.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
         ticket = self._submit(job, future)
@@ -180,6 +192,8 @@ class Dispatcher:
 
     def _submit(self, job: Job, future: asyncio.Future[Reply]) -> int:
         with self._lock:
+            if self._died:
+                raise WorkerDiedError
             try:
                 ticket = self._scheduler.submit(job, time.monotonic())
                 self._waiting[ticket] = future
@@ -233,17 +247,18 @@ class Dispatcher:
                 self._began_s = 0.0
         except BaseException:
             logger.critical("the worker died", exc_info=True)
-            self._die()
+            with self._lock:
+                self._died = True
+            self._tell(self._fail_all)
         finally:
             self._alive = False
 
-    def _die(self) -> None:
-        """Whoever waits is told; nobody would ever answer them."""
-        with self._lock:
-            self._died = True
-            replies = [(future, (Outcome.FAILED, None)) for future in self._waiting.values()]
-            self._waiting.clear()
-            self._tell(partial(set_results, replies))
+    def _fail_all(self) -> None:
+        """Whoever waits is told; nobody would ever answer them. In the event loop."""
+        for caller in self._callers:
+            set_exception(caller, WorkerDiedError())
+        set_results([(future, (Outcome.FAILED, None)) for future in self._waiting.values()])
+        self._waiting.clear()
 
     def _next_step(self) -> Callable[[], None] | None:
         """What to do next; sleeps while there is nothing, without a timer. None to stop."""

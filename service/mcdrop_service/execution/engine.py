@@ -13,6 +13,7 @@ from mcdrop_service.errors import (
     NotBitwiseError,
     NotFoundError,
     NotReadyError,
+    WorkerDiedError,
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
@@ -273,6 +274,8 @@ class Engine:
         name = served.facts.name
         try:
             found = await self._dispatcher.call(served.model.lane, request)
+        except WorkerDiedError:
+            raise
         except Exception as error:
             logger.exception("the model %s cannot take inputs of signature %s", name, signature)
             raise BadRequestError(f"the model {name} cannot take inputs of this shape") from error

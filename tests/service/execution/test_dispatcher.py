@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from mcdrop_service.errors import WorkerDiedError
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.scheduler import Job, More, Outcome, Pieces, QueueLimits, RefusedError, Ripe, Unit
 
@@ -269,10 +270,15 @@ def test_whoever_waits_is_told_when_the_thread_dies(caplog: pytest.LogCaptureFix
         await asyncio.to_thread(runner.begun.wait)
         assert dispatcher.busy_s > 0
         waiting = [asyncio.create_task(dispatcher.run(job(each))) for each in ("deadly", "a")]
+        made, never = (asyncio.create_task(dispatcher.call(int)) for _ in range(2))  # before them and after
         await asyncio.sleep(0)
         runner.release.set()
         assert (await held)[0] is Outcome.ANSWERED
         assert [(await each)[0] for each in waiting] == [Outcome.FAILED] * 2
+        assert await made == 0
+        for late in (never, dispatcher.call(int), dispatcher.run(job("b"))):
+            with pytest.raises(WorkerDiedError, match="the worker died"):
+                await asyncio.wait_for(late, 10)
 
     dispatcher = dispatched(test)
     assert (dispatcher.died, dispatcher.alive) == (True, False)
