@@ -49,7 +49,7 @@ class FakeModel:
     def lane(self, request: PredictionRequest) -> Lane:
         """Four units to a batch, of any kind."""
         assert request.rows
-        return Lane(capacity=4, mixes=True)
+        return Lane(capacity=4, tile=4, mixes=True)
 
     def run(self, units: Sequence[Unit]) -> Sequence[Array]:
         """Twice each row."""

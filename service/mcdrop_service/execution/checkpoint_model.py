@@ -124,8 +124,9 @@ class CheckpointModel:
         blocks = self._preparation.blocks(request)
         apart = self._answering.promises_quantiles
         if blocks.shares_masks and self._mc.masks == "independent":
-            return Lane(1, mixes=True, apart=apart)  # no two rows have the same masks, and a batch one kind
-        return Lane(blocks.rows, mixes=not blocks.shares_masks, apart=apart)
+            # no two rows have the same masks, and a batch one kind
+            return Lane(1, blocks.rows, mixes=True, apart=apart)
+        return Lane(blocks.rows, blocks.rows, mixes=not blocks.shares_masks, apart=apart)
 
     def run(self, units: Sequence[Unit]) -> Sequence[Tensor]:
         """What some units come to.

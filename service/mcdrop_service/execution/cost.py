@@ -24,7 +24,7 @@ def blocks_of(request: PredictionRequest) -> int:
 
 def pieces_of(request: PredictionRequest, lane: Lane) -> int:
     """Pieces that its answer is made in, where that can take long: of other answers none is reckoned with."""
-    return -(-request.rows // lane.capacity) if request.quantiles or lane.apart else 0
+    return -(-request.rows // lane.tile) if request.quantiles or lane.apart else 0
 
 
 def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:

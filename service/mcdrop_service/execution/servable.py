@@ -18,6 +18,7 @@ class Lane:
 
     Attributes:
         capacity: Units that fit a batch.
+        tile: Rows of which a piece of an answer is made.
         mixes: Whether units of different seeds and blocks may share one.
         apart: Whether every answer is made in pieces, whatever it is asked.
         unit_bytes: Memory of a unit's results; written by the engine, which knows the outputs.
@@ -25,6 +26,7 @@ class Lane:
     """
 
     capacity: int
+    tile: int
     mixes: bool
     apart: bool = False
     unit_bytes: int = 0

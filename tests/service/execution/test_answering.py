@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from mcdrop_service.execution import Lane, Task
 from mcdrop_service.execution.checkpoint_model import CheckpointModel
+from mcdrop_service.execution.cost import pieces_of
 from mcdrop_service.execution.health import Health
 from mcdrop_service.facts import ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
@@ -16,8 +18,9 @@ from mcdrop_service.web.asking import sizes_before
 
 import mcdrop
 from mcdrop.calibrating import calibrate
-from mcdrop.checkpoint import write_checkpoint
+from mcdrop.checkpoint import InputSpec, write_checkpoint
 from mcdrop.conformal import AdaptiveSets
+from tests.e2e.architectures import shared_weights
 from tests.support.checkpoints import small_checkpoint, small_manifest, small_model
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -50,7 +53,9 @@ def request(
 
 def ripe(model: CheckpointModel, asked: PredictionRequest, ticket: int) -> Ripe:
     """A request of which every unit has run, each alone."""
-    task = Task(cast("ModelFacts", None), asked, model, Lane(16, mixes=True), Notes(), cast("Health", None))
+    task = Task(
+        cast("ModelFacts", None), asked, model, Lane(16, 16, mixes=True), Notes(), cast("Health", None)
+    )
     units = [
         Unit(ticket, task, row, block, 0)
         for block in range(-(-asked.n_samples // 16))
@@ -174,6 +179,19 @@ def test_an_answer_whose_rows_have_stopped_is_made_tile_by_tile(mc: mcdrop.MCDro
     for name in MOMENTS:
         np.testing.assert_array_equal(found.outputs[name], getattr(expected, name).numpy())
     assert found.notes == expected.notes
+
+
+@pytest.mark.parametrize("masks", ["consistent", "independent"])
+def test_as_many_pieces_are_reckoned_with_as_an_answer_is_made_in(tmp_path: Path, masks: Any) -> None:
+    shared = mcdrop.MCDropout(shared_weights(), task="raw", masks=masks)
+    shared.trace(torch.zeros(2, 6))
+    specs = [InputSpec(name="columns", dtype="float32", shape=[6])]
+    shared.save(tmp_path / "shared", architecture="tests.e2e.architectures:shared_weights", inputs=specs)
+    model = CheckpointModel.of("shared", mcdrop.load(tmp_path / "shared", allow=["tests"]))
+    asked = request(np.tile(ROWS[:, :6], (2, 1)), n_samples=16, quantiles=(0.5,))
+    (answer,) = model.finish([ripe(model, asked, 0)])
+    assert isinstance(answer, Pieces)
+    assert pieces_of(asked, model.lane(asked)) == answer.count == 2
 
 
 def _made(pieces: Pieces) -> PredictionAnswer:

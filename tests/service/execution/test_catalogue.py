@@ -53,7 +53,7 @@ def test_a_version_that_is_not_there_is_refused(version: str) -> None:
 def test_signatures_are_remembered_up_to_a_bound_and_the_oldest_forgotten() -> None:
     model = served("1")
     for signature in range(MAX_LANES + 10):
-        model.remember(signature, Lane(1, mixes=True))
+        model.remember(signature, Lane(1, 1, mixes=True))
     assert len(model.lanes) == MAX_LANES
     assert 9 not in model.lanes
     assert MAX_LANES + 9 in model.lanes

@@ -29,7 +29,7 @@ def test_a_model_whose_answers_are_pictures_costs_what_its_samples_take() -> Non
 
 
 def test_an_answer_with_quantiles_is_reckoned_to_be_made_in_tiles_of_its_rows() -> None:
-    lane, quantiles = Lane(2, mixes=True), replace(request(), quantiles=(0.5,))
+    lane, quantiles = Lane(1, 2, mixes=True), replace(request(), quantiles=(0.5,))
     assert (pieces_of(request(), lane), pieces_of(quantiles, lane)) == (0, 2)
     assert pieces_of(request(), replace(lane, apart=True)) == 2
 

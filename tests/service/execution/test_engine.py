@@ -32,7 +32,7 @@ class SlowToPlan:
 
     def lane(self, _request: PredictionRequest) -> Lane:
         self.release.wait()
-        return Lane(1, mixes=True)
+        return Lane(1, 1, mixes=True)
 
 
 def test_a_request_whose_input_was_never_seen_is_given_up_at_its_deadline_too() -> None:

@@ -24,7 +24,9 @@ ROWS = np.random.default_rng(0).standard_normal((4, 10)).astype(np.float32)
 def results(model: CheckpointModel, rows: int) -> list[Tensor]:
     """What the units of a request of some rows and 30 samples come to."""
     asked = PredictionRequest({"columns": ROWS[:rows]}, rows, 30, 7, ("mean",), ())
-    task = Task(cast("ModelFacts", None), asked, model, Lane(16, mixes=True), Notes(), cast("Health", None))
+    task = Task(
+        cast("ModelFacts", None), asked, model, Lane(16, 16, mixes=True), Notes(), cast("Health", None)
+    )
     units = [Unit(0, task, row, block, 0) for row in range(rows) for block in range(2)]
     return [result for unit in units for result in model.run([unit])]
 
