@@ -43,6 +43,12 @@ WRITTEN = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a pass takes here decides nothing."""
+    monkeypatch.setattr("mcdrop.engine.proof._SLOW_S", math.inf)
+
+
 class Runs:
     """Blocks of one network, by lines and in the ordinary way."""
 
@@ -252,6 +258,7 @@ def test_a_block_that_takes_long_is_not_written_down(monkeypatch: pytest.MonkeyP
 
 def test_a_block_that_was_held_up_once_is(monkeypatch: pytest.MonkeyPatch) -> None:
     late = itertools.chain([0.0, 1.0], itertools.repeat(1.0))
+    monkeypatch.setattr("mcdrop.engine.proof._SLOW_S", 0.5)
     monkeypatch.setattr("time.thread_time", lambda: next(late))
     runs = runs_of(classifier())
     with runs.lines.at_once():
