@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mcdrop.engine.forcing import few
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.masks import BlockKey
+from mcdrop.engine.masks import BlockKey, draw_one
 from mcdrop.engine.network import Network
 from mcdrop.engine.operators import Watch
 from mcdrop.engine.philox import StreamKey
@@ -76,8 +75,8 @@ class OneSample(BlockDraws):
     """Draws of a single sample, to look at a network."""
 
     def draw(self, law: Law, shape: Sequence[int], key: StreamKey, _rng: str) -> Tensor:
-        """As many as are looked at."""
-        return few(1, law, shape, key)
+        """(1, *shape)."""
+        return draw_one(law, shape, key).unsqueeze(0)
 
 
 class _Noticing:

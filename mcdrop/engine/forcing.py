@@ -1,28 +1,18 @@
-"""Draws to look at a network with: few, and forced, so that every mask matters and every branch is taken."""
+"""Draws to look at a network with: forced, so that every mask matters and every branch is taken."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from mcdrop.engine.masks import draw_plain
-from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.sites import Law
 
-__all__ = ["at_one_half", "extreme", "few", "middle", "spread"]
+__all__ = ["at_one_half", "extreme", "middle", "spread"]
 
 _EDGE: Final = 2.0**-20
 """How near forced uniforms are to 0 and 1: nearer than any rate in use, and their logarithms are finite."""
 _MIDDLE: Final = {"noise": 1.0, "uniform": 0.5, "normal": 0.0}
-
-
-def few(samples: int, law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
-    """So many draws of `shape`, (samples, *shape), dealt out element by element."""
-    size = math.prod(shape)
-    return draw_plain(law, samples * size, key).reshape(size, samples).T.reshape(samples, *shape)
 
 
 def at_one_half(law: Law) -> Law:

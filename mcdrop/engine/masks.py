@@ -25,7 +25,7 @@ from mcdrop.engine.philox import StreamKey, words
 from mcdrop.engine.sites import Law, Site, site_id
 from mcdrop.errors import OptionError
 
-__all__ = ["BLOCK", "RNGS", "BlockKey", "draw_block", "draw_plain", "draw_site", "uniform_bits"]
+__all__ = ["BLOCK", "RNGS", "BlockKey", "draw_block", "draw_one", "draw_site", "uniform_bits"]
 
 BLOCK: Final = 16
 """Samples in a block; also the number of strata."""
@@ -84,10 +84,11 @@ def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tens
     return drawn.reshape(BLOCK, *shape)
 
 
-def draw_plain(law: Law, count: int, key: StreamKey) -> Tensor:
-    """Independent draws in a row, (count,): for looking at a network, where no block is wanted."""
-    bits = words(key, -(-count // 2)).view("<u4")[:count]
-    return _LAWS[law.name](bits, law)
+def draw_one(law: Law, shape: Sequence[int], key: StreamKey) -> Tensor:
+    """One mask, of `shape`: for looking at a network, where no block is wanted."""
+    elements = math.prod(shape)
+    bits = words(key, -(-elements // 2)).view("<u4")[:elements]
+    return _LAWS[law.name](bits, law).reshape(shape)
 
 
 DrawBlock = Callable[[Law, Sequence[int], StreamKey, str], Tensor]

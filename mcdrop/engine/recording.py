@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from mcdrop.engine.forcing import few
 from mcdrop.engine.functorch import inside_vmap
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.interception.dropout import HANDLERS as _DROPOUT
 from mcdrop.engine.interception.mode import Interception
+from mcdrop.engine.masks import draw_one
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.replay import Addresses, run
 from mcdrop.engine.sites import Law, Site, SiteKey, site_id
@@ -26,7 +26,7 @@ Answer = Callable[[Site], Tensor]
 def natural(site: Site) -> Tensor:
     """A real draw, the same in every pass."""
     stream = StreamKey(0, 0, 0, site_id(site.key, site.kind))
-    return few(1, site.law, site.shape, stream)[0]
+    return draw_one(site.law, site.shape, stream)
 
 
 class TooManyDrawsError(UnsupportedModelError):

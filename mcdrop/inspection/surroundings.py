@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from mcdrop.engine.forcing import at_one_half, few, middle
+from mcdrop.engine.forcing import at_one_half, middle
 from mcdrop.engine.inputs import Call
+from mcdrop.engine.masks import draw_one
 from mcdrop.engine.network import Network
 from mcdrop.engine.philox import StreamKey
 from mcdrop.engine.recording import Recorder
@@ -187,7 +188,7 @@ class _Forced(Recorder):
             return middle(site.law, site.shape).to(self._device)
         law = site.law if self._index else at_one_half(site.law)
         stream = StreamKey(self._index, 0, 0, site_id(site.key, site.kind))
-        self.mask = few(1, law, site.shape, stream)[0].to(self._device)
+        self.mask = draw_one(law, site.shape, stream).to(self._device)
         return self.mask
 
 
