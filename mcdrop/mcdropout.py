@@ -264,7 +264,7 @@ class MCDropout:
         planned = self._planner.planned(call)
         plan = self._planner.exact(call) if exact else planned.fast(call.rows)
         plan = self._budget.fitted(plan, planned.footprint, Load(own_masks=draw.row_ids is not None))
-        return plan.network.rebuild(sample_call(plan, call, draw))
+        return plan.network.outputs.rebuild(sample_call(plan, call, draw))
 
     def predict(
         self,

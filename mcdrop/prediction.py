@@ -287,5 +287,5 @@ def picked(task: Task | None, network: Network, outputs: list[Tensor]) -> Tensor
     Raises:
         OptionError: If there are several, and it is not clear which.
     """
-    structure = network.rebuild(outputs)
+    structure = network.outputs.rebuild(outputs)
     return only_output(structure) if task is None else task.pick(structure)

@@ -109,7 +109,7 @@ def _keeps(request: Request, plan: Plan, draw: Draw, rows: int) -> bool:
     """Whether the samples stay; where the call does not say, if those of all rows so far are few enough."""
     if request.keep_samples is not None or request.count.tolerance is not None:
         return bool(request.keep_samples)
-    return plan.network.row_bytes * rows * draw.n_samples <= request.budget.kept_samples()
+    return plan.network.outputs.row_bytes * rows * draw.n_samples <= request.budget.kept_samples()
 
 
 def _load(request: Request, plan: Plan, draw: Draw, rows: int, *, keep: bool) -> Load:
@@ -118,4 +118,6 @@ def _load(request: Request, plan: Plan, draw: Draw, rows: int, *, keep: bool) ->
     samples_of_tile = plan.rows * draw.n_samples if request.levels and not keep else 0
     blocks = 0 if request.count.tolerance is None else -(-draw.n_samples // BLOCK)
     own = draw.row_ids is not None
-    return Load(plan.network.row_bytes * (numbers * rows + samples_of_tile), own_masks=own, blocks=blocks)
+    return Load(
+        plan.network.outputs.row_bytes * (numbers * rows + samples_of_tile), own_masks=own, blocks=blocks
+    )

@@ -93,7 +93,7 @@ def _ends_in(
     try:
         with generators_restored(), network.inference(), watch:
             returned = network.deterministic_outputs(call)
-        return watch.holds(picked(network.rebuild(returned)))
+        return watch.holds(picked(network.outputs.rebuild(returned)))
     except Exception:  # noqa: BLE001 - whoever needs this pass, or one output, tells why there is none
         return False
 

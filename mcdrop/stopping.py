@@ -275,5 +275,5 @@ class _Set:
 
 def _tiles_of_a_set(plan: Plan, draw: Draw) -> int:
     """As many as keep the moments of all blocks small: two numbers in float64 for each element."""
-    tile = plan.rows * plan.network.row_bytes * 4 * (draw.n_samples // BLOCK)
+    tile = plan.rows * plan.network.outputs.row_bytes * 4 * (draw.n_samples // BLOCK)
     return min(max(_SET_BYTES // tile, 1), _MOST_TILES)

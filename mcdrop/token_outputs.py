@@ -31,7 +31,7 @@ def refuse_tokens_for_classes(network: Network, call: Call) -> None:
     row = call.take(slice(0, 1))
     try:
         with generators_restored(), network.inference():
-            output = only_output(network.rebuild(network.deterministic_outputs(row)))
+            output = only_output(network.outputs.rebuild(network.deterministic_outputs(row)))
     except Exception:  # noqa: BLE001 - whoever needs this pass, or one output, tells why there is none
         return
     pairs = zip(row.leaves, row.axes, strict=True)

@@ -140,7 +140,7 @@ def _held(plan: Plan, size: Footprint, load: Load) -> int:
     masks = size.masks * samples * (rows if own else 1)
     at_once = 1 if looped else samples
     prefix = size.live_prefix * (samples if folded else 1)
-    outputs = plan.network.row_bytes * (_REDUCED * samples + 4 * load.blocks)
+    outputs = plan.network.outputs.row_bytes * (_REDUCED * samples + 4 * load.blocks)
     return int(_MARGIN * (masks + rows * (prefix + size.live_suffix * at_once + outputs))) + _FIXED
 
 

@@ -74,13 +74,13 @@ class Network:
             if any(words in str(error) for words in _FULL):
                 raise torch.OutOfMemoryError(str(error)) from error
             raise
-        return self.rows_first(output)
+        return self.outputs.rows_first(output)
 
     def native_outputs(self, call: Call) -> list[Tensor]:
         """The same with the model's own draws, which move the global generators."""
         args, kwargs = self._own(call).arguments()
         with compiled_functions_off():
-            return self.rows_first(self.view(*args, **kwargs))
+            return self.outputs.rows_first(self.view(*args, **kwargs))
 
     def deterministic_outputs(self, call: Call) -> list[Tensor]:
         """The tensors of the pass in eval mode, each with its rows on axis 0.
@@ -90,12 +90,12 @@ class Network:
         """
         args, kwargs = self._own(call).arguments()
         before = generator_states()
-        outputs = self.rows_first(self.evaluation(*args, **kwargs))
+        outputs = self.outputs.rows_first(self.evaluation(*args, **kwargs))
         return self._without_draws(call, before) if moved_since(before) else outputs
 
     def _without_draws(self, call: Call, before: dict[str, Any]) -> list[Tensor]:
         recorder = Recorder(ModulePaths(), lambda site: _still(site, call.rows))
-        outputs = self.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
+        outputs = self.outputs.rows_first(run(self.evaluation, recorder.paths, self._own(call), recorder))
         if recorder.sites:  # else another thread moved the generator
             put_back(before)
         return outputs
@@ -109,19 +109,6 @@ class Network:
     def device(self) -> torch.device:
         """Where it runs."""
         return self.cache.device
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of one row's outputs."""
-        return self.outputs.row_bytes
-
-    def rebuild(self, tensors: list[Any]) -> Any:
-        """The structure that the model returns, with others in place of its tensors."""
-        return self.outputs.rebuild(tensors)
-
-    def rows_first(self, output: Any) -> list[Tensor]:
-        """The tensors in what the model returned, each with its rows on axis 0."""
-        return self.outputs.rows_first(output)
 
     def _own(self, call: Call) -> Call:
         """The call with copies of the inputs that the model writes to."""

@@ -101,7 +101,7 @@ def test_every_kind_of_site_can_be_switched_off_and_on(case: Case) -> None:
     found = mc.sensitivity(*inputs)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         once, twice = (model(*(x.clone() for x in inputs)) for _ in range(2))
-    (rows,) = mc.plan.network.rows_first(once)
+    (rows,) = mc.plan.network.outputs.rows_first(once)
     if torch.equal(once, twice):  # else it draws in eval mode as well
         torch.testing.assert_close(found.deterministic, rows.to(torch.float64), **FLOAT32)
     assert len(found.sites) == case.sites

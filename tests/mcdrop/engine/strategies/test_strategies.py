@@ -117,7 +117,7 @@ def test_every_tensor_of_a_structure_is_sampled_with_its_rows_in_front(strategy:
     network, call = network_and_call(Structured().eval(), torch.ones(3, 8))
     dropped, plain, turned = samples(strategy, network, call, consistent(call))
     assert (dropped.shape, plain.shape, turned.shape) == ((16, 3, 8), (16, 3), (16, 3, 1, 8))
-    rebuilt = network.rebuild([dropped, plain, turned])
+    rebuilt = network.outputs.rebuild([dropped, plain, turned])
     assert rebuilt["pair"] == (dropped, "name")
     assert rebuilt["count"] == 3
 
