@@ -5,39 +5,20 @@ dropout inside. A copy of the function whose guards never fire runs the same cod
 open to interception.
 """
 
-from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Final
 
 from mcdrop.engine.interception.mode import Handler, Interception
 
-__all__ = ["descending", "without_guards"]
+__all__ = ["descending"]
 
 _GUARDS: Final = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 
-def without_guards(function: Callable[..., Any]) -> FunctionType:
-    """A copy of a function in which no override guard fires.
-
-    Args:
-        function: Of torch.nn.functional, written in Python.
-
-    Raises:
-        TypeError: If the function is not written in Python.
-    """
-    if not isinstance(function, FunctionType):
-        raise TypeError(f"function must be written in Python, got {type(function).__name__}")
+def descending(function: Any) -> Handler:
+    """A handler that runs the function's own code, which is Python's, under the mode."""
     unguarded = {**function.__globals__, **dict.fromkeys(_GUARDS, lambda *_: False)}
-    copy = FunctionType(
-        function.__code__, unguarded, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-def descending(function: Callable[..., Any]) -> Handler:
-    """A handler that runs the function's own code under the mode."""
-    opened = without_guards(function)
+    opened = FunctionType(function.__code__, unguarded, function.__name__, function.__defaults__)
 
     def handle(mode: Interception, *args: Any, **kwargs: Any) -> Any:
         with mode:
