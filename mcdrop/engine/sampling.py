@@ -31,7 +31,6 @@ __all__ = [
     "group_outputs",
     "in_tiles",
     "sample_call",
-    "sample_tile",
     "tile_call",
     "tiles",
 ]
@@ -194,12 +193,8 @@ def sample_call(plan: Plan, call: Call, draw: Draw) -> list[Tensor]:
     return [tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for tensors in joined]
 
 
-def sample_tile(plan: Plan, call: Call, draw: Draw, rows: slice) -> list[Tensor]:
-    """All samples of one tile: tensors (S, rows, ...)."""
-    return _sample_tile(plan, rows, call=call, draw=draw)
-
-
 def _sample_tile(plan: Plan, rows: slice, *, call: Call, draw: Draw) -> list[Tensor]:
+    """All samples of one tile: tensors (S, rows, ...)."""
     tile = tile_call(plan, call, rows)
     groups = [group_outputs(plan, tile, draw, rows, group) for group in block_groups(plan, draw.n_samples)]
     return [torch.cat(parts)[:, : call.kept(rows)] for parts in zip(*groups, strict=True)]
