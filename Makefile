@@ -190,6 +190,10 @@ test-libraries: .venv-zoo/.installed ## Run the tests that need transformers and
 test-second-device: $(VENV)/.dev ## Run all on a device of host memory that does not mix with the CPU (needs g++ and ninja)
 	$(BIN)/python -m tests.second_device
 
+.PHONY: laws
+laws: $(VENV)/.dev ## Try every law of the tests on new examples: the gate's are the same each time
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=search
+
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev ## Run the tests that need a CUDA device (with a torch that was built for it)
 	$(BIN)/pytest -rs tests/gpu

@@ -22,8 +22,9 @@ from hypothesis import settings
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind a shell, and commands inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-settings.register_profile("mcdrop", deadline=None, print_blob=True)
-settings.load_profile("mcdrop")
+settings.register_profile("gate", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("search", deadline=None, print_blob=True, max_examples=500)
+settings.load_profile("gate")
 
 
 @pytest.hookimpl(wrapper=True)
