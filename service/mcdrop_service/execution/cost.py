@@ -9,7 +9,7 @@ from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import ModelFacts, PredictionRequest
 
-__all__ = ["BLOCK", "blocks_of", "pieces_of", "size_bytes", "unit_bytes"]
+__all__ = ["BLOCK", "blocks_of", "kind_of", "pieces_of", "size_bytes", "unit_bytes"]
 
 BLOCK: Final = 16
 
@@ -25,6 +25,11 @@ def blocks_of(request: PredictionRequest) -> int:
 def pieces_of(request: PredictionRequest, lane: Lane) -> int:
     """Pieces that its answer is made in, where that can take long: of other answers none is reckoned with."""
     return -(-request.rows // lane.tile) if request.quantiles or lane.apart else 0
+
+
+def kind_of(request: PredictionRequest) -> tuple[int, int]:
+    """What decides how long a piece takes, to a factor of two: how many levels and blocks it has."""
+    return len(request.quantiles).bit_length(), blocks_of(request).bit_length()
 
 
 def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:

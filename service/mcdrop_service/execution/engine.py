@@ -17,7 +17,7 @@ from mcdrop_service.errors import (
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
-from mcdrop_service.execution.cost import blocks_of, pieces_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import blocks_of, kind_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S, Health
 from mcdrop_service.execution.refusing import before, turned_away, unanswered
@@ -256,6 +256,7 @@ class Engine:
         lane = served.lanes.get(signature)
         if lane is None:
             lane = await before(deadline_s, self._new_lane(signature, served, request))
+        pieces = pieces_of(request, lane)
         return Job(
             key=lane.serial,
             rows=request.rows,
@@ -266,7 +267,8 @@ class Engine:
             payload=Task(served.facts, request, served.model, lane, notes, served.health),
             lot=None if lane.mixes else request.seed,
             first_blocks=None if request.tolerance is None else FIRST_BLOCKS,
-            pieces=pieces_of(request, lane),
+            pieces=pieces,
+            kind=kind_of(request) if pieces else None,
         )
 
     async def _new_lane(self, signature: Hashable, served: Served, request: PredictionRequest) -> Lane:

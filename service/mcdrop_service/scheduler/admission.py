@@ -77,6 +77,11 @@ class Means:
         """The mean; 0 while nothing is known."""
         return self._means.get(key, 0.0)
 
+    @property
+    def largest(self) -> float:
+        """Of all of them; 0 if there are none."""
+        return max(self._means.values(), default=0.0)
+
     def _forget(self, key: Hashable) -> None:
         del self._means[key]
         self._doubted.discard(key)
@@ -87,14 +92,17 @@ class Forecast:
 
     def __init__(self) -> None:
         self._seconds = Means()
+        self._piece_s = Means()
         self._blocks = Means()
         self._fill = Means()
         self._answer_s = Means()
         self._answer_units = Means()
 
-    def learn(self, key: Hashable, seconds: float) -> None:
-        """How long a batch took."""
+    def learn(self, key: Hashable, seconds: float, kind: Hashable = None) -> None:
+        """How long a batch took, or a piece of some kind."""
         self._seconds.learn(key, seconds)
+        if isinstance(key, Answers):
+            self._piece_s.learn((key, kind), seconds)
 
     def learn_fill(self, key: Hashable, units: int) -> None:
         """How many units a batch held while more waited: few, where those of unlike lots cannot share one."""
@@ -105,13 +113,14 @@ class Forecast:
         self._answer_s.learn(key, seconds)
         self._answer_units.learn(key, units)
 
-    def doubt(self, key: Hashable) -> None:
-        """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment.
+    def doubt(self, key: Hashable, kind: Hashable = None) -> None:
+        """Take half of the seconds of a key and a kind back: nothing corrects what a bad moment has measured.
 
         The next measurement counts alone: if it takes as long as was known, the next one like it is refused.
         """
         self._seconds.doubt(key, share=0.5)
         self._seconds.doubt(Answers(key), share=0.5)
+        self._piece_s.doubt((Answers(key), kind), share=0.5)
         self._answer_s.doubt(key, share=0.5)
         self._answer_units.doubt(key, share=1)
 
@@ -123,11 +132,22 @@ class Forecast:
         """Seconds for one batch; 0 while nothing is known."""
         return self._seconds.of(key)
 
-    def units_s(self, key: Hashable, units: int, capacity: int, pieces: int = 0) -> float:
-        """Seconds for some units in full batches, and for making answers of them, some in pieces."""
+    def units_s(self, key: Hashable, units: int, capacity: int) -> float:
+        """Seconds for some units in full batches, and for making answers of them."""
         batches = math.ceil(units / (self._fill.of(key) or capacity))
-        at_once_s = batches * self.batch_s(key) + self._answers_s(key, units)
-        return at_once_s + pieces * self.batch_s(Answers(key)) if pieces else at_once_s
+        return batches * self.batch_s(key) + self._answers_s(key, units)
+
+    def pieces_s(self, job: Job, pieces: int) -> float:
+        """Seconds for some pieces of an answer: as of all kinds, while nothing is known of this one."""
+        if not pieces:
+            return 0.0
+        answers = Answers(job.key)
+        return pieces * (self._piece_s.of((answers, job.kind)) or self.batch_s(answers))
+
+    @property
+    def longest_piece_s(self) -> float:
+        """Seconds that a piece takes at most, of whatever key and kind."""
+        return self._piece_s.largest
 
     def together_s(self, key: Hashable, units: int) -> float:
         """Seconds for some units in one batch, and for making answers of them."""
@@ -138,9 +158,10 @@ class Forecast:
         least = job.blocks if job.first_blocks is None else job.first_blocks
         return job.rows * min(max(least, self._usual_blocks(job)), job.blocks)
 
-    def units_left(self, place: Place) -> int:
-        """The same of a job under way, without what was handed out."""
-        return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
+    def left(self, place: Place) -> tuple[int, float]:
+        """Of a job under way: the same, without what was handed out, and seconds for its pieces."""
+        units = place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
+        return 0 if place.making else units, self.pieces_s(place.job, place.pieces)
 
     def _answers_s(self, key: Hashable, units: int) -> float:
         return units * self._answer_s.of(key) / (self._answer_units.of(key) or 1)

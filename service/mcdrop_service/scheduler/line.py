@@ -20,7 +20,8 @@ class Place:
         job: The job.
         key: Of the line that it waits in: the job's, until its answer is made.
         capacity: Units that fit a batch of this key.
-        pieces: In which its answer will be made, while that has not begun.
+        pieces: Of its answer that were not handed out yet, also while it is not being made.
+        making: Whether its answer is being made.
         blocks: Blocks that the rows which go on have taken, those under way included.
         waiting: Units of the round that were not handed out yet.
         taken: Units of all rounds so far, without pieces.
@@ -33,6 +34,7 @@ class Place:
         self.ticket = ticket
         self.job = job
         self.key, self.capacity, self.pieces = job.key, job.capacity, job.pieces
+        self.making = False
         self._payload = job.payload
         self.blocks = 0
         self.waiting = 0
@@ -65,6 +67,8 @@ class Place:
             row, block = self._rows[place % rows], self._first_block + place // rows
             units.append(Unit(self.ticket, self._payload, row, block, place))
         self.waiting -= len(units)
+        if self.making:
+            self.pieces = self.waiting
         return units
 
     def take_in(self, unit: Unit, result: Any) -> None:
@@ -95,7 +99,8 @@ class Place:
         """
         if pieces.count < 1:
             raise ValueError(f"wanted at least 1 piece, got {pieces.count}")
-        self.key, self.capacity, self.pieces = Answers(self.job.key), 1, 0
+        self.key, self.capacity, self.pieces = Answers(self.job.key), 1, pieces.count
+        self.making = True
         self._payload, self.blocks = pieces.work, self.job.blocks
         self._begin(range(pieces.count), 1)
 

@@ -33,32 +33,31 @@ class Outlook:
         self._capacities = {key: line.capacity for key, line in lines.items()}
         self._capacities[newcomer.key] = newcomer.capacity
         self._queues = {
-            key: [(forecast.units_left(place), place.pieces, place.job.deadline_s) for place in line.places]
+            key: [(*forecast.left(place), place.job.deadline_s) for place in line.places]
             for key, line in lines.items()
         }
-        self._key, self._units, self._pieces = newcomer.key, forecast.job_units(newcomer), newcomer.pieces
+        self._key, self._units = newcomer.key, forecast.job_units(newcomer)
+        self._pieces_s = forecast.pieces_s(newcomer, newcomer.pieces)
         self._answers = Answers(newcomer.key) if newcomer.pieces else None
         wants = ((newcomer.key, self._units), (self._answers, newcomer.pieces))
         self._ranks = {key: lines[key].places.rank(units) for key, units in wants if key in lines}
-        totals = {newcomer.key: (0, 0), **{key: _total(queue) for key, queue in self._queues.items()}}
+        totals = {newcomer.key: (0, 0.0), **{key: _total(queue) for key, queue in self._queues.items()}}
         self._before_s = {key: self._seconds(key, *total) for key, total in totals.items()}
-        units, pieces = totals[newcomer.key]
-        all_s, batches_s = (
-            self._seconds(newcomer.key, units + self._units, pieces + own) for own in (self._pieces, 0)
-        )
-        self._after_s = {**self._before_s, newcomer.key: all_s}
+        units, pieces_s = totals[newcomer.key]
+        batches_s = self._seconds(newcomer.key, units + self._units, pieces_s)
+        self._after_s = {**self._before_s, newcomer.key: batches_s + self._pieces_s}
         self._beside_answers_s = {**self._before_s, newcomer.key: batches_s}
 
     @property
     def alone_s(self) -> float:
         """Seconds that the newcomer would take if nothing else waited."""
-        return self._seconds(self._key, self._units, self._pieces)
+        return self._seconds(self._key, self._units, self._pieces_s)
 
     @property
     def newcomer_s(self) -> float:
         """Seconds until the newcomer would be done; 0 while no batch was ever timed."""
-        units, pieces = _total(self._ahead(self._key))
-        own_s = self._seconds(self._key, units + self._units, pieces + self._pieces)
+        units, pieces_s = _total(self._ahead(self._key))
+        own_s = self._seconds(self._key, units + self._units, pieces_s + self._pieces_s)
         if self._answers is not None and (ahead := self._ahead(self._answers)):
             own_s += self._seconds(self._answers, *_total(ahead))
         return self._shared_s(own_s, self._before_s, self._key, self._answers)
@@ -75,22 +74,22 @@ class Outlook:
             now_s: When the worker is free.
         """
         for key, queue in self._queues.items():
-            first, all_s, more = self._ranks.get(key, 0), self._after_s, (0, 0)
+            first, all_s, more, more_s = self._ranks.get(key, 0), self._after_s, 0, 0.0
             if key == self._key:
-                more = self._units, self._pieces
+                more, more_s = self._units, self._pieces_s
             elif key == self._answers:
-                all_s, more = self._beside_answers_s, (self._pieces, 0)
+                all_s, more_s = self._beside_answers_s, self._pieces_s
             units = list(accumulate(units for units, _, _ in queue))[first:]
-            pieces = list(accumulate(pieces for _, pieces, _ in queue))[first:]
-            for unit, piece, (_, _, deadline_s) in zip(units, pieces, queue[first:], strict=True):
-                before_s = self._shared_s(self._seconds(key, unit, piece), self._before_s, key)
-                own_s = self._seconds(key, unit + more[0], piece + more[1])
+            pieces_s = list(accumulate(pieces_s for _, pieces_s, _ in queue))[first:]
+            for unit, piece_s, (_, _, deadline_s) in zip(units, pieces_s, queue[first:], strict=True):
+                before_s = self._shared_s(self._seconds(key, unit, piece_s), self._before_s, key)
+                own_s = self._seconds(key, unit + more, piece_s + more_s)
                 done_s = self._shared_s(own_s, all_s, key)
                 if now_s + (1 + SLACK) * done_s >= deadline_s > now_s + before_s:
                     return done_s
         return None
 
-    def _ahead(self, key: Hashable) -> list[tuple[int, int, float]]:
+    def _ahead(self, key: Hashable) -> list[tuple[int, float, float]]:
         """Of a line what comes before the newcomer."""
         return self._queues.get(key, [])[: self._ranks.get(key, 0)]
 
@@ -98,10 +97,10 @@ class Outlook:
         """Seconds for what takes so long alone, beside all that the other keys want."""
         return own_s + sum(min(own_s, other_s) for other, other_s in all_s.items() if other not in keys)
 
-    def _seconds(self, key: Hashable, units: int, pieces: int) -> float:
-        return self._forecast.units_s(key, units, self._capacities[key], pieces)
+    def _seconds(self, key: Hashable, units: int, pieces_s: float) -> float:
+        return self._forecast.units_s(key, units, self._capacities[key]) + pieces_s
 
 
-def _total(queue: Sequence[tuple[int, int, float]]) -> tuple[int, int]:
-    """Units and pieces of all of them."""
-    return sum(units for units, _, _ in queue), sum(pieces for _, pieces, _ in queue)
+def _total(queue: Sequence[tuple[int, float, float]]) -> tuple[int, float]:
+    """Units of all of them, and seconds for their pieces."""
+    return sum(units for units, _, _ in queue), sum(pieces_s for _, pieces_s, _ in queue)

@@ -12,7 +12,7 @@ from mcdrop_service.scheduler.ledger import Ledger
 from mcdrop_service.scheduler.line import Line, Place
 from mcdrop_service.scheduler.outlook import CAUTION, Outlook
 from mcdrop_service.scheduler.rotation import Rotation
-from mcdrop_service.scheduler.work import Batch, Job, More, Outcome, Pieces, Ripe, Settled, Unit
+from mcdrop_service.scheduler.work import Answers, Batch, Job, More, Outcome, Pieces, Ripe, Settled, Unit
 
 __all__ = ["Scheduler"]
 
@@ -101,6 +101,8 @@ class Scheduler:
         units = line.take()
         self.waiting_units -= len(units)
         self.reserved_units -= len(units)
+        if isinstance(key, Answers):
+            self._pieces -= len(units)
         if line.places:
             self._forecast.learn_fill(key, len(units))
         else:
@@ -121,7 +123,7 @@ class Scheduler:
         """
         self.expire(now_s)
         self._free_s = now_s
-        self._forecast.learn(batch.key, now_s - batch.started_s)
+        self._forecast.learn(batch.key, now_s - batch.started_s, batch.kind)
         ripe: list[Ripe] = []
         for unit, result in zip(batch.units, results, strict=True):
             place = self._live.get(unit.ticket)
@@ -246,7 +248,7 @@ class Scheduler:
         late_s = free_s + outlook.cautious_s - job.deadline_s
         if late_s >= 0:
             if now_s + outlook.alone_s >= job.deadline_s and not self._is_measured(job.key):
-                self._forecast.doubt(job.key)
+                self._forecast.doubt(job.key, job.kind)
             raise self._refused(Refusal.DEADLINE, late_s)
         if (harmed_s := outlook.harmed_s(free_s)) is not None:
             raise self._refused(Refusal.DEADLINE, harmed_s)
@@ -258,11 +260,13 @@ class Scheduler:
     def _all_fit(self, job: Job, free_s: float) -> bool:
         """Whether all that waits fits before the first deadline, in whatever order; looks at no job."""
         units, pieces = self.reserved_units + job.units, self._pieces + job.pieces
-        all_s = self._forecast.units_s(job.key, units, job.capacity, pieces) + sum(
-            self._forecast.units_s(key, units, line.capacity, pieces)
+        all_s = self._forecast.units_s(job.key, units, job.capacity) + sum(
+            self._forecast.units_s(key, units, line.capacity)
             for key, line in self._lines.items()
             if key != job.key
         )
+        if pieces:
+            all_s += pieces * self._forecast.longest_piece_s
         return free_s + (1 + CAUTION) * all_s < min(job.deadline_s, self.first_deadline_s)
 
     def _refused(self, refusal: Refusal, retry_after_s: float) -> RefusedError:
@@ -281,10 +285,15 @@ class Scheduler:
         )
 
     def _line_s(self, key: Hashable, line: Line) -> float:
-        units = sum(self._forecast.units_left(place) for place in line.places)
-        return self._forecast.units_s(key, units, line.capacity, sum(place.pieces for place in line.places))
+        left = [self._forecast.left(place) for place in line.places]
+        pieces_s = sum(pieces_s for _, pieces_s in left)
+        return self._forecast.units_s(key, sum(units for units, _ in left), line.capacity) + pieces_s
 
     def _started(self, key: Hashable, units: tuple[Unit, ...], now_s: float) -> Batch:
+        if isinstance(key, Answers):
+            job = self._live[units[0].ticket].job
+            self._free_s = now_s + self._forecast.pieces_s(job, 1)
+            return Batch(key, units, now_s, job.kind)
         self._free_s = now_s + self._forecast.batch_s(key)
         return Batch(key, units, now_s)
 

@@ -29,6 +29,7 @@ class Job:
         first_blocks: Blocks that every row takes before the worker is asked whether it wants more; None if it
             is never asked, and every row takes all.
         pieces: In which its answer will be made; 0 if it is made at once, with those of others.
+        kind: Of the pieces: those of one key and kind are forecast alike.
     """
 
     key: Hashable
@@ -41,6 +42,7 @@ class Job:
     lot: Hashable | None = None
     first_blocks: int | None = None
     pieces: int = 0
+    kind: Hashable = None
 
     @property
     def units(self) -> int:
@@ -91,11 +93,13 @@ class Batch:
         key: Of all of them.
         units: At most as many as fit; of an answer one piece.
         started_s: When it was handed out.
+        kind: Of the piece, if it is one.
     """
 
     key: Hashable
     units: tuple[Unit, ...]
     started_s: float
+    kind: Hashable = None
 
 
 class Outcome(Enum):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcdrop_service.errors import TooLargeError
-from mcdrop_service.execution.cost import BLOCK, pieces_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import BLOCK, kind_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.engine import FIRST_BLOCKS
 from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import OutputFacts, PredictionRequest
@@ -32,6 +32,14 @@ def test_an_answer_with_quantiles_is_reckoned_to_be_made_in_tiles_of_its_rows() 
     lane, quantiles = Lane(1, 2, mixes=True), replace(request(), quantiles=(0.5,))
     assert (pieces_of(request(), lane), pieces_of(quantiles, lane)) == (0, 2)
     assert pieces_of(request(), replace(lane, apart=True)) == 2
+
+
+def test_pieces_are_of_one_kind_where_levels_and_blocks_differ_by_less_than_a_factor_of_two() -> None:
+    def kind(levels: int, n_samples: int) -> tuple[int, int]:
+        return kind_of(replace(request(n_samples), quantiles=(0.5,) * levels))
+
+    assert kind(64, 256) == kind(100, 384)
+    assert len({kind(2, 256), kind(100, 256), kind(2, 512), kind(0, 256)}) == 4
 
 
 def test_a_length_that_varies_is_that_of_the_inputs() -> None:

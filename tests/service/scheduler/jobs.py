@@ -36,9 +36,10 @@ def job(
     lot: Hashable | None = None,
     first_blocks: int | None = None,
     pieces: int = 0,
+    kind: Hashable = None,
 ) -> Job:
     """A job that is small in everything that is not said."""
-    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot, first_blocks, pieces)
+    return Job(key, rows, blocks, CAPACITY, size_bytes, deadline_s, payload, lot, first_blocks, pieces, kind)
 
 
 def growing(rows: int, blocks: int, first_blocks: int, *wants: More, key: Hashable = "model") -> Job:
@@ -47,11 +48,11 @@ def growing(rows: int, blocks: int, first_blocks: int, *wants: More, key: Hashab
 
 
 def in_pieces(
-    pieces: int, rows: int = 1, blocks: int = 1, *, key: Hashable = "model", deadline_s: float = 1000.0
+    pieces: int, rows: int = 1, blocks: int = 1, *, deadline_s: float = 1000.0, kind: Hashable = None
 ) -> Job:
     """A job whose answer is made in so many pieces."""
     work = Pieces(pieces, "work")
-    return job(rows, blocks, key=key, deadline_s=deadline_s, payload=work, size_bytes=0, pieces=pieces)
+    return job(rows, blocks, deadline_s=deadline_s, payload=work, size_bytes=0, pieces=pieces, kind=kind)
 
 
 @dataclass

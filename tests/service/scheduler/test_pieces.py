@@ -103,6 +103,39 @@ def test_pieces_that_wait_are_reckoned_with(worker: FakeWorker) -> None:
     assert worker.scheduler.ledger.ended == {Outcome.ANSWERED: 2}
 
 
+@pytest.fixture
+def measured(worker: FakeWorker) -> FakeWorker:
+    """It knows that a piece of `many` takes 10 seconds, and one of `few` 1; most were of `few`."""
+    for kind, piece_s in (("many", 10.0), *[("few", 1.0)] * 20):
+        worker.piece_s = piece_s
+        worker.submit(in_pieces(1, kind=kind))
+        worker.run()
+    return worker
+
+
+def test_pieces_of_unlike_kinds_are_forecast_apart(measured: FakeWorker) -> None:
+    scheduler = measured.scheduler
+    assert scheduler.predicted_s(in_pieces(3, kind="few")) == 1 + 3.0
+    assert scheduler.predicted_s(in_pieces(3, kind="many")) == 1 + 30.0
+    assert 3 < scheduler.predicted_s(in_pieces(3, kind="new")) - 1 < 30  # as those of both
+    measured.submit(in_pieces(2, kind="many"))
+    assert scheduler.predicted_s(in_pieces(3, blocks=4, kind="few")) == 2 + 20 + 3.0
+    measured.step()  # they wait to be made, and one is under way
+    measured.scheduler.next_batch(measured.now_s)
+    assert scheduler.predicted_s(in_pieces(3, kind="few")) == 1 + 10 + 3.0
+    with pytest.raises(RefusedError, match="deadline"):  # 10 under way, 2 of its own, twice 10 of the other
+        measured.submit(in_pieces(1, deadline_s=measured.now_s + 31.5, kind="few"))
+    measured.submit(in_pieces(1, deadline_s=measured.now_s + 32.5, kind="few"))
+
+
+def test_pieces_that_take_long_are_not_taken_on_because_most_take_none(measured: FakeWorker) -> None:
+    for _ in range(2):  # 30 and 15 seconds
+        with pytest.raises(RefusedError, match="deadline"):
+            measured.submit(in_pieces(3, deadline_s=measured.now_s + 15, kind="many"))
+    assert measured.scheduler.predicted_s(in_pieces(3, kind="few")) == 0.25 + 3.0
+    measured.submit(in_pieces(3, deadline_s=measured.now_s + 15, kind="many"))
+
+
 def test_a_full_queue_says_to_come_back_when_the_pieces_are_made_too() -> None:
     worker = FakeWorker(Scheduler(QueueLimits(max_units=4, max_bytes=100)), piece_s=2.0)
     worker.submit(in_pieces(1))

@@ -39,6 +39,7 @@ JOBS = st.builds(
     payload=st.sampled_from(["plain", "plain", "poison"]),
     size_bytes=st.integers(0, 5),
     pieces=st.sampled_from([0, 0, 1, 3]),
+    kind=st.sampled_from([None, "many", "few"]),
 )
 
 
