@@ -1,6 +1,6 @@
 """What is served: versions of models, exchanged whole: a request sees the old or the new."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mcdrop_service.errors import NotFoundError, shown
@@ -23,12 +23,14 @@ class Served:
         model: Answers.
         facts: What is known of it.
         lanes: How requests share batches, by input signature; the oldest are forgotten.
+        before: Serials of the lanes, by input signature, of what was served in its place.
         health: Whether it is fit to be asked.
     """
 
     model: Servable
     facts: ModelFacts
     lanes: dict[Hashable, Lane] = field(default_factory=dict)
+    before: Mapping[Hashable, int] = field(default_factory=dict)
     health: Health = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,11 @@ class Served:
         if len(self.lanes) >= MAX_LANES:
             del self.lanes[next(iter(self.lanes))]
         self.lanes[signature] = lane
+
+    def follow(self, other: "Served") -> None:
+        """Note the lanes of what it takes the place of: what they take is what is known of its own."""
+        serials = {**other.before, **{signature: lane.serial for signature, lane in other.lanes.items()}}
+        self.before = dict(list(serials.items())[-MAX_LANES:])
 
 
 class Catalogue:
@@ -87,6 +94,11 @@ class Catalogue:
             served: In any order.
         """
         ordered = sorted(served, key=lambda each: int(each.facts.version))
+        if name in self._models:
+            versions = self._models[name]
+            highest = next(reversed(versions.values()))
+            for each in ordered:
+                each.follow(versions.get(each.facts.version, highest))
         if ordered:
             self._models[name] = {each.facts.version: each for each in ordered}
         else:

@@ -168,6 +168,16 @@ class Dispatcher:
             self._calls.append(function)
         self._bell.put(None)
 
+    def suppose(self, key: Hashable, like: Hashable) -> None:
+        """Expect of the jobs of a new key what is known of those of another, until they are measured.
+
+        Args:
+            key: Of which nothing was run yet.
+            like: Known, or not.
+        """
+        with self._lock:
+            self._scheduler.suppose(key, like)
+
     async def run(self, job: Job) -> Reply:
         """Run a job. Cancelling this cancels the job, also in the middle of its work.
 

@@ -285,6 +285,8 @@ class Engine:
             return known
         lane = replace(found, unit_bytes=unit_bytes(served.facts, request), serial=next(self._serials))
         served.remember(signature, lane)
+        if (before := served.before.get(signature)) is not None:
+            self._dispatcher.suppose(lane.serial, before)
         return lane
 
 

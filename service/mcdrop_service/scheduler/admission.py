@@ -4,11 +4,14 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 from mcdrop_service.scheduler.line import Place
 from mcdrop_service.scheduler.work import Answers, Job
 
 __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
+
+K = TypeVar("K", bound=Hashable)
 
 WEIGHT_OF_LATEST = 0.2
 MOST_KEYS = 1024
@@ -49,31 +52,35 @@ class RefusedError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Means:
+class Means(Generic[K]):
     """Exponentially weighted means of what was seen, by key.
 
     The keys that were measured last are remembered; there can be any number of input lengths.
     """
 
     def __init__(self) -> None:
-        self._means: dict[Hashable, float] = {}
-        self._doubted: set[Hashable] = set()
+        self._means: dict[K, float] = {}
+        self._doubted: set[K] = set()
 
-    def learn(self, key: Hashable, value: float) -> None:
+    def learn(self, key: K, value: float) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._means[key] = value if key in self._doubted else before + WEIGHT_OF_LATEST * (value - before)
+        self._remember(key, value if key in self._doubted else before + WEIGHT_OF_LATEST * (value - before))
         self._doubted.discard(key)
-        if len(self._means) > MOST_KEYS:
-            self._forget(next(iter(self._means)))
 
-    def doubt(self, key: Hashable, *, share: float) -> None:
+    def doubt(self, key: K, *, share: float) -> None:
         """Keep a share of a mean, until the next measurement takes its place; what is not known stays so."""
         if key in self._means:
             self._means[key] *= share
             self._doubted.add(key)
 
-    def of(self, key: Hashable) -> float:
+    def suppose(self, key: K, like: K) -> None:
+        """Take the mean of another key, until the first measurement takes its place."""
+        if like in self._means:
+            self._remember(key, self._means[like])
+            self._doubted.add(key)
+
+    def of(self, key: K) -> float:
         """The mean; 0 while nothing is known."""
         return self._means.get(key, 0.0)
 
@@ -82,21 +89,29 @@ class Means:
         """Of all of them; 0 if there are none."""
         return max(self._means.values(), default=0.0)
 
-    def _forget(self, key: Hashable) -> None:
-        del self._means[key]
-        self._doubted.discard(key)
+    @property
+    def keys(self) -> tuple[K, ...]:
+        """Those that are known."""
+        return tuple(self._means)
+
+    def _remember(self, key: K, value: float) -> None:
+        self._means[key] = value
+        if len(self._means) > MOST_KEYS:
+            oldest = next(iter(self._means))
+            del self._means[oldest]
+            self._doubted.discard(oldest)
 
 
 class Forecast:
     """What to expect of a key, from what was seen lately: of its batches, answers, and jobs that grow."""
 
     def __init__(self) -> None:
-        self._seconds = Means()
-        self._piece_s = Means()
-        self._blocks = Means()
-        self._fill = Means()
-        self._answer_s = Means()
-        self._answer_units = Means()
+        self._seconds = Means[Hashable]()
+        self._piece_s = Means[tuple[Answers, Hashable]]()
+        self._blocks = Means[Hashable]()
+        self._fill = Means[Hashable]()
+        self._answer_s = Means[Hashable]()
+        self._answer_units = Means[Hashable]()
 
     def learn(self, key: Hashable, seconds: float, kind: Hashable = None) -> None:
         """How long a batch took, or a piece of some kind."""
@@ -123,6 +138,15 @@ class Forecast:
         self._piece_s.doubt((Answers(key), kind), share=0.5)
         self._answer_s.doubt(key, share=0.5)
         self._answer_units.doubt(key, share=1)
+
+    def suppose(self, key: Hashable, like: Hashable) -> None:
+        """Of a key that was never measured expect what is known of another, until it is measured itself."""
+        for means in (self._seconds, self._blocks, self._fill, self._answer_s, self._answer_units):
+            means.suppose(key, like)
+        self._seconds.suppose(Answers(key), Answers(like))
+        for answers, kind in self._piece_s.keys:
+            if answers == Answers(like):
+                self._piece_s.suppose((Answers(key), kind), (answers, kind))
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""

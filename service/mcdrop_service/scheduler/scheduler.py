@@ -144,6 +144,15 @@ class Scheduler:
         """
         self._forecast.learn_answers(key, units, seconds)
 
+    def suppose(self, key: Hashable, like: Hashable) -> None:
+        """Expect of a new key what is known of another, until it is measured itself.
+
+        Args:
+            key: Of which nothing was run yet.
+            like: Known, or not.
+        """
+        self._forecast.suppose(key, like)
+
     def grow(self, ticket: int, more: More, now_s: float) -> None:
         """Let a job that is ripe go on; one that has ended meanwhile does not.
 

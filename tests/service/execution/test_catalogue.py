@@ -50,10 +50,24 @@ def test_a_version_that_is_not_there_is_refused(version: str) -> None:
         catalogue.find("toy", version)
 
 
+def test_a_version_follows_what_was_served_under_its_number_or_else_the_highest() -> None:
+    catalogue, old = Catalogue(), {version: served(version) for version in ("1", "2")}
+    for serial, each in enumerate(old.values()):
+        each.remember("signature", Lane(1, 1, mixes=True, serial=serial))
+    catalogue.exchange("toy", [*old.values()])
+    catalogue.exchange("toy", [served(version) for version in ("1", "2", "3")])
+    assert [each.before["signature"] for each in catalogue.all] == [0, 1, 1]
+
+
 def test_signatures_are_remembered_up_to_a_bound_and_the_oldest_forgotten() -> None:
     model = served("1")
     for signature in range(MAX_LANES + 10):
         model.remember(signature, Lane(1, 1, mixes=True))
     assert len(model.lanes) == MAX_LANES
+    follower = served("1")
+    follower.follow(model)
+    follower.remember("one more", Lane(1, 1, mixes=True))
+    follower.follow(follower)
+    assert (len(follower.before), "one more" in follower.before) == (MAX_LANES, True)
     assert 9 not in model.lanes
     assert MAX_LANES + 9 in model.lanes

@@ -8,7 +8,13 @@ from typing import cast
 
 import numpy as np
 import pytest
-from mcdrop_service.errors import DeadlineError, ModelFaultError, NotFoundError, NotReadyError
+from mcdrop_service.errors import (
+    DeadlineError,
+    ModelFaultError,
+    NotFoundError,
+    NotReadyError,
+    QueueFullError,
+)
 from mcdrop_service.execution import Engine, Lane, Servable
 from mcdrop_service.execution.health import STRIKES
 from mcdrop_service.facts import ModelFacts, PredictionRequest
@@ -124,6 +130,30 @@ def test_requests_of_a_new_shape_that_come_together_share_a_lane(monkeypatch: py
     asyncio.run(main())
     assert len(keys) == 3
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_model_took_is_expected_of_the_one_that_takes_its_place(times: int) -> None:
+    def loaded() -> Servable:
+        model = SlowToPlan()
+        model.release.set()
+        return cast("Servable", model)
+
+    async def main() -> None:
+        engine = Engine({"toy": [loaded()]}, QueueLimits(100, 2**20), lambda *_: None)
+        await engine.start()
+        request = PredictionRequest({"x": np.zeros((1, 3), np.float32)}, 1, 1024, 0, ("mean",))
+        with pytest.raises(ModelFaultError):  # it only plans
+            await engine.predict(engine.find("toy"), request, time.monotonic() + 60, Notes())
+        (lane,) = engine.find("toy").lanes.values()
+        engine._dispatcher._scheduler._forecast.learn(lane.serial, 1.0)
+        for _ in range(times):
+            await engine.exchange("toy", [loaded()])
+        with pytest.raises(QueueFullError, match="could not be done before its deadline"):
+            await engine.predict(engine.find("toy"), request, time.monotonic() + 60, Notes())
+        engine.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
 
 
 def test_inputs_of_another_model_or_shape_are_another_lane_to_the_scheduler() -> None:

@@ -1,10 +1,12 @@
 """The forecast, what it learns and how much it remembers, and who is turned away for it."""
 
+from dataclasses import replace
+
 import pytest
 from mcdrop_service.scheduler import Answers, Outcome, QueueLimits, Refusal, RefusedError, Scheduler
 from mcdrop_service.scheduler.admission import MOST_KEYS, Forecast
 
-from tests.service.scheduler.jobs import WIDE, FakeWorker, job
+from tests.service.scheduler.jobs import WIDE, FakeWorker, in_pieces, job
 
 
 def test_a_forecast_follows_what_was_measured_and_counts_full_batches() -> None:
@@ -28,7 +30,7 @@ def test_keys_that_were_not_measured_for_long_are_forgotten() -> None:
     for key in range(MOST_KEYS):
         forecast.learn(key, 1.0)
     forecast.learn(0, 1.0)
-    forecast.learn("one more", 1.0)
+    forecast.suppose("one more", 0)
     assert [forecast.batch_s(key) for key in (0, 1, 2)] == [1.0, 0.0, 1.0]
 
 
@@ -119,6 +121,24 @@ def test_what_is_measured_after_a_doubt_counts_alone() -> None:
     assert forecast.units_s("model", 4, 4) == 1 + 4 * 2
     forecast.learn("model", 2.0)
     assert forecast.batch_s("model") == 1.2
+
+
+def test_of_a_new_key_what_is_known_of_another_is_expected_until_it_is_measured() -> None:
+    forecast = Forecast()
+    forecast.learn("old", 4.0)
+    for key, seconds, kind in (("old", 3.0, "few"), ("old", 13.0, "many"), ("other", 7.0, "few")):
+        forecast.learn(Answers(key), seconds, kind)
+    forecast.learn_answers("old", 4, 2.0)
+    forecast.learn_fill("old", 2)
+    forecast.suppose("new", "old")
+    forecast.suppose("newer", "unknown")
+    few, many, unlike = (replace(in_pieces(1, kind=kind), key="new") for kind in ("few", "many", "unlike"))
+    assert forecast.units_s("new", 4, 4) == 2 * 4 + 2
+    assert [forecast.pieces_s(each, 2) for each in (few, many, unlike)] == [6, 26, 10]
+    assert forecast.units_s("newer", 4, 4) == 0
+    forecast.learn("new", 1.0)
+    forecast.learn(Answers("new"), 1.0, "few")
+    assert (forecast.batch_s("new"), forecast.batch_s("old"), forecast.pieces_s(few, 1)) == (1.0, 4.0, 1.0)
 
 
 def test_of_a_client_that_never_waits_long_enough_every_second_request_is_refused(worker: FakeWorker) -> None:
