@@ -10,10 +10,10 @@ from abc import ABC
 from dataclasses import asdict, astuple, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
-from mcdrop.errors import DomainError, OptionError
+from mcdrop.errors import OptionError
 from mcdrop.shapes import TensorLike, float64
 
-__all__ = ["Calibrator", "FittedWith", "SamplingSettings", "check_held_out", "data_digest", "record"]
+__all__ = ["Calibrator", "FittedWith", "SamplingSettings", "data_digest", "record"]
 
 
 class SamplingSettings(NamedTuple):
@@ -81,10 +81,6 @@ class Calibrator(ABC):
 
     fitted_with: FittedWith
 
-    def is_void(self, settings: SamplingSettings) -> bool:
-        """Whether the promise is void: predictions are sampled in another way than those of the fit."""
-        return bool(self.fitted_with.differences(settings))
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with the `kind`."""
         return {"kind": self.kind, **asdict(self)}
@@ -138,13 +134,3 @@ def data_digest(*arrays: TensorLike) -> str:
         digest.update(repr(tuple(values.shape)).encode())
         digest.update(values.numpy().tobytes())
     return "sha256:" + digest.hexdigest()
-
-
-def check_held_out(digest: str, *, training_digest: str | None) -> None:
-    """Refuse to calibrate on the rows that the network was trained on: it is surer of them than of others.
-
-    Raises:
-        DomainError: If the digests are the same.
-    """
-    if training_digest is not None and digest == training_digest:
-        raise DomainError("calibration rows must be held out, got those that the network was trained on")
