@@ -19,10 +19,10 @@ from mcdrop.assessment.readings import Readings
 from mcdrop.assessment.sections import CurvePoint, Difference
 from mcdrop.assessment.verdict import VOID, Evidence, verdict
 from mcdrop.errors import OptionError
-from mcdrop.intervals import Interval, normal_quantile, wilson_interval
+from mcdrop.intervals import bias_aware, two_sided, wilson_interval
 from mcdrop.metrics.regression_calibration import LEVELS
 from mcdrop.metrics.reliability import ReliabilityBins
-from mcdrop.metrics.resampling import resampling_generator
+from mcdrop.metrics.resampling import limit_errors, resampling_generator
 from mcdrop.rowscores import RowScores
 from mcdrop.scorecard import Report
 from mcdrop.scoring import Score, ScoreOptions
@@ -228,20 +228,12 @@ def _bin_scores(bins: StreamingReliability | None, options: ScoreOptions) -> tup
     sums = bins.compute()
     total = float(sums.count.sum())
     value = sums.expected_error().item()
-    chance = _errors(torch.zeros_like(sums.count), _chance(sums), total, options)
-    drawn = _errors(sums.event_sum - sums.confidence_sum, sums.square_sum, total, options)
+    of_chance, own = (resampling_generator(options.seed) for _ in range(2))
+    gap = sums.event_sum - sums.confidence_sum
+    chance = limit_errors(torch.zeros_like(gap), _chance(sums), total, _REDRAWN, of_chance)
+    drawn = limit_errors(gap, sums.square_sum, total, _REDRAWN, own)
     bias, spread = chance.mean().item(), drawn.std().item()
-    margin = normal_quantile((1 + options.level) / 2) * spread
-    interval = Interval(
-        max(0.0, value - bias - margin), min(1.0, value + margin), options.level, "bias-aware"
-    )
-    return (Score("ece", value, interval, None, bias),)
-
-
-def _errors(mean: Tensor, variance: Tensor, total: float, options: ScoreOptions) -> Tensor:
-    generator = resampling_generator(options.seed)
-    noise = torch.randn(_REDRAWN, len(mean), dtype=torch.float64, generator=generator, device="cpu")
-    return (mean + noise * variance.clamp(min=0).sqrt()).abs().sum(1) / total
+    return (Score("ece", value, bias_aware(value, bias, spread, options.level), None, bias),)
 
 
 def _chance(sums: ReliabilityBins) -> Tensor:
@@ -291,7 +283,7 @@ def _bin_points(sums: ReliabilityBins, options: ScoreOptions) -> Iterable[CurveP
 
 
 def _band(centre: float, variance: float, options: ScoreOptions) -> tuple[float, float]:
-    half = normal_quantile((1 + options.level) / 2) * math.sqrt(variance)
+    half = two_sided(options.level) * math.sqrt(variance)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

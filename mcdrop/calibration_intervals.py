@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mcdrop.intervals import Interval, normal_quantile
+from mcdrop.intervals import Interval, bias_aware, normal_quantile, two_sided
 from mcdrop.metrics.calibration_error import expected_calibration_error, squared_l2_error
 from mcdrop.metrics.regression_calibration import (
     LEVELS,
@@ -87,7 +87,7 @@ def ece_interval(
     generator = resampling_generator(seed)
     bias = calibrated_errors(confidence, index, bins, resamples, generator).mean().item()
     spread = bootstrap_errors(event - confidence, index, bins, resamples, generator).std().item()
-    return _bias_aware(value, bias, spread, level)
+    return bias_aware(value, bias, spread, level)
 
 
 def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, seed: int = 0) -> Interval:
@@ -122,7 +122,7 @@ def qce_interval(pit: TensorLike, *, level: float = 0.95, resamples: int = 500, 
         drawn.append(quantile_calibration_error(uniform))
         redrawn.append(quantile_calibration_error(values[picked]))
     bias, spread = torch.cat(drawn).mean().item(), torch.cat(redrawn).std().item()
-    return _bias_aware(value, bias, spread, level)
+    return bias_aware(value, bias, spread, level)
 
 
 def smooth_interval(
@@ -160,7 +160,7 @@ def smooth_interval(
     bias = calibrated_smooth_errors(confidence, resamples, generator).mean().item()
     drawn = bootstrap_smooth_errors(confidence, residual, resamples, generator)
     spread = max(drawn.std().item(), residual.std().item() / math.sqrt(len(residual)))
-    return _bias_aware(value, bias, spread, level)
+    return bias_aware(value, bias, spread, level)
 
 
 def ence_interval(
@@ -212,7 +212,7 @@ def ence_interval(
     calibrated = (1 + again * own).clamp(min=0).sqrt()
     bias = (calibrated - 1).abs().mean().item()
     apart = ratios.var(0).sum().sqrt().item() / len(square)  # where no bin has the ratio 1
-    margin = _two_sided(level) * max((ratios - 1).abs().mean(1).std().item(), apart)
+    margin = two_sided(level) * max((ratios - 1).abs().mean(1).std().item(), apart)
     below = max(0.0, (square.sqrt() - ratios.mean(0)).mean().item())
     return Interval(max(0.0, value - bias - margin), value + below + margin, level, "bias-aware")
 
@@ -268,7 +268,7 @@ def l2_interval(
     error = math.sqrt(_gap_variance(event - confidence, index, bins) + null)
     detectable = square >= normal_quantile(level) * math.sqrt(null)
     lower = _lower_square(square, error, level) if detectable else 0.0
-    upper = square + _two_sided(level) * error
+    upper = square + two_sided(level) * error
     return Interval(math.sqrt(max(0.0, lower)), min(1.0, math.sqrt(upper)), level, "debiased L2")
 
 
@@ -297,17 +297,7 @@ def _gap_variance(residual: Tensor, index: Tensor, bins: int) -> float:
 
 def _lower_square(square: float, error: float, level: float) -> float:
     """Lower end for the squared error: two-sided far from 0, one-sided near it, half the estimate between."""
-    one, two = normal_quantile(level) * error, _two_sided(level) * error
+    one, two = normal_quantile(level) * error, two_sided(level) * error
     if square >= 2 * two:
         return square - two
     return max(square - one, 0.0) if square < 2 * one else square / 2
-
-
-def _bias_aware(value: float, bias: float, spread: float, level: float) -> Interval:
-    """[value - b - z s, value + z s], cut to [0, 1]."""
-    margin = _two_sided(level) * spread
-    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
-
-
-def _two_sided(level: float) -> float:
-    return normal_quantile((1 + level) / 2)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from mcdrop.intervals import Interval, normal_quantile
+from mcdrop.intervals import Interval, two_sided
 from mcdrop.metrics.resampling import calibrated_residuals, resampling_generator
 from mcdrop.monotone import monotone_values
 from mcdrop.shapes import check_fraction, check_rows
@@ -60,7 +60,7 @@ def split_intervals(stated: Tensor, labels: Tensor, *, level: float = 0.95, seed
     check_fraction("level", level)
     check_rows(len(stated), needed=2, what="an interval of the parts of a Brier score")
     before, after, bias = _parts(stated, labels, resampling_generator(seed))
-    gain, z = before - after, normal_quantile((1 + level) / 2)
+    gain, z = before - after, two_sided(level)
     margin, rest = z * _standard_error(gain), z * _standard_error(after)
     value, left = gain.mean().item(), after.mean().item()
     return SplitIntervals(

@@ -18,7 +18,15 @@ from mcdrop.errors import DomainError
 from mcdrop.metrics.resampling import chunks, resampling_generator
 from mcdrop.shapes import TensorLike, check_fraction, check_rows, finite, shaped
 
-__all__ = ["Interval", "mean_interval", "normal_interval", "normal_quantile", "wilson_interval"]
+__all__ = [
+    "Interval",
+    "bias_aware",
+    "mean_interval",
+    "normal_interval",
+    "normal_quantile",
+    "two_sided",
+    "wilson_interval",
+]
 
 _BOOTSTRAP_ROWS: Final = 20_000  # from here on the normal interval, which by then is the same
 
@@ -89,7 +97,7 @@ def normal_interval(mean: float, variance: float, rows: int, *, level: float = 0
         DomainError: If the level is not between 0 and 1.
     """
     check_fraction("level", level)
-    margin = _two_sided(level) * math.sqrt(variance / rows)
+    margin = two_sided(level) * math.sqrt(variance / rows)
     return Interval(mean - margin, mean + margin, level, "normal")
 
 
@@ -113,7 +121,7 @@ def wilson_interval(successes: float, rows: int, *, level: float = 0.95) -> Inte
     check_fraction("level", level)
     if rows < 1 or not 0 <= successes <= rows:
         raise DomainError(f"successes must be from 0 to rows, and rows at least 1, got {successes} of {rows}")
-    share, z = successes / rows, _two_sided(level)
+    share, z = successes / rows, two_sided(level)
     centre = share + z**2 / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
     scale = 1 + z**2 / rows
@@ -122,9 +130,20 @@ def wilson_interval(successes: float, rows: int, *, level: float = 0.95) -> Inte
     return Interval(max(0.0, min(share, lower)), min(1.0, max(share, upper)), level, "Wilson")
 
 
+def bias_aware(value: float, bias: float, spread: float, level: float) -> Interval:
+    """[value - bias - z spread, value + z spread], cut to [0, 1]: the error is too large by 0 to `bias`."""
+    margin = two_sided(level) * spread
+    return Interval(max(0.0, value - bias - margin), min(1.0, value + margin), level, "bias-aware")
+
+
 def normal_quantile(level: float) -> float:
     """The value below which a standard normal lies with probability `level`."""
     return float(torch.special.ndtri(torch.tensor(level, dtype=torch.float64, device="cpu")))
+
+
+def two_sided(level: float) -> float:
+    """The half-width, in standard deviations, of the middle of a normal law that has probability `level`."""
+    return normal_quantile((1 + level) / 2)
 
 
 def _resampled_means(scores: Tensor, resamples: int, seed: int) -> Tensor:
@@ -153,12 +172,8 @@ def _bca_levels(scores: Tensor, means: Tensor, level: float) -> tuple[float, flo
         moved = shift + z
         return _normal_cdf(shift + moved / (1 - acceleration * moved))
 
-    z = _two_sided(level)
+    z = two_sided(level)
     return corrected(-z), corrected(z)
-
-
-def _two_sided(level: float) -> float:
-    return normal_quantile((1 + level) / 2)
 
 
 def _normal_cdf(z: float) -> float:

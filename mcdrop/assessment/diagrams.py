@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mcdrop.assessment.sections import CurvePoint, Histogram, SpreadPoint, WidthPoint
-from mcdrop.intervals import normal_quantile
+from mcdrop.intervals import two_sided
 from mcdrop.metrics.regression_calibration import LEVELS, observed_frequencies
 from mcdrop.metrics.reliability import bin_index, reliability
 from mcdrop.metrics.resampling import binned, chunks, resampling_generator
@@ -199,5 +199,5 @@ def _redrawn_events(confidence: Tensor, index: Tensor, options: ScoreOptions) ->
 
 def _binomial_band(p: float, trials: int, level: float) -> tuple[float, float]:
     """Ends of the share of successes, by the normal limit with a correction for its steps."""
-    half = normal_quantile((1 + level) / 2) * math.sqrt(p * (1 - p) / trials) + 0.5 / trials
+    half = two_sided(level) * math.sqrt(p * (1 - p) / trials) + 0.5 / trials
     return max(0.0, p - half), min(1.0, p + half)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mcdrop.assessment.sections import Histogram, OodScore
-from mcdrop.intervals import Interval, normal_quantile, wilson_interval
+from mcdrop.intervals import Interval, two_sided, wilson_interval
 from mcdrop.metrics.ranking import fpr_at_95, ood_auroc
 from mcdrop.scoring import ScoreOptions
 
@@ -67,7 +67,7 @@ def auroc_interval(auroc: float, positives: int, negatives: int, *, level: float
     first, second = a / (2 - a), 2 * a * a / (1 + a)
     spread = (positives - 1) * (first - a * a) + (negatives - 1) * (second - a * a)
     variance = (a * (1 - a) + spread) / (positives * negatives)
-    margin = normal_quantile((1 + level) / 2) * math.sqrt(variance) / (a * (1 - a))
+    margin = two_sided(level) * math.sqrt(variance) / (a * (1 - a))
     centre = math.log(a / (1 - a))
     lower, upper = (1 / (1 + math.exp(-(centre + sign * margin))) for sign in (-1, 1))
     return Interval(min(lower, auroc), max(upper, auroc), level, "Hanley-McNeil")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mcdrop.assessment.sections import Difference
-from mcdrop.intervals import Interval, mean_interval, normal_quantile
+from mcdrop.intervals import Interval, mean_interval, two_sided
 from mcdrop.rowscores import RowScores
 from mcdrop.scoring import ScoreOptions
 
@@ -51,7 +51,7 @@ def share_difference_interval(gained: int, lost: int, rows: int, *, level: float
         based on paired data", eq. 3: one row is added to each of the two counts.
     """
     up, down = (gained + 1) / (rows + 2), (lost + 1) / (rows + 2)
-    half = normal_quantile((1 + level) / 2) * math.sqrt((up + down - (up - down) ** 2) / (rows + 2))
+    half = two_sided(level) * math.sqrt((up + down - (up - down) ** 2) / (rows + 2))
     centre = up - down
     return Interval(max(-1.0, centre - half), min(1.0, centre + half), level, "Bonett-Price")
 

@@ -22,6 +22,7 @@ __all__ = [
     "calibrated_errors",
     "calibrated_residuals",
     "chunks",
+    "limit_errors",
     "resampling_generator",
 ]
 
@@ -57,7 +58,7 @@ def calibrated_errors(
     """
     if len(confidence) >= ROW_LIMIT:
         sums = binned((confidence * (1 - confidence)).unsqueeze(0), index, bins)[0]
-        return _limit_errors(torch.zeros_like(sums), sums, len(confidence), resamples, generator)
+        return limit_errors(torch.zeros_like(sums), sums, len(confidence), resamples, generator)
     drawn = calibrated_residuals(confidence, resamples, generator)
     return torch.cat([binned(each, index, bins).abs().sum(1) / len(confidence) for each in drawn])
 
@@ -83,7 +84,7 @@ def bootstrap_errors(
     rows = len(residual)
     if rows >= ROW_LIMIT:
         sums, squares = binned(torch.stack([residual, residual.square()]), index, bins)
-        return _limit_errors(sums, squares - sums.square() / rows, rows, resamples, generator)
+        return limit_errors(sums, squares - sums.square() / rows, rows, resamples, generator)
     drawn = bootstrap_residuals(residual, resamples, generator)
     return torch.cat([binned(each, index, bins).abs().sum(1) / rows for each in drawn])
 
@@ -114,8 +115,8 @@ def bootstrap_weights(resamples: int, rows: int, generator: torch.Generator) -> 
     return drawn.flatten().bincount(minlength=resamples * rows).reshape(resamples, rows).to(torch.float64)
 
 
-def _limit_errors(
-    mean: Tensor, variance: Tensor, rows: int, resamples: int, generator: torch.Generator
+def limit_errors(
+    mean: Tensor, variance: Tensor, rows: float, resamples: int, generator: torch.Generator
 ) -> Tensor:
     """(R,) errors of sums (B,) that are normal, and all but independent between bins."""
     noise = torch.randn(resamples, len(mean), dtype=torch.float64, generator=generator, device="cpu").to(
