@@ -31,6 +31,7 @@ from mcdrop.shapes import (
 
 __all__ = [
     "AdaptiveSets",
+    "ConformalCalibrator",
     "ConformalIntervals",
     "conformal_bound",
     "conformal_rows",
@@ -40,7 +41,28 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ConformalIntervals(Calibrator):
+class ConformalCalibrator(Calibrator):
+    """A promise with a bound. Abstract.
+
+    Attributes:
+        level: Promised coverage.
+        bound: Infinite if there were too few rows.
+    """
+
+    level: float
+    bound: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, with the `kind`; an infinite bound is None."""
+        return super().to_dict() | {"bound": None if math.isinf(self.bound) else self.bound}
+
+    @classmethod
+    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {"bound": math.inf if data["bound"] is None else data["bound"]}
+
+
+@dataclass(frozen=True)
+class ConformalIntervals(ConformalCalibrator):
     """Intervals mean -/+ bound x std.
 
     Attributes:
@@ -49,9 +71,6 @@ class ConformalIntervals(Calibrator):
     """
 
     kind: ClassVar[str] = "conformal_intervals"
-
-    level: float
-    bound: float
 
     def apply(self, mean: TensorLike, std: TensorLike) -> tuple[Tensor, Tensor]:
         """The intervals.
@@ -72,17 +91,9 @@ class ConformalIntervals(Calibrator):
         margin = torch.full_like(centre, math.inf) if math.isinf(self.bound) else self.bound * spread
         return centre - margin, centre + margin
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the `kind`; an infinite bound is None."""
-        return super().to_dict() | {"bound": _to_json(self.bound)}
-
-    @classmethod
-    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
-        return {"bound": _from_json(data["bound"])}
-
 
 @dataclass(frozen=True)
-class AdaptiveSets(Calibrator):
+class AdaptiveSets(ConformalCalibrator):
     """Sets of classes, larger where the prediction is less sure.
 
     Attributes:
@@ -95,8 +106,6 @@ class AdaptiveSets(Calibrator):
 
     kind: ClassVar[str] = "adaptive_sets"
 
-    level: float
-    bound: float
     randomized: bool
     seed: int
 
@@ -117,14 +126,6 @@ class AdaptiveSets(Calibrator):
         laws = probability_laws("probs", probs, "N, C")
         share = _shares(laws, row_ids, randomized=self.randomized, seed=self.seed)
         return _mass_before(laws) + share.unsqueeze(-1) * laws <= self.bound
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the `kind`; an infinite bound is None."""
-        return super().to_dict() | {"bound": _to_json(self.bound)}
-
-    @classmethod
-    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
-        return {"bound": _from_json(data["bound"])}
 
 
 def conformal_bound(scores: TensorLike, *, level: float) -> float:
@@ -267,11 +268,3 @@ def _shares(laws: Tensor, row_ids: TensorLike | None, *, randomized: bool, seed:
         else float64("row_ids", row_ids)
     )
     return row_uniforms(same_shape("row_ids", ids, laws.shape[:1]), seed=seed).to(laws.device)
-
-
-def _to_json(bound: float) -> float | None:
-    return None if math.isinf(bound) else bound
-
-
-def _from_json(bound: float | None) -> float:
-    return math.inf if bound is None else bound

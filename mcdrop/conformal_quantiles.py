@@ -10,22 +10,21 @@ average over calibration sets.
 Alphabet: N rows, ... further dimensions (outputs, which share the bound).
 """
 
-import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mcdrop.calibration.fitted import Calibrator, SamplingSettings, data_digest, record
-from mcdrop.conformal import conformal_bound
+from mcdrop.calibration.fitted import SamplingSettings, data_digest, record
+from mcdrop.conformal import ConformalCalibrator, conformal_bound
 from mcdrop.shapes import TensorLike, check_interval, float64, same_shape, shaped
 
 __all__ = ["ConformalQuantiles", "fit_conformal_quantiles"]
 
 
 @dataclass(frozen=True)
-class ConformalQuantiles(Calibrator):
+class ConformalQuantiles(ConformalCalibrator):
     """Intervals around two quantiles.
 
     Attributes:
@@ -35,9 +34,6 @@ class ConformalQuantiles(Calibrator):
     """
 
     kind: ClassVar[str] = "conformal_quantiles"
-
-    level: float
-    bound: float
 
     @property
     def quantile_levels(self) -> tuple[float, float]:
@@ -63,14 +59,6 @@ class ConformalQuantiles(Calibrator):
         low, high = _quantiles(lower, upper)
         middle = (low + high) / 2
         return torch.minimum(low - self.bound, middle), torch.maximum(high + self.bound, middle)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the `kind`; an infinite bound is None."""
-        return super().to_dict() | {"bound": None if math.isinf(self.bound) else self.bound}
-
-    @classmethod
-    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
-        return {"bound": math.inf if data["bound"] is None else data["bound"]}
 
 
 def fit_conformal_quantiles(
