@@ -11,7 +11,7 @@ from mcdrop import zoo
 from mcdrop.checkpoint import Architecture, InputSpec, Manifest, checked_part
 from mcdrop.checkpoint.architecture import check_factory_name
 from mcdrop.checkpoint.directories import huggingface_architecture
-from mcdrop.engine.inputs import Call, as_call
+from mcdrop.engine.inputs import Call, arguments_of, as_call
 from mcdrop.engine.probes import probe_inputs
 from mcdrop.engine.sampling import Plan
 from mcdrop.errors import CheckpointError, OptionError
@@ -99,10 +99,7 @@ def described_inputs(given: Sequence[InputSpec | Mapping[str, Any]]) -> list[Inp
 
 def example_call(model: nn.Module, specs: Sequence[InputSpec]) -> Call:
     """A call that fits a checkpoint, the same everywhere; its integers are zeros."""
-    inputs = example_inputs(specs)
-    # a single input goes by position, since its name in a checkpoint need not be that in `forward`
-    args, kwargs = (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), inputs)
-    call = as_call(model, args, kwargs)
+    call = as_call(model, *arguments_of(example_inputs(specs)))
     return probe_inputs(call, call.rows, trial=0)
 
 

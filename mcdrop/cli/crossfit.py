@@ -14,8 +14,8 @@ from torch import Tensor
 from mcdrop.calibrating import calibrate
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
-from mcdrop.cli.loading import keyword_inputs
 from mcdrop.datafiles import Data
+from mcdrop.engine.inputs import arguments_of
 from mcdrop.errors import TooFewRowsError
 from mcdrop.evaluation import Prediction
 from mcdrop.intervals import mean_interval, wilson_interval
@@ -150,7 +150,7 @@ def _fitted_on_others(mc: MCDropout, data: Data, y: Tensor, fit: Fit, others: Se
 
 
 def _prediction(mc: MCDropout, data: Data, fit: Fit, rows: list[int]) -> Predictive:
-    by_position, by_name = keyword_inputs({name: values[rows] for name, values in data.inputs.items()})
+    by_position, by_name = arguments_of({name: values[rows] for name, values in data.inputs.items()})
     return mc.predict(
         *by_position,
         n_samples=fit.n_samples,

@@ -1,6 +1,6 @@
 """From what the user named to a model and arrays that fit it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,6 @@ from mcdrop.mcdropout import MCDropout
 
 __all__ = [
     "check_places",
-    "keyword_inputs",
     "loaded_model",
     "manifest_of",
     "model_data",
@@ -153,8 +152,3 @@ def _cast(spec: InputSpec, values: Array) -> Array:
     if dtype.kind != "f" and bool((values != values.astype(dtype)).any()):
         raise DataFileError(f"{spec.name} must hold values of type {spec.dtype}, got others")
     return values.astype(dtype)
-
-
-def keyword_inputs(inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """How inputs are passed on: a single one by position, since its name need not be that in `forward`."""
-    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mcdrop.cli.factories import input_names, is_factory, made_model
-from mcdrop.cli.loading import keyword_inputs, loaded_model, manifest_of, model_data, targets
+from mcdrop.cli.loading import loaded_model, manifest_of, model_data, targets
 from mcdrop.cli.options import DEFAULT_TARGET
 from mcdrop.datafiles import Array, Data, read_data
+from mcdrop.engine.inputs import arguments_of
 from mcdrop.engine.probes import probe_inputs
 from mcdrop.errors import DataFileError, OptionError
 from mcdrop.mcdropout import MCDropout
@@ -108,8 +109,8 @@ def _loaded(wanted: Wanted) -> Patient:
         rows = model_data(manifest, wanted.data, target=wanted.target)
         wanted.check_outcomes(rows)
         y = None if rows.y is None else targets(manifest, rows, target=wanted.target)
-        return Patient(mc, *keyword_inputs(rows.inputs), y, f"{len(rows)} rows of {wanted.data.name}")
-    by_position, by_name = keyword_inputs(example_inputs(manifest.inputs))
+        return Patient(mc, *arguments_of(rows.inputs), y, f"{len(rows)} rows of {wanted.data.name}")
+    by_position, by_name = arguments_of(example_inputs(manifest.inputs))
     made = probe_inputs(mc.as_call(*by_position, **by_name), _ROWS, trial=0)
     return Patient(
         mc, *made.arguments(), None, f"{_ROWS} made-up rows, uniform on [-1, 1); --data takes yours"
@@ -123,7 +124,7 @@ def _made(wanted: Wanted) -> Patient:
         )
     model = made_model(wanted.source, device=wanted.device)
     rows = read_data(wanted.data, input_names(model), target=wanted.target)
-    by_position, by_name = keyword_inputs(rows.inputs)
+    by_position, by_name = arguments_of(rows.inputs)
     task = wanted.task or "raw"
     wanted.check_outcomes(rows)
     y = rows.y if wanted.task is not None else None

@@ -10,8 +10,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mcdrop.cli.loading import keyword_inputs
 from mcdrop.datafiles import Array, Data
+from mcdrop.engine.inputs import arguments_of
 from mcdrop.mcdropout import MCDropout
 from mcdrop.predictive import Predictive
 
@@ -75,7 +75,7 @@ def _picked(inputs: Mapping[str, Array], rows: range) -> dict[str, Array]:
 
 
 def _prediction(mc: MCDropout, inputs: Mapping[str, Array], sampling: Sampling, rows: range) -> Predictive:
-    by_position, by_name = keyword_inputs(inputs)
+    by_position, by_name = arguments_of(inputs)
     return mc.predict(
         *by_position,
         n_samples=sampling.n_samples if sampling.tolerance is None else "auto",

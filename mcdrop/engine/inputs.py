@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from mcdrop.errors import InputError, ShapeError
 
-__all__ = ["BatchAxis", "Call", "as_call", "device_of", "rows_lead"]
+__all__ = ["BatchAxis", "Call", "arguments_of", "as_call", "device_of", "rows_lead"]
 
 BatchAxis = int | None | Sequence[int | None] | Mapping[str, int | None]
 
@@ -163,6 +163,11 @@ def as_call(
     if all(axis is None for axis in axes) and all(axis is not None for _, axis in declared):
         raise _no_rows(leaves, batch_axis)
     return Call(tuple(leaves), spec, axes, _row_count(leaves, axes))
+
+
+def arguments_of(inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs of a checkpoint, by name: one alone goes by position, since `forward` may name it otherwise."""
+    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))
 
 
 def rows_lead(batch_axis: BatchAxis) -> bool:

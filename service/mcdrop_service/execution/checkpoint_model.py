@@ -8,6 +8,7 @@ from torch import Tensor
 import mcdrop
 from mcdrop.blocks import Cell
 from mcdrop.checkpoint import Manifest
+from mcdrop.engine.inputs import arguments_of
 from mcdrop.engine.masks import BlockKey
 from mcdrop.errors import CheckpointError
 from mcdrop.predictive import Predictive
@@ -22,7 +23,7 @@ from mcdrop_service.execution.description import (
     zeros,
 )
 from mcdrop_service.execution.invariance import batch_invariance
-from mcdrop_service.execution.preparation import Preparation, arguments
+from mcdrop_service.execution.preparation import Preparation
 from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Pieces, Ripe, Unit
@@ -76,7 +77,7 @@ class CheckpointModel:
             McdropError: If the model cannot be sampled.
         """
         inputs = tuple(map(input_facts, self._manifest.inputs))
-        args, kwargs = arguments(self._zeros())
+        args, kwargs = arguments_of(self._zeros())
         predictive = self.probe()
         if not any(-1 in wanted.shape for wanted in inputs):  # else requests hardly have just that length
             self._preparation.rehearse(self._zeros())
@@ -106,7 +107,7 @@ class CheckpointModel:
         Raises:
             McdropError: If the model cannot be sampled.
         """
-        args, kwargs = arguments(self._zeros())
+        args, kwargs = arguments_of(self._zeros())
         return self._mc.predict(*args, model_kwargs=kwargs, n_samples=2, seed=0, exact=True)
 
     def lane(self, request: PredictionRequest) -> Lane:

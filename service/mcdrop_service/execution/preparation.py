@@ -8,11 +8,11 @@ import numpy as np
 
 import mcdrop
 from mcdrop.blocks import ExactBlocks
-from mcdrop.engine.inputs import Call
+from mcdrop.engine.inputs import Call, arguments_of
 from mcdrop_service.execution.servable import Task
 from mcdrop_service.facts import Array, PredictionRequest
 
-__all__ = ["Preparation", "Prepared", "arguments"]
+__all__ = ["Preparation", "Prepared"]
 
 MOST_SIGNATURES: Final = 256
 
@@ -86,15 +86,10 @@ class Preparation:
         key = tuple([array.shape[1:] for array in inputs.values()])
         known = self._signatures.get(key)
         if known is None:
-            args, kwargs = arguments(inputs)
+            args, kwargs = arguments_of(inputs)
             call = self._mc.as_call(*args, **kwargs)
             blocks = self._mc.exact_blocks(*args, **kwargs).with_small_blocks(call)
             self._signatures[key] = known = call.take(slice(0, 1)), blocks
             if len(self._signatures) > MOST_SIGNATURES:
                 del self._signatures[next(iter(self._signatures))]
         return known
-
-
-def arguments(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], dict[str, Array]]:
-    """One input goes by position: its name in a checkpoint need not be that of the argument."""
-    return (tuple(inputs.values()), {}) if len(inputs) == 1 else ((), dict(inputs))
