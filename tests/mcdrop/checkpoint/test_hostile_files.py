@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ ROOT = Path(__file__).parents[3]
 UNPICKLERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 
-def sources() -> Iterator[tuple[str, ast.AST]]:
-    """Every node of every source file of both packages, with the file's path."""
-    for folder in ("mcdrop", "service/mcdrop_service"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                yield str(path.relative_to(ROOT)), node
+@cache
+def sources() -> list[tuple[str, ast.AST]]:
+    """Every import and call of every source file of both packages, with the file's path."""
+    return [
+        (str(path.relative_to(ROOT)), node)
+        for folder in ("mcdrop", "service/mcdrop_service")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Call)
+    ]
 
 
 def called(node: ast.AST) -> str:
