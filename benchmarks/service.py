@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     arguments = parser.parse_args()
     console = Console(width=160)
-    servers, _ = take_core()
+    servers = take_core()
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
         rows = make_checkpoints(directory)

@@ -134,7 +134,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as place,
     ):
         client.submit(int).result()  # it starts before this process is bound to one core
-        servers, _ = take_core()
+        servers = take_core()
         os.sched_setaffinity(0, servers)
         torch.set_num_threads(1)
         measure(Path(place), model, client)

@@ -135,8 +135,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def take_core() -> tuple[list[int], list[int]]:
-    """The cores of the servers, and those of this process: the first and, from now on, the last."""
+def take_core() -> list[int]:
+    """The core of the servers, the first; this process keeps to the last from now on."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[-1:])
-    return cores[:1], cores[-1:]
+    return cores[:1]

@@ -15,8 +15,10 @@ __all__ = [
     "NUMBERS",
     "PREDICT",
     "READY",
+    "REFUSALS",
     "TEXT",
     "TEXTS",
+    "json_answer",
     "json_body",
     "object_of",
     "route",
@@ -128,7 +130,8 @@ def json_body(schema: Schema, *, required: bool = True) -> Schema:
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
-def _json(description: str, schema: Schema) -> Schema:
+def json_answer(description: str, schema: Schema) -> Schema:
+    """An answer of a route."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
@@ -145,15 +148,16 @@ def route(summary: str, ok: Schema, refusals: Mapping[int, str] = MappingProxyTy
         ok: Schema of the answer.
         refusals: When each refusal comes, by status.
     """
-    responses: dict[int | str, Schema] = {200: _json("Success", ok)}
-    responses |= {status: _json(when, ERROR) for status, when in refusals.items()}
+    responses: dict[int | str, Schema] = {200: json_answer("Success", ok)}
+    responses |= {status: json_answer(when, ERROR) for status, when in refusals.items()}
     # a `default` keeps FastAPI from adding its own 422, which this service never sends
-    responses["default"] = _json("Any other refusal", ERROR)
+    responses["default"] = json_answer("Any other refusal", ERROR)
     return {"summary": summary, "response_model": None, "response_class": Response, "responses": responses}
 
 
 HEALTH: Final = route("Does the process live?", object_of(live={"type": "boolean"}))
 READY: Final = route("Can it answer?", object_of(ready={"type": "boolean"}, state=TEXT))
+READY["responses"][503] = {**READY["responses"][200], "description": "Not now"}
 MODELS: Final = route("Which models are there?", object_of(models=TEXTS))
 MODEL: Final = route(
     "What does a model take and give?",

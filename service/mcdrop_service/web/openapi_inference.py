@@ -2,7 +2,17 @@
 
 from typing import Any, Final
 
-from mcdrop_service.web.openapi import NUMBERS, REFUSALS, TEXT, TEXTS, json_body, object_of, route
+from mcdrop_service.web.openapi import (
+    ERROR,
+    NUMBERS,
+    REFUSALS,
+    TEXT,
+    TEXTS,
+    json_answer,
+    json_body,
+    object_of,
+    route,
+)
 
 __all__ = [
     "ALL_STATS",
@@ -102,9 +112,9 @@ MODEL: Final = route(
     ),
     NO_MODEL,
 )
-MODEL_READY: Final = route(
-    "Open Inference Protocol: can a model be asked?", object_of(name=TEXT, ready=BOOLEAN), NO_MODEL
-)
+MODEL_READINESS: Final = object_of(name=TEXT, ready=BOOLEAN)
+MODEL_READY: Final = route("Open Inference Protocol: can a model be asked?", MODEL_READINESS, NO_MODEL)
+MODEL_READY["responses"][503] = json_answer("Not now", {"anyOf": [MODEL_READINESS, ERROR]})
 STATS: Final = route(
     "Open Inference Protocol: what did a model do?",
     object_of(model_stats={"type": "array", "items": {"type": "object"}}),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import fastjsonschema
 import pytest
 
 from tests.service.models import FAKE_SERVER
@@ -87,7 +88,12 @@ def test_a_model_that_fails_three_times_on_zeros_too_is_not_ready_until_it_answe
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     assert refused.error == "the model toy failed several times in a row, and is tried again soon"
     assert until(frail, "failing").status == 503
-    assert get(frail, "/v2/models/toy/ready").status == 503
+    pages = get(frail, "/openapi.json").document["paths"]
+    for page in ("/readyz", "/v2/health/ready", "/v2/models/{name}/ready"):
+        answer = get(frail, page.format(name="toy"))
+        told = pages[page]["get"]["responses"][str(answer.status)]["content"]["application/json"]["schema"]
+        fastjsonschema.validate(told, answer.document)
+        assert (answer.status, answer.document["ready"]) == (503, False)
     assert b'mcdrop_model_ready{model="toy",version="1"} 0.0' in get(frail, "/metrics").body
     (entry,) = post(frail, "/v2/repository/index", b"").document
     assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "failing")
