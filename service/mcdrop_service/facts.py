@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BLOCK",
     "DATATYPES",
+    "SAMPLES",
     "STOPPED",
     "Array",
     "InferenceRequest",
@@ -27,6 +29,12 @@ __all__ = [
 ]
 
 Array = NDArray[np.generic]
+
+BLOCK: Final = 16
+"""Samples that a row takes at once: a row times a block is the unit of work."""
+
+SAMPLES: Final = frozenset({"samples", "kept_samples"})
+"""Outputs that hold every sample: for people, and the field of which a predictive is made."""
 
 STOPPED: Final = ("samples_taken", "converged")
 """Outputs of a request with a tolerance: how many samples each row took, and whether its error came down."""
@@ -156,16 +164,23 @@ class PredictionRequest:
     quantiles: tuple[float, ...] = ()
     tolerance: float | None = None
 
+    @property
+    def blocks(self) -> int:
+        """Blocks of each row; with a tolerance the most that it takes."""
+        return -(-self.n_samples // BLOCK)
+
 
 @dataclass(slots=True)
 class InferenceRequest:
-    """A request of the Open Inference Protocol: the prediction that it asks for, and how to answer.
+    """What a body of either form holds: the prediction that it asks for, and how to answer.
 
     Attributes:
         prediction: What is asked.
         id: To be repeated in the answer; None if there was none.
         binary: Names of the outputs that are sent as raw bytes behind the JSON.
         timeout_s: After which the answer is worth nothing to the client; None if it did not say.
+
+    Only the Open Inference Protocol has words for the last three.
     """
 
     prediction: PredictionRequest

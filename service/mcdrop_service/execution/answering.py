@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 import mcdrop
-from mcdrop.engine.masks import BLOCK
 from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive, Sampled
 from mcdrop.predictive.archive import as_array
@@ -24,14 +23,13 @@ from mcdrop.predictive.calibrated import promised_levels, void_notes
 from mcdrop.stopping import Stopping
 from mcdrop_service.execution.preparation import Preparation, Prepared
 from mcdrop_service.execution.servable import Lane, Task
-from mcdrop_service.facts import Array, PredictionAnswer, PredictionRequest
+from mcdrop_service.facts import SAMPLES, Array, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Pieces, Ripe
 
 __all__ = ["Answering"]
 
 # what is kept whole, and sets, whose draws are by the row's place in its own request
-APART: Final = frozenset({"deterministic", "samples", "kept_samples", "prediction_set"})
-SAMPLES: Final = frozenset({"samples", "kept_samples"})
+APART: Final = SAMPLES | {"deterministic", "prediction_set"}
 SPREAD: Final = "sample_std"
 MOST_WANTS: Final = 64
 
@@ -172,7 +170,7 @@ def _more(now: Stopping, request: PredictionRequest, lane: Lane) -> More:
     """
     rows = tuple(now.going.tolist())
     ahead = min(lane.capacity // len(rows), now.blocks) if lane.mixes else 1
-    return More(rows, min(max(ahead, 1), -(-request.n_samples // BLOCK) - now.blocks), now)
+    return More(rows, min(max(ahead, 1), request.blocks - now.blocks), now)
 
 
 def _tiles(rows: int, most: int) -> Iterator[slice]:

@@ -7,19 +7,12 @@ import numpy as np
 
 from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution.servable import Lane
-from mcdrop_service.facts import ModelFacts, PredictionRequest
+from mcdrop_service.facts import BLOCK, ModelFacts, PredictionRequest
 
-__all__ = ["BLOCK", "blocks_of", "kind_of", "pieces_of", "size_bytes", "unit_bytes"]
-
-BLOCK: Final = 16
+__all__ = ["kind_of", "pieces_of", "size_bytes", "unit_bytes"]
 
 # Of a unit's results, the objects around its numbers, roughly.
 OBJECTS_BYTES: Final = 2048
-
-
-def blocks_of(request: PredictionRequest) -> int:
-    """Blocks of 16 samples for each row; with a tolerance the most that a row takes."""
-    return -(-request.n_samples // BLOCK)
 
 
 def pieces_of(request: PredictionRequest, lane: Lane) -> int:
@@ -29,7 +22,7 @@ def pieces_of(request: PredictionRequest, lane: Lane) -> int:
 
 def kind_of(request: PredictionRequest) -> tuple[int, int]:
     """What decides how long a piece takes, to a factor of two: how many levels and blocks it has."""
-    return len(request.quantiles).bit_length(), blocks_of(request).bit_length()
+    return len(request.quantiles).bit_length(), request.blocks.bit_length()
 
 
 def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:
@@ -47,19 +40,19 @@ def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:
     return OBJECTS_BYTES + BLOCK * max(sizes, default=0)
 
 
-def size_bytes(request: PredictionRequest, each_unit: int, most: int) -> int:
+def size_bytes(request: PredictionRequest, each_row: int, most: int) -> int:
     """Memory that is held for a request until it is answered.
 
     Args:
         request: Checked.
-        each_unit: What `unit_bytes` says of its signature.
+        each_row: Memory of the results of one row.
         most: What all requests together may take.
 
     Raises:
         TooLargeError: If it is more: asking again later would not help.
     """
     size = sum([array.nbytes for array in request.inputs.values()])
-    size += request.rows * blocks_of(request) * each_unit
+    size += request.rows * each_row
     if size > most:
         raise TooLargeError(
             f"the request would take about {size} bytes of memory, and all together may take {most}; "

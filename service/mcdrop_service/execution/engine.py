@@ -17,7 +17,7 @@ from mcdrop_service.errors import (
     shown,
 )
 from mcdrop_service.execution.catalogue import Catalogue, Served
-from mcdrop_service.execution.cost import blocks_of, kind_of, pieces_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import kind_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.dispatcher import Dispatcher
 from mcdrop_service.execution.health import AGAIN_S, Health
 from mcdrop_service.execution.refusing import before, turned_away, unanswered
@@ -72,14 +72,6 @@ class Engine:
         return self._catalogue.names if self._started else tuple(self._first)
 
     @property
-    def ready(self) -> bool:
-        """Whether one model is served, all are fit to be asked, and the worker works.
-
-        A model that is not fit is tried again, now and then, when this is asked.
-        """
-        return self._started and self.working and bool(self._catalogue.names) and not self.unfit
-
-    @property
     def working(self) -> bool:
         """Whether the worker lives, and does not hang in a step."""
         return self._dispatcher.alive and self._dispatcher.busy_s < self._stall_s
@@ -96,7 +88,10 @@ class Engine:
 
     @property
     def unfit(self) -> frozenset[tuple[str, str]]:
-        """Names and versions of the models that failed too often in a row."""
+        """Names and versions of the models that failed too often in a row.
+
+        They are tried again, now and then, when this is asked.
+        """
         unfit = [each for each in self._catalogue.all if not each.health.fit]
         for each in unfit:
             self._try_again(each.health)
@@ -256,13 +251,13 @@ class Engine:
         lane = served.lanes.get(signature)
         if lane is None:
             lane = await before(deadline_s, self._new_lane(signature, served, request))
-        pieces = pieces_of(request, lane)
+        blocks, pieces = request.blocks, pieces_of(request, lane)
         return Job(
             key=lane.serial,
             rows=request.rows,
-            blocks=blocks_of(request),
+            blocks=blocks,
             capacity=lane.capacity,
-            size_bytes=size_bytes(request, lane.unit_bytes, self._max_bytes),
+            size_bytes=size_bytes(request, blocks * lane.unit_bytes, self._max_bytes),
             deadline_s=deadline_s,
             payload=Task(served.facts, request, served.model, lane, notes, served.health),
             lot=None if lane.mixes else request.seed,

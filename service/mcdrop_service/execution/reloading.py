@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
+from typing import Protocol
 
 from mcdrop.errors import McdropError
 from mcdrop_service.errors import BadRequestError, NotBitwiseError, NotFoundError, NotReadyError, shown
@@ -15,6 +16,14 @@ __all__ = ["Reloader"]
 logger = logging.getLogger("mcdrop_service")
 
 
+class OnLoad(Protocol):
+    """Is told of every attempt."""
+
+    def __call__(self, model: str, /, *, well: bool) -> None:
+        """Of the model of that name, and whether it is served now."""
+        ...
+
+
 class Reloader:
     """One change at a time; requests are answered all the while.
 
@@ -24,10 +33,10 @@ class Reloader:
     Args:
         engine: Serves the models.
         repository: Where they are.
-        on_load: Told of every attempt: the name, and whether it went well.
+        on_load: Told of every attempt.
     """
 
-    def __init__(self, engine: Engine, repository: Repository, on_load: Callable[[str, bool], None]) -> None:
+    def __init__(self, engine: Engine, repository: Repository, on_load: OnLoad) -> None:
         self._engine = engine
         self._repository = repository
         self._on_load = on_load
@@ -107,9 +116,9 @@ class Reloader:
             logger.error(  # noqa: TRY400  see above
                 "%s could not be loaded; what was served before still is: %s", name, error, exc_info=foreign
             )
-            self._on_load(name, False)  # noqa: FBT003
+            self._on_load(name, well=False)
             raise BadRequestError(
                 f"the model {name} could not be loaded; the service's log says why"
             ) from error
-        self._on_load(name, True)  # noqa: FBT003
+        self._on_load(name, well=True)
         logger.info("loaded %s", name, extra={"fields": {"versions": self._engine.versions(name)}})

@@ -2,14 +2,13 @@
 
 from mcdrop_service.parsing.compression import CODINGS, MOST_TIMES, inflated
 from mcdrop_service.parsing.document import decode_object
-from mcdrop_service.parsing.fields import SAMPLES, RequestLimits
+from mcdrop_service.parsing.fields import RequestLimits
 from mcdrop_service.parsing.inference import parse_inference
 from mcdrop_service.parsing.prediction import parse_prediction
 
 __all__ = [
     "CODINGS",
     "MOST_TIMES",
-    "SAMPLES",
     "RequestLimits",
     "decode_object",
     "inflated",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcdrop_service.errors import BadRequestError, TooLargeError, shown
-from mcdrop_service.facts import STOPPED, Array, ModelFacts, PredictionRequest
+from mcdrop_service.facts import BLOCK, SAMPLES, STOPPED, Array, ModelFacts, PredictionRequest
 
 __all__ = [
     "COUNT",
@@ -25,14 +25,12 @@ COUNT = ("n_samples", "tolerance", "max_samples")
 """What a request can say of its number of samples."""
 WITH_AUTO = frozenset(COUNT[1:])
 
-BLOCK = 16
 LEAST_AUTO = 32
 MOST_AUTO = 1024
 """What a row takes with `auto`, at least, and at most where the request does not say: as in the library."""
 
 AUTO = "auto"
 MAX_SEED = 2**63 - 1
-SAMPLES = ("samples", "kept_samples")
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def check_size(request: PredictionRequest, limits: RequestLimits) -> None:
     Raises:
         TooLargeError: If rows times samples are over the limit.
     """
-    units = request.rows * -(-request.n_samples // BLOCK)
+    units = request.rows * request.blocks
     if units > limits.max_units:
         counted, hint = (
             (request.n_samples, "")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mcdrop_service.errors import BadRequestError, shown
-from mcdrop_service.facts import STOPPED, Array, InferenceRequest, ModelFacts, PredictionRequest
+from mcdrop_service.facts import SAMPLES, STOPPED, Array, InferenceRequest, ModelFacts, PredictionRequest
 from mcdrop_service.parsing.document import decode_object
 from mcdrop_service.parsing.fields import (
     COUNT,
@@ -36,8 +36,7 @@ THEIRS: Final = ("binary_data_output", "timeout", "priority")
 # what serving gateways add by themselves: it changes no answer here
 HARMLESS: Final = ("content_type", "headers", "sequence_id", "sequence_start", "sequence_end")
 QUANTILES: Final = "quantiles"
-SAMPLES: Final = "samples"
-KEPT_SAMPLES: Final = "kept_samples"
+FOR_PEOPLE: Final = "samples"
 
 Document = dict[str, object]
 
@@ -175,7 +174,7 @@ def _outputs(
     """Names of the outputs without the quantiles, which have a field of their own."""
     every = facts.outputs if count.tolerance is None else (*facts.outputs, *STOPPED)
     named = [entry.get("name") for entry in asked] if asked else every
-    wanted = [*named, *([SAMPLES] if samples and SAMPLES not in named else [])]
+    wanted = [*named, *([FOR_PEOPLE] if samples and FOR_PEOPLE not in named else [])]
     names = output_names(wanted, _known(facts), count)
     if QUANTILES in names and not levels:
         raise BadRequestError("the output quantiles needs the parameter quantiles, such as '0.05,0.95'")
@@ -184,7 +183,7 @@ def _outputs(
 
 def _known(facts: ModelFacts) -> tuple[str, ...]:
     """Outputs for people, and the fields of which our own client makes a predictive."""
-    return tuple(dict.fromkeys((*facts.outputs, SAMPLES, QUANTILES, *facts.fields, KEPT_SAMPLES)))
+    return tuple(dict.fromkeys((*facts.outputs, FOR_PEOPLE, QUANTILES, *facts.fields, *SAMPLES)))
 
 
 def _binary(asked: Sequence[Document], prediction: PredictionRequest, *, default: bool) -> frozenset[str]:

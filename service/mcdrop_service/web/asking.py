@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution import Served
-from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer, PredictionRequest
-from mcdrop_service.parsing import SAMPLES, RequestLimits
+from mcdrop_service.facts import SAMPLES, InferenceRequest, ModelFacts, PredictionAnswer, PredictionRequest
+from mcdrop_service.parsing import MOST_TIMES, RequestLimits, inflated
 from mcdrop_service.web.answers import LongResponse
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.disconnect import while_connected
+from mcdrop_service.web.headers import IDENTITY
 from mcdrop_service.web.memory import Account
 from mcdrop_service.web.watch import notes_of, service_of
 
@@ -32,16 +33,8 @@ class Form(Protocol):
     """A form of requests and answers: the plain one, or that of the Open Inference Protocol."""
 
     @property
-    def packed(self) -> bool:
-        """Whether the body is compressed."""
-        ...
-
-    def most_bytes(self, size: int) -> int:
-        """The longest that a body of this size can be without its compression."""
-        ...
-
-    def unpack(self, body: bytes, max_bytes: int) -> bytes:
-        """The body without its compression."""
+    def coding(self) -> str:
+        """Content coding of the body; `identity` for none."""
         ...
 
     def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
@@ -82,8 +75,8 @@ async def _answer(request: Request, served: Served, form: Form, body: bytes, acc
     service, notes = service_of(request), notes_of(request.scope)
     settings, most, began_s = service.settings, service.memory.max_bytes, time.monotonic()
     plain = body
-    if form.packed:
-        plain = await unpacked(form, body, settings.longest_body)
+    if form.coding != IDENTITY:
+        plain = await unpacked(body, form.coding, settings.longest_body)
         account.take(max(len(plain) - len(body), 0))
     asked = await aside(len(plain), form.parse, plain, served.facts, service.request_limits)
     notes.parsed_s = time.monotonic()
@@ -131,19 +124,19 @@ def _check_fits(account: Account, most: int, size: int) -> None:
         )
 
 
-async def unpacked(form: Form, body: bytes, most: int) -> bytes:
+async def unpacked(body: bytes, coding: str, most: int) -> bytes:
     """A body without its compression; a small one that may become large leaves the event loop free.
 
     Args:
-        form: Of the body.
         body: As it came.
+        coding: Of the body.
         most: Longest result.
 
     Raises:
         BadRequestError: If it is not compressed as it says.
         TooLargeError: If more comes out.
     """
-    return await aside(form.most_bytes(len(body)), form.unpack, body, most)
+    return await aside(len(body) * MOST_TIMES, inflated, body, coding, most)
 
 
 async def aside(size: int, function: Callable[..., T], *args: Any) -> T:

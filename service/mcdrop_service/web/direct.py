@@ -13,7 +13,7 @@ from mcdrop_service.errors import ServiceError
 from mcdrop_service.web.answers import refusal
 from mcdrop_service.web.watch import notes_of
 
-__all__ = ["Direct"]
+__all__ = ["Direct", "below"]
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -48,7 +48,7 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            path = _below(self._root_path, scope["path"])
+            path = below(self._root_path, scope["path"])
             scope["root_path"] = self._root_path
             for pattern, endpoint in self._ways.get(scope["method"], ()):
                 if found := pattern.match(path):
@@ -63,6 +63,11 @@ class Direct:
         await self._app(scope, receive, send)
 
 
-def _below(root: str, path: str) -> str:
-    """A path without that of the proxy, which may have taken it away itself."""
+def below(root: str, path: str) -> str:
+    """A path without that of the proxy, which may have taken it away itself.
+
+    Args:
+        root: Of the proxy; empty if there is none.
+        path: Of the request.
+    """
     return path[len(root) :] if root and path.startswith(f"{root}/") else path

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from mcdrop_service.encoding import encode_inference
 from mcdrop_service.errors import BadRequestError, UnsupportedMediaTypeError, shown
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
-from mcdrop_service.parsing import CODINGS, MOST_TIMES, RequestLimits, inflated, parse_inference
+from mcdrop_service.parsing import CODINGS, RequestLimits, parse_inference
 from mcdrop_service.web.answers import json_response
 from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, media_type
 
@@ -30,19 +30,6 @@ class InferenceForm:
 
     coding: str
     json_bytes: int | None
-
-    @property
-    def packed(self) -> bool:
-        """Whether the body is compressed."""
-        return self.coding != IDENTITY
-
-    def most_bytes(self, size: int) -> int:
-        """The longest that a body of this size can be without its compression."""
-        return size * MOST_TIMES if self.packed else size
-
-    def unpack(self, body: bytes, max_bytes: int) -> bytes:
-        """The body without its compression."""
-        return inflated(body, self.coding, max_bytes) if self.packed else body
 
     def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
         """The request that a body holds."""

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcdrop_service.errors import UnauthorizedError
 from mcdrop_service.web.answers import refusal
+from mcdrop_service.web.direct import below
 from mcdrop_service.web.watch import notes_of
 
 __all__ = ["Gate", "digest_of", "read_keys", "read_token"]
@@ -111,8 +112,7 @@ class Gate:
         await refusal(error)(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
-        path: str = scope["path"]
-        return path.removeprefix(self._root_path) in self._open_paths
+        return below(self._root_path, scope["path"]) in self._open_paths
 
     def _is_known(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")

@@ -8,6 +8,7 @@ from mcdrop_service.encoding import encode_answer
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import RequestLimits, parse_prediction
 from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.headers import IDENTITY
 
 __all__ = ["PlainForm"]
 
@@ -15,15 +16,7 @@ __all__ = ["PlainForm"]
 class PlainForm:
     """Of `POST /v1/models/{name}/predict`."""
 
-    packed: Final = False
-
-    def most_bytes(self, size: int) -> int:
-        """The size as it is."""
-        return size
-
-    def unpack(self, body: bytes, max_bytes: int) -> bytes:  # noqa: ARG002  compression is refused before
-        """The body as it came."""
-        return body
+    coding: Final = IDENTITY
 
     def parse(self, body: bytes, facts: ModelFacts, limits: RequestLimits) -> InferenceRequest:
         """The request that a body holds."""

@@ -67,9 +67,6 @@ class Service:
         metrics = Metrics()
         journal = Journal(metrics, Statistics())
 
-        def on_load(name: str, well: bool) -> None:  # noqa: FBT001  a callback's
-            metrics.loaded(name, well=well)
-
         limits = QueueLimits(settings.max_queue_units, settings.max_queue_bytes)
         engine = Engine(
             models,
@@ -88,7 +85,7 @@ class Service:
             metrics=metrics,
             journal=journal,
             keys=keys,
-            reloader=None if repository is None else Reloader(engine, repository, on_load),
+            reloader=None if repository is None else Reloader(engine, repository, metrics.loaded),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""The outermost middleware: no failure leaves the service as anything but `{"error": ...}`."""
+"""Middleware around all but `Watch`: no failure leaves the service as anything but `{"error": ...}`."""
 
 import asyncio
 import logging

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mcdrop_service.errors import TooLargeError
-from mcdrop_service.execution.cost import BLOCK, kind_of, pieces_of, size_bytes, unit_bytes
+from mcdrop_service.execution.cost import kind_of, pieces_of, size_bytes, unit_bytes
 from mcdrop_service.execution.engine import FIRST_BLOCKS
 from mcdrop_service.execution.servable import Lane
-from mcdrop_service.facts import OutputFacts, PredictionRequest
+from mcdrop_service.facts import BLOCK, OutputFacts, PredictionRequest
 
 from mcdrop.engine import masks
 from mcdrop.stopping import LEAST_SAMPLES
@@ -25,7 +25,7 @@ def test_a_model_whose_answers_are_pictures_costs_what_its_samples_take() -> Non
     pictures = replace(facts(), tensors=(OutputFacts("mean", "float32", (21, 64, 64)),))
     each = unit_bytes(pictures, request())
     assert each - unit_bytes(replace(facts(), tensors=()), request()) == 16 * 21 * PIXELS * 4
-    assert size_bytes(request(), each, 10**12) == ROWS * LENGTH * 4 + ROWS * 3 * each
+    assert size_bytes(request(), 3 * each, 10**12) == ROWS * LENGTH * 4 + ROWS * 3 * each
 
 
 def test_an_answer_with_quantiles_is_reckoned_to_be_made_in_tiles_of_its_rows() -> None:
@@ -56,4 +56,5 @@ def test_what_would_not_fit_if_it_were_alone_is_too_large_and_not_asked_to_come_
 
 
 def test_a_block_and_the_first_blocks_are_the_librarys() -> None:
+    assert request().blocks == 3
     assert (BLOCK, FIRST_BLOCKS * BLOCK) == (masks.BLOCK, LEAST_SAMPLES)

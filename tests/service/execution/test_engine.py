@@ -69,7 +69,7 @@ def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
         await asyncio.sleep(0)
         with pytest.raises(NotReadyError, match="still starting") as refused:
             engine.find("toy")
-        assert (refused.value.retry_after_s, engine.names, engine.ready) == (1, ("toy",), False)
+        assert (refused.value.retry_after_s, engine.names) == (1, ("toy",))
         with pytest.raises(NotFoundError, match="unknown model 'other'; this service has toy"):
             engine.find("other")
         model.release.set()

@@ -57,12 +57,15 @@ def reloaded(
     """What is served after a change, of what `a` and `b` were before; and what was told of each attempt."""
     told: list[object] = []
 
+    def note(name: str, *, well: bool) -> None:
+        told.append((name, well))
+
     async def main() -> dict[str, str]:
         models = {name: [cast("Servable", Named(f"old {name}"))] for name in "ab"}
         engine = Engine(models, QueueLimits(10, 10), lambda *_: None)
         await engine.start()
         try:
-            await change(Reloader(engine, cast("Repository", shelf), lambda *its: told.append(its)))
+            await change(Reloader(engine, cast("Repository", shelf), note))
             return {name: engine.facts(name).digest for name in engine.names}
         finally:
             shelf.release.set()

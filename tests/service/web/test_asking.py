@@ -11,12 +11,11 @@ import pytest
 from mcdrop_service.errors import TooLargeError
 from mcdrop_service.execution import Servable
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
-from mcdrop_service.parsing import RequestLimits
+from mcdrop_service.parsing import MOST_TIMES, RequestLimits, inflated
 from mcdrop_service.settings import Settings
 from mcdrop_service.web import Service
 from mcdrop_service.web.asking import _check_fits, ask, unpacked
 from mcdrop_service.web.exchange import EXCHANGE, Exchange
-from mcdrop_service.web.inference_form import InferenceForm
 from mcdrop_service.web.memory import MemoryBudget
 from mcdrop_service.web.plain import PlainForm
 from mcdrop_service.web.watch import SERVICE, notes_of
@@ -29,24 +28,20 @@ from tests.service.web.test_exchange import Noting
 MEBIBYTE = 2**20
 
 
-class NotingPacked(InferenceForm):
-    """Notes which threads unpack."""
+@pytest.mark.parametrize(("size", "here"), [(10, True), (MEBIBYTE, False)])
+def test_a_small_body_that_may_become_large_is_unpacked_in_a_thread(
+    size: int, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
 
-    def unpack(self, body: bytes, max_bytes: int) -> bytes:
-        THREADS.append(threading.current_thread())
-        return super().unpack(body, max_bytes)
+    def noted(*args: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return inflated(*args)
 
-
-THREADS: list[threading.Thread] = []
-
-
-@pytest.mark.parametrize(("coding", "here"), [("identity", True), ("deflate", False)])
-def test_a_small_body_that_may_become_large_is_unpacked_in_a_thread(coding: str, here: bool) -> None:
-    plain = b" " * MEBIBYTE
-    body = zlib.compress(plain, 9)
-    came = asyncio.run(unpacked(NotingPacked(coding, None), body, MEBIBYTE))
-    assert came == (body if here else plain)
-    assert (THREADS.pop() is threading.current_thread()) is here
+    monkeypatch.setattr("mcdrop_service.web.asking.inflated", noted)
+    plain = b" " * size
+    assert asyncio.run(unpacked(zlib.compress(plain, 9), "deflate", MEBIBYTE)) == plain
+    assert (threads == [threading.current_thread()]) is here
 
 
 class NotingPlain(PlainForm):
@@ -94,7 +89,7 @@ def test_long_requests_and_answers_are_read_and_written_beside_the_event_loop(
 
 def test_no_body_becomes_longer_than_is_reckoned_with() -> None:
     bomb = zlib.compress(b"\0" * 16 * MEBIBYTE, 9)
-    assert 0.9 < 16 * MEBIBYTE / InferenceForm("deflate", None).most_bytes(len(bomb)) <= 1
+    assert 0.9 < 16 * MEBIBYTE / (MOST_TIMES * len(bomb)) <= 1
 
 
 def test_an_answer_that_would_never_fit_is_too_large_whoever_else_waits() -> None:
