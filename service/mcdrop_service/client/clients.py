@@ -60,7 +60,7 @@ class Client:
         Raises:
             ClientError: If there is no answer, or a refusal.
             InputError: If an input cannot become the dtype that the model takes.
-            OptionError: If inputs are missing or unknown.
+            OptionError: If inputs are missing or unknown, or an option is.
             DomainError: If a quantile level is not between 0 and 1.
         """
         return self._held(self._line.talk.predict(model, inputs, options))

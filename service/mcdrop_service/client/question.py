@@ -79,8 +79,11 @@ class Question:
 
         Raises:
             DomainError: If a quantile level is not between 0 and 1.
-            OptionError: If a number is none.
+            OptionError: If an option does not exist, or a number is none.
         """
+        known = PredictOptions.__annotations__
+        if unknown := [name for name in options if name not in known]:
+            raise OptionError(f"unknown option {unknown[0]!r}; known are {', '.join(known)}")
         levels = options.get("quantiles")
         return cls(
             inputs,

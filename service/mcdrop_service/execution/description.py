@@ -78,6 +78,7 @@ def description(manifest: Manifest, fingerprint: Mapping[str, object]) -> dict[s
     )
     return {
         **told,
+        "columns": {each.name: each.columns for each in manifest.inputs if each.columns},
         "output_names": manifest.outputs.names,
         "units": manifest.outputs.units,
         "fingerprint_of": dict(fingerprint),
