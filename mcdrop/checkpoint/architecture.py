@@ -79,14 +79,17 @@ def _title(architecture: Architecture) -> str:
 def _from_zoo(name: str, allow: Collection[str]) -> Callable[..., object]:  # noqa: ARG001 - all sources alike
     if name not in zoo.names():
         known = ", ".join(zoo.names())
-        raise CheckpointError(f"the architecture {name!r} is not in the zoo, which has: {known}")
+        raise CheckpointError(
+            f"the architecture {name!r} is not in the zoo, which has: {known}; "
+            "a function of your own is named package.module:function"
+        )
     return partial(zoo.create, name)
 
 
 def _from_factory(name: str, allow: Collection[str]) -> Callable[..., object]:
     check_factory_name(name)
     module_name, _, function_name = name.partition(":")
-    _check_allowed(module_name, allow, todo=f"allow {_package(module_name)!r} if you trust it")
+    _check_allowed(module_name, allow, todo=_how_to_allow(_package(module_name)))
     try:
         found = getattr(import_module(module_name), function_name)
     except Exception as error:  # the module is foreign code, and may raise anything
@@ -103,7 +106,7 @@ def check_factory_name(name: str) -> None:
     Raises:
         CheckpointError: If it is not `package.module:function`.
     """
-    if not _FACTORY.fullmatch(name):
+    if not _FACTORY.fullmatch(str(name)):  # people hand in the function itself
         raise CheckpointError(f"a factory must be named package.module:function, got {name!r}")
 
 
@@ -112,6 +115,10 @@ def _check_allowed(module_name: str, allow: Collection[str], *, todo: str) -> No
         allowed = ", ".join(sorted(allow)) or "none"
         package = _package(module_name)
         raise CheckpointError(f"the code of package {package!r} is not allowed (allowed: {allowed}); {todo}")
+
+
+def _how_to_allow(package: str) -> str:
+    return f"if you trust it, say --allow-package {package}, or allow=[{package!r}] in Python"
 
 
 def _package(module_name: str) -> str:

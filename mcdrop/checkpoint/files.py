@@ -113,7 +113,9 @@ def write_checkpoint(
     target = Path(path)
     _check_version(manifest, target)
     if not overwrite and (target.exists() or target.is_symlink()):
-        raise CheckpointError(f"{target} exists; choose another path, or say that it is to be overwritten")
+        raise CheckpointError(
+            f"{target} exists; choose another path, or overwrite it (overwrite=True, --overwrite)"
+        )
     contents = _contents(manifest, model, readme)
     try:
         _put_in_place(contents, target)

@@ -184,7 +184,17 @@ def _check_names(*, wanted: set[str], came: set[str]) -> None:
     if texts:
         raise CheckpointError(
             f"the weights do not fit the architecture: {WEIGHTS_FILE} {' and '.join(texts)}"
+            f"{_other_names(wanted, came)}"
         )
+
+
+def _other_names(wanted: set[str], came: set[str]) -> str:
+    """What to do where a wrapper stands in front of all names, as in checkpoints of Lightning."""
+    one = min(wanted, default="")
+    for prefix in sorted(name.removesuffix(one) for name in came if name.endswith(f".{one}")):
+        if {prefix + name for name in wanted} <= came:
+            return f"; with {prefix!r} in front all of them are there: mcdrop pack takes --prefix {prefix}"
+    return ""
 
 
 def _listing(names: set[str]) -> str:

@@ -94,7 +94,8 @@ def command(
         tau=tau,
     )
     _save(model.eval(), manifest, directory, class_axis=class_axis, overwrite=overwrite)
-    typer.echo(f"wrote {directory}; look at it with: mcdrop inspect {directory}")
+    allow = f" --allow-package {_package(found.name)}" if found.source == "factory" else ""
+    typer.echo(f"wrote {directory}; look at it with: mcdrop inspect {directory}{allow}")
 
 
 def _model(

@@ -90,7 +90,9 @@ def test_the_model_card_names_the_inputs() -> None:
     assert "- `age`: float32, (N)" in text
 
 
-@pytest.mark.parametrize("name", ["nets.make", "nets", "nets:", "nets:make()", "./nets.py:make"])
-def test_what_names_no_factory_is_refused_when_it_is_saved(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["nets.make", "nets", "nets:", "nets:make()", "./nets.py:make", small_manifest, {}]
+)
+def test_what_names_no_factory_is_refused_when_it_is_saved(name: Any) -> None:
     with pytest.raises(CheckpointError, match=r"must be named package\.module:function, got "):
         architecture_of(nn.Linear(1, 1), name)

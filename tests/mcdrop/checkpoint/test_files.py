@@ -66,7 +66,7 @@ def test_a_factory_is_loaded_once_its_package_is_allowed(tmp_path: Path) -> None
     manifest = small_manifest(architecture=Architecture(source="factory", name=name))
     path = write_checkpoint(tmp_path / "tied", manifest, Tied(), readme="")
     assert isinstance(read_checkpoint(path, allow=[ALLOWED]).model, Tied)
-    with pytest.raises(CheckpointError, match="allow 'tests' if you trust it"):
+    with pytest.raises(CheckpointError, match="if you trust it, say --allow-package tests"):
         read_checkpoint(path)
 
 

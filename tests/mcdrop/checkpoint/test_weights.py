@@ -107,6 +107,15 @@ def test_missing_and_unknown_names_are_listed() -> None:
         check_fit(wanted, state)
 
 
+def test_a_wrapper_in_front_of_all_names_is_told_and_one_in_front_of_some_is_not() -> None:
+    state = {"net.weight": torch.zeros(2, 2), "net.bias": torch.zeros(2), "loss.weight": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match=r"with 'net\.' in front .* --prefix net\."):
+        check_fit(nn.Linear(2, 2), state)
+    del state["net.weight"]
+    with pytest.raises(CheckpointError, match=r"'loss.weight', 'net.bias'$"):
+        check_fit(nn.Linear(2, 2), state)
+
+
 def test_a_long_list_of_names_is_cut() -> None:
     state = {f"name{k}": torch.zeros(1) for k in range(9)}
     with pytest.raises(CheckpointError, match=r"'name4' and 4 more"):

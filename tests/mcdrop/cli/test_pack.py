@@ -52,8 +52,13 @@ def test_a_factory_is_named_once_more_by_who_loads_it(
         "x:float32:3",
     )
     target = tmp_path / "tied"
-    assert run_here(capsys, "pack", tmp_path / "a.ckpt", target, *options, "--prefix", "net.").code == 0
-    assert run_here(capsys, "inspect", target).code == 2
+    arguments = ("pack", tmp_path / "a.ckpt", target, *options)
+    assert "mcdrop pack takes --prefix net." in run_here(capsys, *arguments).err
+    packed = run_here(capsys, *arguments, "--prefix", "net.")
+    assert packed.out == f"wrote {target}; look at it with: mcdrop inspect {target} --allow-package tests\n"
+    refused = run_here(capsys, "inspect", target)
+    assert refused.code == 2
+    assert "say --allow-package tests, or allow=['tests'] in Python" in refused.err
     assert run_here(capsys, "inspect", target, "--allow-package", "tests").code == 0
 
 
@@ -101,7 +106,7 @@ def test_an_existing_checkpoint_is_replaced_only_on_request(
         ((*INPUT, "--arguments", "{"), "--arguments must be JSON"),
         ((*INPUT, "--arguments", "[]"), "--arguments must be a JSON object"),
         ((*INPUT, "--arguments", '{"hidden": 5}'), "must have shape (5, 10), got (4, 10)"),
-        ((*INPUT, "--architecture", "resnet"), "'resnet' is not in the zoo"),
+        ((*INPUT, "--architecture", "resnet"), "a function of your own is named package.module:function"),
         ((*INPUT, "--task", "clustering"), "clustering"),
         ((*INPUT, "--classes", "a,b"), "classes belong to a classification"),
         ((*INPUT, "--prefix", "net."), "starts with 'net.'"),

@@ -163,7 +163,7 @@ def test_a_factory_that_a_checkpoint_names_must_be_allowed(
     assert packed.code == 0, packed.err
     refused = run_here(capsys, "report", tmp_path / "tied", "--data", tmp_path / "rows.npz")
     assert refused.code == 2
-    assert "allow 'tests' if you trust it" in refused.err
+    assert "if you trust it, say --allow-package tests" in refused.err
 
 
 def test_two_reports_are_compared_on_the_same_rows(
