@@ -6,8 +6,11 @@ from typing import Final
 
 import orjson
 
+from mcdrop_service.telemetry.unread import UnheldHandler
+
 __all__ = ["JsonLines", "log_as_json"]
 
+STDERR: Final = 2
 EXTRA: Final = "fields"
 """Name of the attribute of a log record that holds further fields, as `extra={"fields": {...}}` sets it."""
 
@@ -45,7 +48,7 @@ def log_as_json(level: str, **fields: object) -> None:
         level: `debug`, `info`, `warning` or `error`: what is less is not written.
         **fields: Of every line.
     """
-    handler = logging.StreamHandler()
+    handler = UnheldHandler(STDERR)
     handler.setFormatter(JsonLines(**fields))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # a log that cannot be written, on a full disk say, must not fail the request that it is about

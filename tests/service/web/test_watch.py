@@ -1,7 +1,10 @@
 """What an operator sees of each request: metrics, a line in the log, and an id that joins them."""
 
+import fcntl
 import json
+import os
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from tests.service.models import FAKE_SERVER
 from tests.support.scraping import changes, samples
-from tests.support.wire import Server, connected, get, post, running
+from tests.support.wire import PATIENCE_S, Server, connected, get, post, running
 
 PREDICT = "/v1/models/toy/predict"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -152,3 +155,18 @@ def test_a_log_that_cannot_be_written_fails_no_request() -> None:
     with Path("/dev/full").open("w") as full, running((*FAKE_SERVER, "logging"), full) as server:
         assert post(server, PREDICT, {"inputs": [[1, 2, 3]]}).status == 200
         assert post(server, PREDICT, {"inputs": [[666, 0, 0]]}).status == 500
+
+
+def test_a_log_that_nobody_reads_holds_up_no_request_and_no_stop() -> None:
+    reads, writes = os.pipe()
+    fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4096)
+    with (
+        os.fdopen(writes, "w") as unread,
+        running((*FAKE_SERVER, "logging"), unread, MCDROP_DRAIN_DELAY_MS="0") as server,
+    ):
+        for _ in range(50):
+            assert get(server, "/healthz").status == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+    with os.fdopen(reads) as log:
+        assert json.loads(log.readline())["message"] == "ready"
