@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mcdrop.metrics.classification import (
@@ -49,6 +50,13 @@ class GaussianMixture:
 
     samples: Tensor
     noise_std: Tensor | float | None
+
+    def noise(self) -> Tensor | None:
+        """(S, N, ...) float64 standard deviation of the noise around each sample; None if unknown."""
+        if self.noise_std is None:
+            return None
+        noise = torch.as_tensor(self.noise_std, dtype=torch.float64, device=self.samples.device)
+        return noise.expand_as(self.samples)
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """Ends of the central interval that holds `level` of the law, each (N, ...)."""

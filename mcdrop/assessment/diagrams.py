@@ -22,6 +22,7 @@ from mcdrop.scoring import ScoreOptions
 
 __all__ = [
     "confidence_histogram",
+    "histogram",
     "pit_histograms",
     "quantile_curve",
     "reliability_curve",
@@ -62,7 +63,15 @@ def reliability_curve(confidence: Tensor, event: Tensor, options: ScoreOptions) 
 
 def confidence_histogram(confidence: Tensor) -> Histogram:
     """How often which confidence was stated, in 20 bins."""
-    return _histogram("confidence", confidence.flatten(), _CONFIDENCE_BINS)
+    return histogram("confidence", confidence.flatten(), _CONFIDENCE_BINS)
+
+
+def histogram(
+    name: str, values: Tensor, bins: int, ends: tuple[float, float] = (0.0, 1.0), output: int | None = None
+) -> Histogram:
+    """Counts of values in bins of equal width between two ends."""
+    counts = torch.histc(values.to(torch.float64).cpu(), bins=bins, min=ends[0], max=ends[1])
+    return Histogram(name, *ends, tuple(map(int, counts.tolist())), output)
 
 
 def quantile_curve(pit: Tensor, options: ScoreOptions) -> tuple[CurvePoint, ...]:
@@ -90,7 +99,7 @@ def quantile_curve(pit: Tensor, options: ScoreOptions) -> tuple[CurvePoint, ...]
 def pit_histograms(pit: Tensor, options: ScoreOptions) -> tuple[Histogram, ...]:
     """Counts of the PIT values in ten bins, for each output: flat if the law is right."""
     columns = _columns(pit, options)
-    return tuple(_histogram("pit", values, _PIT_BINS, output) for output, values in _numbered(columns))
+    return tuple(histogram("pit", values, _PIT_BINS, output=output) for output, values in _numbered(columns))
 
 
 def width_points(
@@ -156,11 +165,6 @@ def _columns(values: Tensor, options: ScoreOptions) -> Tensor:
 def _numbered(columns: Tensor) -> Iterator[tuple[int | None, Tensor]]:
     single = columns.shape[1] == 1
     return ((None if single else d, columns[:, d]) for d in range(columns.shape[1]))
-
-
-def _histogram(name: str, values: Tensor, bins: int, output: int | None = None) -> Histogram:
-    counts = torch.histc(values.to(torch.float64).cpu(), bins=bins, min=0.0, max=1.0)
-    return Histogram(name, 0.0, 1.0, tuple(int(count) for count in counts.tolist()), output)
 
 
 def _band(confidence: Tensor, count: Tensor, options: ScoreOptions) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from mcdrop.assessment.diagrams import histogram
 from mcdrop.assessment.sections import Histogram, OodScore
 from mcdrop.intervals import Interval, two_sided, wilson_interval
 from mcdrop.metrics.ranking import fpr_at_95, ood_auroc
@@ -45,7 +46,7 @@ def elsewhere_histograms(inside: Tensor, outside: Tensor) -> tuple[Histogram, ..
     low, high = both.min().item(), both.max().item()
     high = high if high > low else low + 1.0
     pairs = (("in_distribution", inside), ("out_of_distribution", outside))
-    return tuple(_histogram(name, values, low, high) for name, values in pairs)
+    return tuple(histogram(name, values, _BINS, (low, high)) for name, values in pairs)
 
 
 def auroc_interval(auroc: float, positives: int, negatives: int, *, level: float) -> Interval:
@@ -78,8 +79,3 @@ def _score(name: str, inside: Tensor, outside: Tensor, options: ScoreOptions) ->
     taken = wilson_interval(round(fpr * len(outside)), len(outside), level=options.level)
     interval = auroc_interval(auroc, len(outside), len(inside), level=options.level)
     return OodScore(name, auroc, interval, fpr, taken)
-
-
-def _histogram(name: str, values: Tensor, low: float, high: float) -> Histogram:
-    counts = torch.histc(values.to(torch.float64).cpu(), bins=_BINS, min=low, max=high)
-    return Histogram(name, low, high, tuple(int(count) for count in counts.tolist()))

@@ -187,22 +187,18 @@ def _joined(parts: Sequence[Predictive], back: Tensor) -> Prediction:
         return type(parts[0]).concatenate([replace(part, calibrators=()) for part in parts])[back]
     laws = [part for part in parts if isinstance(part, RealPredictive)]
     lower, upper = zip(*(_law_interval(law) for law in laws), strict=True)
+    known = (GaussianMixture(law.samples, law.noise_std).noise() for law in laws)
+    noise = [each for each in known if each is not None]
     return _Stitched(
         laws[0].task,
         laws[0].n_samples,
         laws[0].seed,
         torch.cat([law.mean for law in laws])[back],
         torch.cat([law.samples for law in laws], 1)[:, back],
-        None if laws[0].noise_std is None else torch.cat([_noise(law) for law in laws], 1)[:, back],
+        torch.cat(noise, 1)[:, back] if noise else None,
         torch.cat([law.std for law in laws])[back],
         (torch.cat(lower)[back], torch.cat(upper)[back]),
     )
-
-
-def _noise(law: RealPredictive) -> Tensor:
-    """(S, N, ...) standard deviation of the noise around each sample."""
-    noise = torch.as_tensor(law.noise_std, dtype=torch.float64, device=law.samples.device)
-    return noise.expand_as(law.samples)
 
 
 def _law_interval(law: RealPredictive) -> tuple[Tensor, Tensor]:

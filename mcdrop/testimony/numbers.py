@@ -96,9 +96,8 @@ def _known_interval(pred: RegressionPrediction, level: float) -> tuple[Tensor, T
 
 def _intervals_of(law: GaussianMixture, level: float) -> tuple[Tensor, Tensor]:
     """Ends of the central intervals of some rows."""
-    rows = thinned(law.samples.shape[1])
-    noise = None if law.noise_std is None else _noise(law)[:, rows]
-    return GaussianMixture(law.samples[:, rows], noise).interval(level)
+    rows, noise = thinned(law.samples.shape[1]), law.noise()
+    return GaussianMixture(law.samples[:, rows], None if noise is None else noise[:, rows]).interval(level)
 
 
 def regression_parts(pred: RegressionPrediction, law: GaussianMixture | None) -> dict[str, Tensor]:
@@ -117,22 +116,17 @@ def regression_parts(pred: RegressionPrediction, law: GaussianMixture | None) ->
 def _parts_of_law(law: GaussianMixture | None) -> dict[str, Tensor]:
     if law is None:
         return {}
-    noise = None if law.noise_std is None else _columns(_noise(law).square().mean(0).sqrt())
-    if len(law.samples) < 2:  # a Gaussian from elsewhere, whose parts are not known
-        return {} if noise is None else {"total": noise}
-    parts = {"epistemic": _columns(law.samples.std(0))}
-    return parts if noise is None else {**parts, "aleatoric": noise}
+    noise, alone = law.noise(), len(law.samples) < 2
+    # the parts of a Gaussian from elsewhere are not known
+    parts = {} if alone else {"epistemic": _columns(law.samples.std(0))}
+    if noise is not None:
+        parts["total" if alone else "aleatoric"] = _columns(noise.square().mean(0).sqrt())
+    return parts
 
 
 def _parts_of_prediction(pred: RegressionPrediction) -> dict[str, Tensor]:
     known = {"total": getattr(pred, "std", None), "epistemic": getattr(pred, "epistemic_std", None)}
     return {name: _columns(values) for name, values in known.items() if isinstance(values, Tensor)}
-
-
-def _noise(law: GaussianMixture) -> Tensor:
-    """(S, N, ...) standard deviation of the noise."""
-    noise = torch.as_tensor(law.noise_std, dtype=torch.float64, device=law.samples.device)
-    return noise.expand_as(law.samples)
 
 
 def _columns(values: Tensor) -> Tensor:
@@ -148,8 +142,8 @@ def _regression_terms(
     samples, outcomes = law.samples[:, rows], y[rows]
     errors = samples - outcomes
     found: dict[str, tuple[Tensor, Callable[[Tensor], float]]] = {"rmse": (errors, _root_mean_square)}
-    if law.noise_std is not None:
-        noise = _noise(law)[:, rows]
+    if (noise := law.noise()) is not None:
+        noise = noise[:, rows]
         logs = -0.5 * (errors / noise).square() - noise.log() - 0.5 * math.log(2 * math.pi)
         return {"nll": (logs, _mixture_log_score), **found}
     return found
