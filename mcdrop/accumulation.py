@@ -15,6 +15,7 @@ from typing import Final, Self
 import torch
 from torch import Tensor
 
+from mcdrop.assessment.pairs import difference_of_roots
 from mcdrop.assessment.readings import Readings
 from mcdrop.assessment.sections import CurvePoint, Difference
 from mcdrop.assessment.verdict import VOID, Evidence, verdict
@@ -25,7 +26,7 @@ from mcdrop.metrics.reliability import ReliabilityBins
 from mcdrop.metrics.resampling import limit_errors, resampling_generator
 from mcdrop.rowscores import RowScores
 from mcdrop.scorecard import Report
-from mcdrop.scoring import Score, ScoreOptions
+from mcdrop.scoring import Score, ScoreOptions, root_score
 from mcdrop.shapes import TensorLike
 from mcdrop.streaming import StreamingMean, StreamingReliability
 from mcdrop.testimony import Prediction, Wanted, testimony_of
@@ -212,13 +213,8 @@ def _score(key: Key, mean: StreamingMean | None, sums: Sums, level: float) -> Sc
     if name in sums.shares:
         hits = min(float(mean.count), max(0.0, mean.mean * mean.count))
         return Score(name, mean.mean, wilson_interval(hits, mean.count, level=level), output)
-    interval = mean.interval(level=level) if mean.count > 1 else None
-    if name != "mse":
-        return Score(name, mean.mean, interval, output)
-    if interval is not None:
-        lower, upper = (math.sqrt(max(0.0, end)) for end in (interval.lower, interval.upper))
-        interval = replace(interval, lower=lower, upper=upper)
-    return Score("rmse", math.sqrt(mean.mean), interval, output)
+    score = Score(name, mean.mean, mean.interval(level=level) if mean.count > 1 else None, output)
+    return root_score(score) if name == "mse" else score
 
 
 def _bin_scores(bins: StreamingReliability | None, options: ScoreOptions) -> tuple[Score, ...]:
@@ -292,16 +288,7 @@ def _differences(gaps: Sums, these: Sums, others: Sums, level: float) -> Iterabl
         if mean is None or mean.count < 2:
             continue
         found = Difference(name, mean.mean, mean.interval(level=level), output)
-        yield (
-            found
-            if name != "mse"
-            else _of_roots(found, these.means[name, output], others.means[name, output])
-        )
-
-
-def _of_roots(found: Difference, this: StreamingMean | None, other: StreamingMean | None) -> Difference:
-    scale = sum(math.sqrt(mean.mean) for mean in (this, other) if mean is not None) or 1.0
-    interval = found.interval
-    if interval is not None:
-        interval = replace(interval, lower=interval.lower / scale, upper=interval.upper / scale)
-    return Difference("rmse", found.value / scale, interval, found.output)
+        this, other = these.means[name, output], others.means[name, output]
+        if name == "mse" and this and other:  # both are finite where their difference is
+            found = difference_of_roots(found, this.mean, other.mean)
+        yield found

@@ -45,6 +45,7 @@ __all__ = [
     "calibration_scores",
     "overconfidence_score",
     "quantile_scores",
+    "root_score",
     "row_score",
     "row_scores",
     "smooth_scores",
@@ -119,7 +120,16 @@ def row_score(rows: RowScores, options: ScoreOptions) -> Score:
         interval = wilson_interval(hits, len(rows.values), level=options.level)
         return Score(rows.name, hits / len(rows.values), interval, rows.output)
     score = _mean(rows.name, rows.values, options)
-    return replace(_root(score) if rows.name == "mse" else score, output=rows.output)
+    return replace(root_score(score) if rows.name == "mse" else score, output=rows.output)
+
+
+def root_score(score: Score) -> Score:
+    """The root of a mean of squared errors, with its interval: the `rmse`."""
+    interval = score.interval
+    if interval is not None:
+        lower, upper = (math.sqrt(max(0.0, end)) for end in (interval.lower, interval.upper))
+        interval = replace(interval, lower=lower, upper=upper)
+    return replace(score, name="rmse", value=math.sqrt(score.value), interval=interval)
 
 
 def calibration_scores(confidence: Tensor, event: Tensor, options: ScoreOptions) -> tuple[Score, ...]:
@@ -274,11 +284,3 @@ def _ence(std: Tensor, error: Tensor, options: ScoreOptions) -> Score:
 def _quantiles(pit: Tensor, options: ScoreOptions) -> Score:
     interval = qce_interval(pit, level=options.level, seed=options.seed) if len(pit) > 1 else None
     return Score("qce", quantile_calibration_error(pit).item(), interval)
-
-
-def _root(score: Score) -> Score:
-    root = math.sqrt(score.value)
-    if score.interval is None:
-        return Score("rmse", root)
-    lower, upper = (math.sqrt(max(0.0, end)) for end in (score.interval.lower, score.interval.upper))
-    return Score("rmse", root, replace(score.interval, lower=lower, upper=upper))

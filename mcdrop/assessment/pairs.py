@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from mcdrop.assessment.sections import Difference
 from mcdrop.intervals import Interval, mean_interval, two_sided
 from mcdrop.rowscores import RowScores
 from mcdrop.scoring import ScoreOptions
 
-__all__ = ["differences", "share_difference_interval"]
+__all__ = ["difference_of_roots", "differences", "share_difference_interval"]
 
 
 def differences(
@@ -56,6 +55,21 @@ def share_difference_interval(gained: int, lost: int, rows: int, *, level: float
     return Interval(max(-1.0, centre - half), min(1.0, centre + half), level, "Bonett-Price")
 
 
+def difference_of_roots(found: Difference, this: float, other: float) -> Difference:
+    """The difference of two root mean squared errors: that of the squares divided by the sum of the roots.
+
+    Args:
+        found: The difference of the mean squares.
+        this: The one mean square.
+        other: The other.
+    """
+    scale = (math.sqrt(this) + math.sqrt(other)) or 1.0
+    interval = found.interval
+    if interval is not None:
+        interval = replace(interval, lower=interval.lower / scale, upper=interval.upper / scale)
+    return replace(found, name="rmse", value=found.value / scale, interval=interval)
+
+
 def _difference(this: RowScores, other: RowScores, options: ScoreOptions) -> Difference:
     gap = this.values.to(torch.float64) - other.values.to(torch.float64)
     value = gap.mean().item()
@@ -66,15 +80,6 @@ def _difference(this: RowScores, other: RowScores, options: ScoreOptions) -> Dif
     usable = len(gap) > 1 and bool(gap.isfinite().all())
     interval_of = mean_interval(gap, level=options.level, seed=options.seed) if usable else None
     found = Difference(this.name, value, interval_of, this.output)
-    return _of_roots(found, this.values, other.values) if this.name == "mse" else found
-
-
-def _of_roots(found: Difference, this: Tensor, other: Tensor) -> Difference:
-    """The difference of the roots: that of the squares divided by the sum of the roots."""
-    scale = this.mean().sqrt().item() + other.mean().sqrt().item()
-    if scale == 0:
-        return replace(found, name="rmse")
-    interval = found.interval
-    if interval is not None:
-        interval = replace(interval, lower=interval.lower / scale, upper=interval.upper / scale)
-    return Difference("rmse", found.value / scale, interval, found.output)
+    if this.name != "mse":
+        return found
+    return difference_of_roots(found, this.values.mean().item(), other.values.mean().item())
