@@ -87,9 +87,7 @@ def probabilities(name: str, value: TensorLike, alphabet: str) -> Tensor:
         DomainError: If a value lies outside [0, 1].
     """
     tensor = shaped(name, value, alphabet)
-    wrong = (tensor < -_ROUNDING) | (tensor > 1 + _ROUNDING)
-    if bool(wrong.any()):
-        raise DomainError(f"{name} must lie in [0, 1], got {tensor[wrong][0].item():.6g} at {_first(wrong)}")
+    _refuse((tensor < -_ROUNDING) | (tensor > 1 + _ROUNDING), tensor, f"{name} must lie in [0, 1]")
     return tensor.clamp(0, 1)
 
 
@@ -158,9 +156,7 @@ def event_labels(y: TensorLike, *, like: Sequence[int], name: str = "y") -> Tens
         DomainError: If a value is neither 0 nor 1.
     """
     labels = same_shape(name, float64(name, y), like)
-    wrong = (labels != 0) & (labels != 1)
-    if bool(wrong.any()):
-        raise DomainError(f"{name} must be 0 or 1, got {labels[wrong][0].item():g} at {_first(wrong)}")
+    _refuse((labels != 0) & (labels != 1), labels, f"{name} must be 0 or 1")
     return labels
 
 
@@ -188,9 +184,7 @@ def finite(name: str, tensor: Tensor) -> Tensor:
     Raises:
         DomainError: If a value is infinite.
     """
-    wrong = ~tensor.isfinite()
-    if bool(wrong.any()):
-        raise DomainError(f"{name} must be finite, got {tensor[wrong][0].item():g} at {_first(wrong)}")
+    _refuse(~tensor.isfinite(), tensor, f"{name} must be finite")
     return tensor
 
 
@@ -200,11 +194,7 @@ def nonnegative(name: str, tensor: Tensor) -> Tensor:
     Raises:
         DomainError: If a value is negative.
     """
-    wrong = tensor < 0
-    if bool(wrong.any()):
-        raise DomainError(
-            f"{name} must not be negative, got {tensor[wrong][0].item():.6g} at {_first(wrong)}"
-        )
+    _refuse(tensor < 0, tensor, f"{name} must not be negative")
     return tensor
 
 
@@ -250,6 +240,11 @@ def _as_tensor(name: str, value: TensorLike) -> Tensor:
         raise InputError(
             f"{name} must be a tensor, an array or numbers, got {type(value).__name__}"
         ) from error
+
+
+def _refuse(wrong: Tensor, tensor: Tensor, wanted: str) -> None:
+    if bool(wrong.any()):
+        raise DomainError(f"{wanted}, got {tensor[wrong][0].item():g} at {_first(wrong)}")
 
 
 def _first(wrong: Tensor) -> str:
