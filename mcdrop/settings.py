@@ -13,12 +13,13 @@ from mcdrop.engine.philox import MAX_SEED, check_seed
 from mcdrop.engine.sampling import Draw
 from mcdrop.errors import DomainError, InputError, OptionError, ShapeError
 
-__all__ = ["MOST_SAMPLES", "RowIds", "SampleCount", "Settings", "identities"]
+__all__ = ["LEAST_SAMPLES", "MOST_SAMPLES", "RowIds", "SampleCount", "Settings", "identities"]
+
+LEAST_SAMPLES: Final = 32
+"""What every row takes under `n_samples="auto"` before it may stop."""
 
 MOST_SAMPLES: Final = 1024
 """What a row takes at most under `n_samples="auto"` unless the call says otherwise."""
-
-_LEAST_AUTO: Final = 32
 
 RowIds = Sequence[int] | Tensor | np.ndarray[Any, Any]
 """Ids of rows: integers from 0 to 2^63 - 1."""
@@ -70,7 +71,7 @@ class SampleCount:
                 "units of the mean, such as 0.01 for probabilities"
             )
         most = MOST_SAMPLES if max_samples is None else max_samples
-        return cls(_checked_count("max_samples", most, least=_LEAST_AUTO), _checked_tolerance(tolerance))
+        return cls(_checked_count("max_samples", most, least=LEAST_SAMPLES), _checked_tolerance(tolerance))
 
     def overridden(
         self,

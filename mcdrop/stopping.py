@@ -31,11 +31,9 @@ from mcdrop.prediction import (
 )
 from mcdrop.predictive import Predictive
 from mcdrop.progress import Progress
+from mcdrop.settings import LEAST_SAMPLES
 
-__all__ = ["LEAST_SAMPLES", "Stopping", "predict_until"]
-
-LEAST_SAMPLES: Final = 32
-"""What every row takes before it may stop."""
+__all__ = ["Stopping", "predict_until"]
 
 _LEAST_BLOCKS: Final = LEAST_SAMPLES // BLOCK
 _MOST_TILES: Final = 16

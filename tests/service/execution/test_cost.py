@@ -11,7 +11,7 @@ from mcdrop_service.execution.servable import Lane
 from mcdrop_service.facts import BLOCK, OutputFacts, PredictionRequest
 
 from mcdrop.engine import masks
-from mcdrop.stopping import LEAST_SAMPLES
+from mcdrop.settings import LEAST_SAMPLES
 from tests.service.models import facts
 
 ROWS, PIXELS, LENGTH = 3, 64 * 64, 50

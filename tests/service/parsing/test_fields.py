@@ -8,8 +8,7 @@ import pytest
 from mcdrop_service.errors import BadRequestError
 from mcdrop_service.parsing.fields import LEAST_AUTO, MOST_AUTO, RequestLimits, SampleCount, sample_count_of
 
-from mcdrop.settings import MOST_SAMPLES
-from mcdrop.stopping import LEAST_SAMPLES
+from mcdrop.settings import LEAST_SAMPLES, MOST_SAMPLES
 from tests.service.models import facts
 
 AUTO = {"n_samples": "auto", "tolerance": 0.01}
