@@ -60,25 +60,19 @@ class Means(Generic[K]):
 
     def __init__(self) -> None:
         self._means: dict[K, float] = {}
-        self._doubted: set[K] = set()
+        self._supposed: set[K] = set()
 
     def learn(self, key: K, value: float) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._remember(key, value if key in self._doubted else before + WEIGHT_OF_LATEST * (value - before))
-        self._doubted.discard(key)
+        self._remember(key, value if key in self._supposed else before + WEIGHT_OF_LATEST * (value - before))
+        self._supposed.discard(key)
 
-    def doubt(self, key: K, *, share: float) -> None:
-        """Keep a share of a mean, until the next measurement takes its place; what is not known stays so."""
-        if key in self._means:
-            self._means[key] *= share
-            self._doubted.add(key)
-
-    def suppose(self, key: K, like: K) -> None:
-        """Take the mean of another key, until the first measurement takes its place."""
-        if like in self._means:
-            self._remember(key, self._means[like])
-            self._doubted.add(key)
+    def suppose(self, key: K, mean: float) -> None:
+        """Take a mean for that of a key until the next measurement takes its place; 0 is not known."""
+        if mean:
+            self._remember(key, mean)
+            self._supposed.add(key)
 
     def of(self, key: K) -> float:
         """The mean; 0 while nothing is known."""
@@ -99,7 +93,7 @@ class Means(Generic[K]):
         if len(self._means) > MOST_KEYS:
             oldest = next(iter(self._means))
             del self._means[oldest]
-            self._doubted.discard(oldest)
+            self._supposed.discard(oldest)
 
 
 class Forecast:
@@ -128,25 +122,27 @@ class Forecast:
         self._answer_s.learn(key, seconds)
         self._answer_units.learn(key, units)
 
-    def doubt(self, key: Hashable, kind: Hashable = None) -> None:
-        """Take half of the seconds of a key and a kind back: nothing corrects what a bad moment has measured.
+    def doubt(self, key: Hashable) -> None:
+        """Take half of the seconds of a key back: nothing corrects what was measured in a bad moment.
 
         The next measurement counts alone: if it takes as long as was known, the next one like it is refused.
         """
-        self._seconds.doubt(key, share=0.5)
-        self._seconds.doubt(Answers(key), share=0.5)
-        self._piece_s.doubt((Answers(key), kind), share=0.5)
-        self._answer_s.doubt(key, share=0.5)
-        self._answer_units.doubt(key, share=1)
+        for means, its in ((self._seconds, key), (self._seconds, Answers(key)), (self._answer_s, key)):
+            means.suppose(its, means.of(its) / 2)
+        self._answer_units.suppose(key, self._answer_units.of(key))
+
+    def doubt_pieces(self, job: Job) -> None:
+        """The same of the pieces of a job, which are of a kind that others of its key do not measure."""
+        self._piece_s.suppose((Answers(job.key), job.kind), self.pieces_s(job, 1) / 2)
 
     def suppose(self, key: Hashable, like: Hashable) -> None:
         """Of a key that was never measured expect what is known of another, until it is measured itself."""
         for means in (self._seconds, self._blocks, self._fill, self._answer_s, self._answer_units):
-            means.suppose(key, like)
-        self._seconds.suppose(Answers(key), Answers(like))
+            means.suppose(key, means.of(like))
+        self._seconds.suppose(Answers(key), self._seconds.of(Answers(like)))
         for answers, kind in self._piece_s.keys:
             if answers == Answers(like):
-                self._piece_s.suppose((Answers(key), kind), (answers, kind))
+                self._piece_s.suppose((Answers(key), kind), self._piece_s.of((answers, kind)))
 
     def learn_growth(self, key: Hashable, blocks: float) -> None:
         """How many blocks the rows of a job that grew took, in the mean."""

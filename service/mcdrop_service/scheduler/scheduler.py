@@ -256,15 +256,19 @@ class Scheduler:
         outlook = Outlook(self._forecast, self._lines, job)
         late_s = free_s + outlook.cautious_s - job.deadline_s
         if late_s >= 0:
-            if now_s + outlook.alone_s >= job.deadline_s and not self._is_measured(job.key):
-                self._forecast.doubt(job.key, job.kind)
+            if now_s + outlook.alone_s >= job.deadline_s:
+                self._doubt(job)
             raise self._refused(Refusal.DEADLINE, late_s)
         if (harmed_s := outlook.harmed_s(free_s)) is not None:
             raise self._refused(Refusal.DEADLINE, harmed_s)
 
-    def _is_measured(self, key: Hashable) -> bool:
-        """Whether something of a key is under way, of which its forecast learns."""
-        return any(place.job.key == key for place in self._live.values())
+    def _doubt(self, job: Job) -> None:
+        """Expect less of what takes too long alone, if nothing is under way by which that is measured."""
+        kinds = {place.job.kind for place in self._live.values() if place.job.key == job.key}
+        if job.pieces and job.kind not in kinds:
+            self._forecast.doubt_pieces(job)
+        if not kinds:
+            self._forecast.doubt(job.key)
 
     def _all_fit(self, job: Job, free_s: float) -> bool:
         """Whether all that waits fits before the first deadline, in whatever order; looks at no job."""

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from mcdrop_service.scheduler import Answers, More, Outcome, Pieces, QueueLimits, RefusedError, Scheduler
+from mcdrop_service.scheduler import Answers, Job, More, Outcome, Pieces, QueueLimits, RefusedError, Scheduler
 
 from tests.service.scheduler.jobs import WIDE, FakeWorker, growing, in_pieces, job
 
@@ -146,14 +146,34 @@ def test_a_full_queue_says_to_come_back_when_the_pieces_are_made_too() -> None:
     assert caught.value.retry_after_s == 1 + 3 * 2
 
 
-def test_pieces_that_took_long_in_a_bad_moment_turn_nobody_away_for_good(worker: FakeWorker) -> None:
+@pytest.mark.parametrize("busy", [None, job(), in_pieces(1, kind="many")])
+def test_pieces_that_took_long_in_a_bad_moment_turn_nobody_away_for_good(
+    worker: FakeWorker, busy: Job | None
+) -> None:
     worker.piece_s = 100.0
-    worker.submit(in_pieces(1))
+    worker.submit(in_pieces(1, kind="many"))
     worker.run()
-    for _ in range(4):
+    if busy:
+        worker.submit(busy)
+    for _ in range(4):  # 100, 50, 25 and 12.5 seconds
         with pytest.raises(RefusedError, match="deadline"):
-            worker.submit(in_pieces(1, deadline_s=worker.now_s + 10))
-    worker.submit(in_pieces(1, deadline_s=worker.now_s + 10))
+            worker.submit(in_pieces(1, deadline_s=worker.now_s + 10, kind="many"))
+    if busy:  # how long batches take is learnt from it
+        assert worker.scheduler.predicted_s(job()) == 1.0
+    if busy and busy.pieces:  # and its pieces too
+        assert worker.scheduler.predicted_s(in_pieces(1, kind="many")) == 1 + 200.0
+    else:
+        worker.submit(in_pieces(1, deadline_s=worker.now_s + 10, kind="many"))
+
+
+def test_pieces_of_a_new_kind_are_not_refused_for_good_for_what_others_take(measured: FakeWorker) -> None:
+    measured.submit(job())
+    asked = in_pieces(20, deadline_s=measured.now_s + 22, kind="new")
+    with pytest.raises(RefusedError, match="deadline"):
+        measured.submit(asked)
+    measured.submit(asked)
+    measured.run()
+    assert measured.scheduler.predicted_s(in_pieces(1, kind="new")) == 1 + 1.0
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
