@@ -158,11 +158,11 @@ def test_pieces_that_took_long_in_a_bad_moment_turn_nobody_away_for_good(
     for _ in range(4):  # 100, 50, 25 and 12.5 seconds
         with pytest.raises(RefusedError, match="deadline"):
             worker.submit(in_pieces(1, deadline_s=worker.now_s + 10, kind="many"))
-    if busy:  # how long batches take is learnt from it
-        assert worker.scheduler.predicted_s(job()) == 1.0
-    if busy and busy.pieces:  # and its pieces too
+    if busy and busy.pieces:  # from which it is learnt how long they take
         assert worker.scheduler.predicted_s(in_pieces(1, kind="many")) == 1 + 200.0
     else:
+        if busy:  # from which it is learnt how long batches take
+            assert worker.scheduler.predicted_s(job()) == 1.0
         worker.submit(in_pieces(1, deadline_s=worker.now_s + 10, kind="many"))
 
 
