@@ -201,19 +201,17 @@ class ExactBlocks:
 
     def _reduction(self, blocks: Sequence[Sequence[Tensor]], wanted: Wanted, *, first: int = 0) -> Reduction:
         """The moments of some rows; `first` is the index of the first of these blocks."""
-        cell, rows = blocks[0][0], len(blocks[0])
-        if cell.dim() > _TABLE and not self.rowwise:
-            tiles = _parts(blocks, self.rows)
-            return Reduction.join(
-                [
-                    _reduced(_filled(tile, self.rows), wanted, first, together=1).take(slice(len(tile[0])))
-                    for tile in tiles
-                ]
-            )
-        most = self._few_rows(cell)
-        if rows <= most:
-            return _reduced(blocks, wanted, first, together=1 if cell.dim() > _TABLE else most // rows)
-        return Reduction.join([_reduced(part, wanted, first, together=1) for part in _parts(blocks, most)])
+        cell = blocks[0][0]
+        table, most = cell.dim() <= _TABLE, self._few_rows(cell)
+        if table or self.rowwise:
+            together = max(most // len(blocks[0]), 1) if table else 1
+            parts = [_reduced(part, wanted, first, together=together) for part in _parts(blocks, most)]
+        else:
+            parts = [
+                _reduced(_filled(part, self.rows), wanted, first, together=1).take(slice(len(part[0])))
+                for part in _parts(blocks, self.rows)
+            ]
+        return Reduction.join(parts)
 
     def _few_rows(self, cell: Tensor) -> int:
         """How many are reduced together."""
