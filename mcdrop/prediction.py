@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.masks import BLOCK, is_stratified
 from mcdrop.engine.network import Network
 from mcdrop.engine.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 from mcdrop.moments import RunningMoments
@@ -32,8 +32,6 @@ __all__ = [
     "predict_call",
     "single_law",
 ]
-
-_STRATIFIED: Final = "philox-1"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Wanted:
     @property
     def stratified(self) -> bool:
         """Whether the samples of a block are."""
-        return self.sampled.rng == _STRATIFIED
+        return is_stratified(self.sampled.rng)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mcdrop.blockmoments import BlockMoments, block_moments
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.masks import BLOCK
+from mcdrop.engine.masks import BLOCK, is_stratified
 from mcdrop.engine.planning import Planned
 from mcdrop.engine.sampling import Draw, block_groups, tiles
 from mcdrop.engine.sites import Site, SiteKey
@@ -32,7 +32,6 @@ from mcdrop.predictive import Task
 __all__ = ["Estimate", "Sensitivity", "Setting", "SiteSensitivity", "measure_sensitivity"]
 
 _LEAST_BLOCKS: Final = 2
-_STRATIFIED: Final = "philox-1"
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ class _Settings:
 
 def _of_tile(blocks: BlockMoments, rng: str) -> Setting:
     """The same for the rows of a tile, but with sums over the rows in place of means."""
-    moments = RunningMoments.of(blocks, stratified=rng == _STRATIFIED)
+    moments = RunningMoments.of(blocks, stratified=is_stratified(rng))
     total = moments.total()
     return Setting(
         total.variance.sum().item(),

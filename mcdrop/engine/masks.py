@@ -25,7 +25,16 @@ from mcdrop.engine.philox import StreamKey, words
 from mcdrop.engine.sites import Law, Site, site_id
 from mcdrop.errors import OptionError
 
-__all__ = ["BLOCK", "RNGS", "BlockKey", "draw_block", "draw_one", "draw_site", "uniform_bits"]
+__all__ = [
+    "BLOCK",
+    "RNGS",
+    "BlockKey",
+    "draw_block",
+    "draw_one",
+    "draw_site",
+    "is_stratified",
+    "uniform_bits",
+]
 
 BLOCK: Final = 16
 """Samples in a block; also the number of strata."""
@@ -60,6 +69,11 @@ def uniform_bits(key: StreamKey, elements: int, rng: str, *, start: int = 0) -> 
     if rng not in RNGS:
         raise OptionError(f"rng must be one of {', '.join(RNGS)}, got {rng!r}")
     return np.ascontiguousarray(RNGS[rng](key, elements, start).T)
+
+
+def is_stratified(rng: str) -> bool:
+    """Whether the samples of a block are stratified under the generator of that name."""
+    return RNGS.get(rng) is _stratified
 
 
 def draw_block(law: Law, shape: Sequence[int], key: StreamKey, rng: str) -> Tensor:
