@@ -12,6 +12,7 @@ from mcdrop.batches import Take, batches_of, is_loader, loader_rows
 from mcdrop.blocks import ExactBlocks
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.checkpoint import Architecture, Checkpoint, InputSpec, Manifest, write_checkpoint
+from mcdrop.engine.admission import check_module
 from mcdrop.engine.budget import Budget, Load
 from mcdrop.engine.fingerprint import environment, fingerprint_id
 from mcdrop.engine.inputs import BatchAxis, Call, as_call, rows_lead
@@ -107,8 +108,7 @@ class MCDropout:
         max_samples: int | None = None,
         memory_budget: int | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        check_module(model)
         count = SampleCount.of(n_samples, tolerance, max_samples, least=1)
         self._settings = Settings(count, seed, masks, rng)
         axis = 1 if class_axis is None else class_axis

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from mcdrop.errors import InputError, UnsupportedModelError
 from mcdrop.nn.dropconnect import check_untied
 
-__all__ = ["check_admissible", "closed_parts"]
+__all__ = ["check_admissible", "check_module", "closed_parts"]
 
 _CLOSED: Final = {
     "keras": "is a Keras layer, which takes `training` as an argument of each call and not from the module, "
@@ -27,14 +27,19 @@ def check_admissible(model: nn.Module) -> None:
         UnsupportedModelError: If a part of the model is TorchScript, Keras, FSDP2 or not initialised yet, or
             drops weights that another part uses whole.
     """
-    _check_module(model)
+    check_module(model)
     for path, reason in closed_parts(model):
         kind = type(dict(model.named_modules())[path]).__name__  # get_submodule is none of a ScriptModule
         raise UnsupportedModelError(f"{path or 'the model'} ({kind}) {reason}")
     check_untied(model)
 
 
-def _check_module(model: object) -> None:
+def check_module(model: object) -> None:
+    """Refuse what is no module.
+
+    Raises:
+        InputError: If it is not; says where a wrapper holds one.
+    """
     if not isinstance(model, nn.Module):
         held = "; pass its .model" if isinstance(getattr(model, "model", None), nn.Module) else ""
         raise InputError(f"model must be a torch.nn.Module, got {type(model).__name__}{held}")
