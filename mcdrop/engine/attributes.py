@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["attributes", "unchanged"]
+__all__ = ["attributes", "enclosed", "unchanged"]
 
 _MOST: Final = 200_000
 _PLAIN: Final = (bool, bytes, complex, float, int, str, type(None))
@@ -91,10 +91,11 @@ def _of_function(value: Any) -> Iterable[Any]:
         return (value.func, value.args, value.keywords)
     if isinstance(value, _WRAPPERS):
         return (getattr(value, "__self__", None), value.__func__)
-    return (*_enclosed(value), value.__defaults__, value.__kwdefaults__, vars(value))
+    return (*enclosed(value), value.__defaults__, value.__kwdefaults__, vars(value))
 
 
-def _enclosed(function: FunctionType) -> Iterator[Any]:
+def enclosed(function: FunctionType) -> Iterator[Any]:
+    """What the variables hold that a function has from around it."""
     for cell in function.__closure__ or ():
         with suppress(ValueError):  # a variable that was never set
             yield cell.cell_contents

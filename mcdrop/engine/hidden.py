@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.attributes import enclosed
 from mcdrop.engine.generators import generator_states, moved_since
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.recording import recorded
@@ -56,7 +57,7 @@ def functions_holding(model: nn.Module) -> list[str]:
         f"{path or '(model)'}.{name}"
         for path, module in model.named_modules()
         for name, function in _functions(module)
-        if any(id(held) in originals for held in _held(function))
+        if any(id(held) in originals for held in (*enclosed(function), *(function.__defaults__ or ())))
     ]
 
 
@@ -66,15 +67,6 @@ def _functions(module: nn.Module) -> Iterator[tuple[str, FunctionType]]:
             continue
         several = value.values() if isinstance(value, Mapping) else [value]
         yield from ((name, each) for each in several if isinstance(each, FunctionType))
-
-
-def _held(function: FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # a variable that was never set
-            continue
-    yield from function.__defaults__ or ()
 
 
 def refuse_unseen_draws(
