@@ -107,7 +107,7 @@ def classification_rows(probs: Tensor, y: Tensor, *, class_axis: int = -1) -> tu
         DomainError: If `probs` are no probabilities or a label is no class.
     """
     return (
-        _hits("accuracy", correct(probs, y, class_axis=class_axis)),
+        _accuracy(correct(probs, y, class_axis=class_axis)),
         RowScores("nll", _row_means(negative_log_likelihood(probs, y, class_axis=class_axis))),
         RowScores("brier", _row_means(brier_score(probs, y, class_axis=class_axis))),
     )
@@ -125,7 +125,7 @@ def binary_rows(p: Tensor, y: Tensor) -> tuple[RowScores, ...]:
         DomainError: If `p` lies outside [0, 1] or an outcome is not 0 or 1.
     """
     return (
-        _hits("accuracy", binary_correct(p, y)),
+        _accuracy(binary_correct(p, y)),
         RowScores("nll", _row_means(binary_negative_log_likelihood(p, y))),
         RowScores("brier", _row_means(binary_brier_score(p, y))),
     )
@@ -195,9 +195,9 @@ def pit_of(law: GaussianMixture, y: Tensor) -> Tensor:
     return pit_mixture(law.samples, law.noise_std, y)
 
 
-def _hits(name: str, values: Tensor) -> RowScores:
+def _accuracy(hits: Tensor) -> RowScores:
     # a row of pixels is no coin: its share counts once
-    return RowScores(name, _row_means(values), proportion=values.numel() == len(values))
+    return RowScores("accuracy", _row_means(hits), proportion=hits.numel() == len(hits))
 
 
 def _row_means(values: Tensor) -> Tensor:

@@ -35,16 +35,10 @@ def generators_restored() -> Iterator[None]:
 
     Threads wait for each other: one could not put back what another moved meanwhile.
     """
-    with _ONE_AT_A_TIME, _restored():
-        yield
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    numpy_state = np.random.get_state()  # noqa: NPY002  the global generator is the one to put back
-    python_state = random.getstate()
-    with torch.random.fork_rng(devices):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices):
+        numpy_state = np.random.get_state()  # noqa: NPY002  the global generator is the one to put back
+        python_state = random.getstate()
         try:
             yield
         finally:

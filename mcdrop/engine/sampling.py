@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mcdrop.engine.block import Block
 from mcdrop.engine.fallback import Fallback
+from mcdrop.engine.hidden import first_line
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey
@@ -126,7 +127,7 @@ def _attempt(run: Callable[[Plan, slice], _T], plan: Plan, rows: slice) -> tuple
     try:
         return run(plan, rows), None
     except torch.OutOfMemoryError as error:  # gone on return, and with it the tensors that it refers to
-        return None, str(error).splitlines()[0][:200]
+        return None, first_line(error)
 
 
 def _halved(plan: Plan, rows: int, problem: str) -> Plan:

@@ -17,11 +17,7 @@ _SHOWN: Final = 5
 
 
 def standing(model: nn.Module) -> Iterator[Finding]:
-    """What is wrong with a model as it stands."""
-    yield from _train_mode(model)
-
-
-def _train_mode(model: nn.Module) -> Iterator[Finding]:
+    """What is wrong with a model as it stands: modules in train mode."""
     training = [path for path, module in model.named_modules() if module.training]
     if not training:
         return
