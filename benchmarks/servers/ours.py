@@ -13,7 +13,7 @@ from mcdrop_service.execution import Repository
 from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import Service, create_app, listening_socket, serve_until_stopped, url_of
-from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.answers import JsonResponse
 from mcdrop_service.web.body import read_body
 from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.shield import Shield
@@ -32,7 +32,7 @@ async def constant(request: Request) -> Response:
     service = service_of(request)
     with service.memory.account() as account:
         await read_body(request, service, account)
-    return json_response(CONSTANT)
+    return JsonResponse(CONSTANT)
 
 
 def main() -> None:

@@ -47,8 +47,8 @@ Tell = Callable[[Callable[[], None]], None]
 class Runner(Protocol):
     """What does the work. Both methods are called in the dispatcher's thread only, and may raise anything."""
 
-    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
-        """The results of the units of a batch, in order."""
+    def run_batch(self, units: Sequence[Unit]) -> Sequence[Any]:
+        """The results of the units of a batch, all of one key, in order."""
         ...
 
     def finish(self, ripe: Sequence[Ripe]) -> Sequence[Any]:
@@ -295,7 +295,7 @@ class Dispatcher:
 
     def _run(self, batch: Batch) -> None:
         try:
-            results = self._runner.run_batch(batch.key, batch.units)
+            results = self._runner.run_batch(batch.units)
         except BaseException:  # a model can raise anything, SystemExit too
             logger.exception("a batch failed; its requests are run again apart")
             with self._lock:

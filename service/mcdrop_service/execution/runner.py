@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mcdrop_service.execution.servable import Servable, Task
@@ -28,7 +28,7 @@ class Runner:
     def __init__(self, on_batch: OnBatch) -> None:
         self._on_batch = on_batch
 
-    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:  # noqa: ARG002
+    def run_batch(self, units: Sequence[Unit]) -> Sequence[Any]:
         """The results of the units of a batch, in order."""
         task: Task = units[0].payload
         began_s = time.monotonic()

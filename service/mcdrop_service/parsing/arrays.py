@@ -183,15 +183,15 @@ def _check_shape(shape: tuple[int, ...], wanted: InputFacts, leaves: Sequence[ob
     if fits and row != wanted.shape:
         fits = all(want in (-1, size) for size, want in zip(row, wanted.shape, strict=True))
     if not fits:
-        objects = bool(shape) and any(isinstance(leaf, dict) for leaf in leaves[:1])
-        came = (
-            "objects: give the numbers of a row in a list"
-            if objects
-            else f"shape {shape}"
-            if shape
-            else "no list"
-        )
-        raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {came}")
+        raise BadRequestError(f"{wanted.name} must be {_layout(wanted)}, got {_what_came(shape, leaves)}")
+
+
+def _what_came(shape: tuple[int, ...], leaves: Sequence[object]) -> str:
+    if not shape:
+        return "no list"
+    if leaves and isinstance(leaves[0], dict):
+        return "objects: give the numbers of a row in a list"
+    return f"shape {shape}"
 
 
 def _check_kinds(

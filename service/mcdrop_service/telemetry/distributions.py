@@ -22,7 +22,7 @@ KINDS: Final[Mapping[str, tuple[str, str, tuple[float, ...]]]] = {
 
 
 class Distributions:
-    """By kind of uncertainty, model and version; safe to share between threads.
+    """By kind of uncertainty, model and version.
 
     Args:
         registry: Is told of them.

@@ -1,9 +1,9 @@
 """Counters and histograms on the way of every request, in plain numbers until Prometheus asks for them.
 
-prometheus_client's own look up the labels, check and lock several times for each number.
+prometheus_client's own look up the labels, check and lock several times for each number. These are for one
+thread: the event loop's.
 """
 
-import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -28,7 +28,7 @@ FEW: Final = 64
 
 
 class _Family(Collector, Generic[T]):
-    """Something for each of some sets of labels; safe to share between threads.
+    """Something for each of some sets of labels.
 
     Args:
         name: In Prometheus.
@@ -38,7 +38,6 @@ class _Family(Collector, Generic[T]):
 
     def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
         self._name, self._about, self._labels = name, about, labels
-        self._lock = threading.Lock()
         self._members: defaultdict[Labels, T] = defaultdict(self._new)
 
     def _new(self) -> T:
@@ -54,7 +53,7 @@ class Count:
 
 
 class Counters(_Family[Count]):
-    """A counter for each of some sets of labels; safe to share between threads."""
+    """A counter for each of some sets of labels."""
 
     def add(self, labels: Labels, more: float = 1) -> None:
         """Count.
@@ -63,15 +62,13 @@ class Counters(_Family[Count]):
             labels: Values, in the order of their names.
             more: How many.
         """
-        with self._lock:
-            self._members[labels].total += more
+        self._members[labels].total += more
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus' client asks of a collector."""
         family = CounterMetricFamily(self._name, self._about, labels=self._labels)
-        with self._lock:
-            for labels, count in self._members.items():
-                family.add_metric(labels, count.total, created=count.born_s)
+        for labels, count in self._members.items():
+            family.add_metric(labels, count.total, created=count.born_s)
         return [family]
 
     def _new(self) -> Count:
@@ -88,7 +85,7 @@ class Bins:
 
 
 class Histograms(_Family[Bins]):
-    """A histogram for each of some sets of labels; safe to share between threads.
+    """A histogram for each of some sets of labels.
 
     Args:
         name: In Prometheus.
@@ -110,11 +107,10 @@ class Histograms(_Family[Bins]):
         """
         if not values:
             return
-        with self._lock:
-            bins = self._members[labels]
-            for value in values:
-                bins.counts[bisect_left(self._bounds, value)] += 1
-            bins.total += sum(values)
+        bins = self._members[labels]
+        for value in values:
+            bins.counts[bisect_left(self._bounds, value)] += 1
+        bins.total += sum(values)
 
     def take_finite(self, labels: Labels, values: Array) -> None:
         """Count the finite ones of some values: one that is not would spoil the sum for ever.
@@ -128,21 +124,19 @@ class Histograms(_Family[Bins]):
             self.take(labels, finite.tolist())
             return
         places = np.searchsorted(np.asarray(self._bounds), finite, side="left")
-        with self._lock:
-            bins = self._members[labels]
-            added = np.bincount(places, minlength=len(bins.counts)).tolist()
-            bins.counts = [before + more for before, more in zip(bins.counts, added, strict=True)]
-            bins.total += float(finite.sum(dtype=np.float64))
+        bins = self._members[labels]
+        added = np.bincount(places, minlength=len(bins.counts)).tolist()
+        bins.counts = [before + more for before, more in zip(bins.counts, added, strict=True)]
+        bins.total += float(finite.sum(dtype=np.float64))
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus' client asks of a collector."""
         family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
         ends = [*map(str, self._bounds), "+Inf"]
-        with self._lock:
-            for labels, bins in self._members.items():
-                family.add_metric(labels, list(zip(ends, accumulate(bins.counts), strict=True)), bins.total)
-                named = dict(zip(self._labels, labels, strict=True))
-                family.add_sample(f"{self._name}_created", named, bins.born_s)
+        for labels, bins in self._members.items():
+            family.add_metric(labels, list(zip(ends, accumulate(bins.counts), strict=True)), bins.total)
+            named = dict(zip(self._labels, labels, strict=True))
+            family.add_sample(f"{self._name}_created", named, bins.born_s)
         return [family]
 
     def _new(self) -> Bins:

@@ -4,7 +4,6 @@ Source:
     The statistics extension, as Triton documents it.
 """
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -91,11 +90,10 @@ class Record:
 
 
 class Statistics:
-    """Safe to share between threads."""
+    """Of all models, by name and version."""
 
     def __init__(self) -> None:
         self._records: defaultdict[Model, Record] = defaultdict(Record)
-        self._lock = threading.Lock()
 
     def ended(self, requests: Sequence[EndedRequest], batches: Sequence[EndedBatch]) -> None:
         """Some requests and batches ended.
@@ -104,12 +102,11 @@ class Statistics:
             requests: Those that asked for no prediction, or for one of no model, are passed over.
             batches: In any order.
         """
-        with self._lock:
-            for model, its_requests in by_model(requests).items():
-                if model[0]:
-                    self._records[model].take([each for each in its_requests if each.predicts])
-            for batch in batches:
-                self._records[batch.model].batches[batch.units].add(batch.seconds)
+        for model, its_requests in by_model(requests).items():
+            if model[0]:
+                self._records[model].take([each for each in its_requests if each.predicts])
+        for batch in batches:
+            self._records[batch.model].batches[batch.units].add(batch.seconds)
 
     def documents(self, models: Sequence[Model]) -> list[dict[str, object]]:
         """`model_stats` of some models.
@@ -117,11 +114,10 @@ class Statistics:
         Args:
             models: Name and version of each.
         """
-        with self._lock:
-            return [
-                {"name": name, "version": version, **self._records[name, version].document()}
-                for name, version in models
-            ]
+        return [
+            {"name": name, "version": version, **self._records[name, version].document()}
+            for name, version in models
+        ]
 
 
 def _stages(request: EndedRequest) -> tuple[float, ...]:

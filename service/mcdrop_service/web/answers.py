@@ -1,17 +1,19 @@
 """HTTP responses: JSON bytes that are ready, and every refusal as `{"error": "..."}`."""
 
+from collections.abc import Mapping, Sequence
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mcdrop_service.encoding import encode_error
+from mcdrop_service.encoding import encode_document, encode_error
 from mcdrop_service.errors import ServiceError, UnauthorizedError, shown
 from mcdrop_service.web.exchange import exchange_of
 from mcdrop_service.web.memory import Account
 from mcdrop_service.web.watch import notes_of
 
-__all__ = ["LongResponse", "json_response", "refusal", "refused_by_router"]
+__all__ = ["JsonResponse", "LongResponse", "document_response", "refusal", "refused_by_router"]
 
 
 class JsonResponse(Response):
@@ -22,7 +24,7 @@ class JsonResponse(Response):
         status: HTTP status.
     """
 
-    def __init__(self, content: bytes, status: int) -> None:
+    def __init__(self, content: bytes, status: int = 200) -> None:
         self.status_code = status
         self.body = content
         self.background = None
@@ -48,17 +50,14 @@ class LongResponse(Response):
             await exchange_of(scope).delivered()
 
 
-def json_response(content: bytes, status: int = 200) -> Response:
-    """A response whose body is JSON already.
+def document_response(document: Mapping[str, object] | Sequence[object], status: int = 200) -> Response:
+    """A document as a response.
 
     Args:
-        content: UTF-8 JSON.
+        document: Strings, numbers, lists and mappings.
         status: HTTP status.
-
-    Returns:
-        The response.
     """
-    return JsonResponse(content, status)
+    return JsonResponse(encode_document(document), status)
 
 
 def refusal(error: ServiceError) -> Response:
@@ -70,7 +69,7 @@ def refusal(error: ServiceError) -> Response:
     Returns:
         Its status, `{"error": ...}`, and `Retry-After` where it is known.
     """
-    response = json_response(encode_error(error.message), error.status)
+    response = JsonResponse(encode_error(error.message), error.status)
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, UnauthorizedError):
@@ -93,6 +92,6 @@ async def refused_by_router(request: Request, error: Exception) -> Response:
     documented = "; /docs says what there is" if request.app.openapi_url else ""
     messages = {404: f"there is no page for {asked}{documented}", 405: f"this page does not take {asked}"}
     message = notes_of(request.scope).refusal = messages.get(status, "the request cannot be answered")
-    response = json_response(encode_error(message), status)
+    response = JsonResponse(encode_error(message), status)
     response.headers.update(headers or {})
     return response

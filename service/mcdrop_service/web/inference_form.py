@@ -10,7 +10,7 @@ from mcdrop_service.encoding import encode_inference
 from mcdrop_service.errors import BadRequestError, UnsupportedMediaTypeError, shown
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import CODINGS, RequestLimits, parse_inference
-from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.answers import JsonResponse
 from mcdrop_service.web.headers import IDENTITY, JSON, content_coding, media_type
 
 __all__ = ["JSON_LENGTH", "InferenceForm", "form_of"]
@@ -39,7 +39,7 @@ class InferenceForm:
         """The answer, with the length of its JSON part where binary data follows."""
         content, json_bytes = encode_inference(answer, asked)
         if json_bytes is None:
-            return json_response(content)
+            return JsonResponse(content)
         return Response(content, media_type=BYTES, headers={JSON_LENGTH: str(json_bytes)})
 
 

@@ -6,14 +6,13 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from mcdrop_service.encoding import encode_document
 from mcdrop_service.errors import BadRequestError, NotReadyError
 from mcdrop_service.execution import Reloader
-from mcdrop_service.web.answers import json_response, refused_by_router
+from mcdrop_service.web.answers import document_response, refused_by_router
 from mcdrop_service.web.direct import Direct
 from mcdrop_service.web.keys import Gate
-from mcdrop_service.web.metadata import repository_index
-from mcdrop_service.web.repository_body import only_ready, small_object
+from mcdrop_service.web.open_inference import index
+from mcdrop_service.web.repository_body import small_object
 from mcdrop_service.web.service import Service
 from mcdrop_service.web.shield import Shield
 from mcdrop_service.web.watch import Watch, service_of
@@ -42,25 +41,21 @@ def create_management_app(service: Service, token: Collection[bytes]) -> ASGIApp
     return Watch(Shield(Gate(Direct(app, [router]), token, open_paths=())), service)
 
 
-@router.post("/v2/repository/index")
-async def index(request: Request) -> Response:
-    """Every version of every model, and whether it is ready."""
-    document = await repository_index(service_of(request), only_ready=await only_ready(request))
-    return json_response(encode_document(document))
+router.post("/v2/repository/index")(index)
 
 
 @router.post("/v2/repository/models/{name}/load")
 async def load(request: Request, name: str) -> Response:
     """Read a model anew; the old one serves until the new one has answered its warm-up."""
     await (await _reloader(request)).load(name)
-    return json_response(b"{}")
+    return document_response({})
 
 
 @router.post("/v2/repository/models/{name}/unload")
 async def unload(request: Request, name: str) -> Response:
     """Serve a model no longer."""
     await (await _reloader(request)).unload(name)
-    return json_response(b"{}")
+    return document_response({})
 
 
 async def _reloader(request: Request) -> Reloader:

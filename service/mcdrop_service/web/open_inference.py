@@ -8,9 +8,8 @@ Source:
 from fastapi import APIRouter, Request, Response
 
 from mcdrop_service import __version__
-from mcdrop_service.encoding import encode_document
 from mcdrop_service.web import openapi_inference as openapi
-from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.answers import document_response
 from mcdrop_service.web.asking import ask
 from mcdrop_service.web.headers import headers_of
 from mcdrop_service.web.inference_form import form_of
@@ -31,28 +30,26 @@ async def server(request: Request) -> Response:
     """Name, version and extensions of this server."""
     managed = service_of(request).settings.management_port is not None
     extensions = [*EXTENSIONS, *(("model_repository",) if managed else ())]
-    return json_response(
-        encode_document({"name": "mcdrop", "version": __version__, "extensions": extensions})
-    )
+    return document_response({"name": "mcdrop", "version": __version__, "extensions": extensions})
 
 
 @router.get("/v2/health/live", **openapi.LIVE)
 async def live(_request: Request) -> Response:
     """Whether the process lives."""
-    return json_response(encode_document({"live": True}))
+    return document_response({"live": True})
 
 
 @router.get("/v2/health/ready", **openapi.READY)
 async def ready(request: Request) -> Response:
     """Whether every model can be asked: 200 or 503."""
     is_ready = service_of(request).ready
-    return json_response(encode_document({"ready": is_ready, "live": True}), 200 if is_ready else 503)
+    return document_response({"ready": is_ready, "live": True}, 200 if is_ready else 503)
 
 
 @router.get("/v2/models", **openapi.MODELS)
 async def models(request: Request) -> Response:
     """The names of all models."""
-    return json_response(encode_document({"models": list(service_of(request).engine.names)}))
+    return document_response({"models": list(service_of(request).engine.names)})
 
 
 @router.get("/v2/models/stats", **openapi.ALL_STATS)
@@ -116,15 +113,13 @@ async def infer_version(request: Request, name: str, version: str) -> Response:
 async def index(request: Request) -> Response:
     """Every version of every model, and whether it is ready."""
     document = await repository_index(service_of(request), only_ready=await only_ready(request))
-    return json_response(encode_document(document))
+    return document_response(document)
 
 
 def _metadata(request: Request, name: str, version: str | None) -> Response:
     service = service_of(request)
     facts = service.engine.facts(name, version)
-    return json_response(
-        encode_document(inference_metadata(facts, service.engine.versions(name), service.settings))
-    )
+    return document_response(inference_metadata(facts, service.engine.versions(name), service.settings))
 
 
 def _readiness(request: Request, name: str, version: str | None) -> Response:
@@ -133,8 +128,8 @@ def _readiness(request: Request, name: str, version: str | None) -> Response:
     is_ready = (
         service.serving and service.engine.working and (facts.name, facts.version) not in service.engine.unfit
     )
-    return json_response(encode_document({"name": facts.name, "ready": is_ready}), 200 if is_ready else 503)
+    return document_response({"name": facts.name, "ready": is_ready}, 200 if is_ready else 503)
 
 
 def _stats(request: Request, models: list[tuple[str, str]]) -> Response:
-    return json_response(encode_document({"model_stats": service_of(request).journal.statistics(models)}))
+    return document_response({"model_stats": service_of(request).journal.statistics(models)})

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from mcdrop_service.encoding import encode_answer
 from mcdrop_service.facts import InferenceRequest, ModelFacts, PredictionAnswer
 from mcdrop_service.parsing import RequestLimits, parse_prediction
-from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.answers import JsonResponse
 from mcdrop_service.web.headers import IDENTITY
 
 __all__ = ["PlainForm"]
@@ -24,4 +24,4 @@ class PlainForm:
 
     def encode(self, answer: PredictionAnswer, asked: InferenceRequest) -> Response:  # noqa: ARG002
         """The answer as JSON."""
-        return json_response(encode_answer(answer))
+        return JsonResponse(encode_answer(answer))

@@ -2,10 +2,9 @@
 
 from fastapi import APIRouter, Request, Response
 
-from mcdrop_service.encoding import encode_document
 from mcdrop_service.telemetry import METRICS_TYPE, Gauges
 from mcdrop_service.web import openapi
-from mcdrop_service.web.answers import json_response
+from mcdrop_service.web.answers import document_response
 from mcdrop_service.web.asking import ask
 from mcdrop_service.web.body import check_media_type
 from mcdrop_service.web.docs_page import docs_page
@@ -22,7 +21,7 @@ router = APIRouter()
 @router.get("/healthz", **openapi.HEALTH)
 async def healthz(_request: Request) -> Response:
     """Whether the process lives. Says nothing about the models."""
-    return json_response(encode_document({"live": True}))
+    return document_response({"live": True})
 
 
 @router.get("/readyz", **openapi.READY)
@@ -30,29 +29,27 @@ async def readyz(request: Request) -> Response:
     """Whether every model can be asked: 200 or 503, and why."""
     service = service_of(request)
     state, ready = service.state, service.ready
-    return json_response(encode_document({"ready": ready, "state": state}), 200 if ready else 503)
+    return document_response({"ready": ready, "state": state}, 200 if ready else 503)
 
 
 @router.get("/v1/models", **openapi.MODELS)
 async def models(request: Request) -> Response:
     """The names of all models."""
-    return json_response(encode_document({"models": list(service_of(request).engine.names)}))
+    return document_response({"models": list(service_of(request).engine.names)})
 
 
 @router.get("/v1/models/{name}", **openapi.MODEL)
 async def model(request: Request, name: str) -> Response:
     """What a model takes and gives, its classes, its sampling defaults and its fingerprint."""
     service = service_of(request)
-    return json_response(encode_document(model_document(service.engine.facts(name), service.settings)))
+    return document_response(model_document(service.engine.facts(name), service.settings))
 
 
 @router.get("/v1/models/{name}/versions/{version}", **openapi.MODEL)
 async def model_version(request: Request, name: str, version: str) -> Response:
     """The same for a version that is not the highest."""
     service = service_of(request)
-    return json_response(
-        encode_document(model_document(service.engine.facts(name, version), service.settings))
-    )
+    return document_response(model_document(service.engine.facts(name, version), service.settings))
 
 
 @router.post("/v1/models/{name}/predict", **openapi.PREDICT)

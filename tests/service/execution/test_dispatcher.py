@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ class FakeRunner:
         self.release = threading.Event()
         self.order: list[str] = []
 
-    def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
-        assert key == "model"
+    def run_batch(self, units: Sequence[Unit]) -> Sequence[Any]:
         self.order.append("batch")
         self.threads.add(threading.current_thread().name)
         if any(unit.payload == "hold" for unit in units):
@@ -365,8 +364,8 @@ def test_nothing_of_an_answer_is_held_once_it_was_given() -> None:
     class Holding(FakeRunner):
         """Its pieces need their results to the end."""
 
-        def run_batch(self, key: Hashable, units: Sequence[Unit]) -> Sequence[Any]:
-            large = [Large() for _ in super().run_batch(key, units)]
+        def run_batch(self, units: Sequence[Unit]) -> Sequence[Any]:
+            large = [Large() for _ in super().run_batch(units)]
             held.extend(map(weakref.ref, large))
             return large
 
