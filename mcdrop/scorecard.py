@@ -118,10 +118,15 @@ class Report:
 
     def __repr__(self) -> str:
         """The verdict and the scores with their intervals, a line each."""
-        head = f"{self.task}: n = {self.n_rows} rows, {self.n_samples} samples, seed {self.seed}"
+        head = f"{self.task}: n = {self.n_rows} rows, {self.sampled}"
         found = (f"{each.status}: {each.text}" for each in self.verdict)
         notes = (f"note: {each}" for each in self.notes)
         return "\n".join((head, *found, *map(_score_line, self.all_scores()), *notes))
+
+    @property
+    def sampled(self) -> str:
+        """How many samples of which seed, in words."""
+        return f"{self.n_samples} samples, seed {self.seed}" if self.n_samples else "no samples"
 
     def score(self, name: str, *, output: int | None = None) -> Score:
         """The score of that name.

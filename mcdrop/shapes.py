@@ -6,6 +6,7 @@ Every check returns a float64 tensor (class labels: int64), so that a function c
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -117,15 +118,21 @@ def class_labels(y: TensorLike, *, like: Sequence[int], classes: int) -> Tensor:
     """`y` as int64 class indices.
 
     Args:
-        y: Labels, integers (floats that are whole numbers are taken too).
+        y: Labels, integers (floats that are whole numbers are taken too); a further axis of 1 is dropped.
         like: The shape that they must have.
         classes: How many classes there are.
 
     Raises:
-        ShapeError: If the shape differs.
+        ShapeError: If the shape differs; says what to do with one-hot rows.
         DomainError: If a label is not one of 0 .. classes - 1.
     """
-    labels = same_shape("y", float64("y", y), like)
+    labels = as_column_or_not(float64("y", y), like)
+    if labels.numel() == prod(like) * classes and classes in labels.shape[1:]:
+        raise ShapeError(
+            f"y must hold one class for each place, {tuple(like)}, got shape {tuple(labels.shape)}; of rows "
+            f"with a 1 for the class take y.argmax({list(labels.shape).index(classes, 1)})"
+        )
+    labels = same_shape("y", labels, like)
     wrong = (labels < 0) | (labels >= classes) | (labels != labels.round())
     if bool(wrong.any()):
         came = labels[wrong][0].item()
@@ -237,9 +244,8 @@ def _as_tensor(name: str, value: TensorLike) -> Tensor:
     try:
         return torch.from_numpy(np.array(value))  # a copy: the caller's array may be read-only
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} must be a tensor, an array or numbers, got {type(value).__name__}"
-        ) from error
+        came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError(f"{name} must be a tensor, an array or a list of numbers, got {came}") from error
 
 
 def _refuse(wrong: Tensor, tensor: Tensor, wanted: str) -> None:

@@ -52,6 +52,10 @@ class TabulatedClasses:
     class_axis: int = -1
     seed: int = 0
 
+    def __repr__(self) -> str:
+        """What it is of, in a line; no numbers."""
+        return _told(self)
+
     @property
     def n_samples(self) -> int:
         """S; 0 if there are none."""
@@ -86,6 +90,10 @@ class TabulatedNumbers:
     tau: float | None = None
     seed: int = 0
 
+    def __repr__(self) -> str:
+        """What it is of, in a line; no numbers."""
+        return _told(self)
+
     @property
     def n_samples(self) -> int:
         """S; 0 for Gaussian predictions."""
@@ -99,6 +107,11 @@ class TabulatedNumbers:
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """Ends of the central intervals, each (N, ...)."""
         return GaussianMixture(self.samples, self.noise_std).interval(level)
+
+
+def _told(pred: TabulatedClasses | TabulatedNumbers) -> str:
+    shape, samples = tuple(pred.mean.shape), pred.n_samples or "no"
+    return f"{pred.task} of {shape[0]} rows, mean {shape}, {samples} samples"
 
 
 def as_predictions(

@@ -148,7 +148,7 @@ def _few_errors(evidence: Evidence) -> str:
     errors = math.inf if accuracy is None else (1 - accuracy) * evidence.n_rows
     if errors >= FEW_EVENTS:
         return ""
-    return f", since hardly any is wrong ({_number(errors)} of {evidence.n_rows})"
+    return f", since fewer than {FEW_EVENTS} are wrong ({_number(errors)} of {evidence.n_rows})"
 
 
 def _compared(found: Difference, interval: Interval, *, few: str) -> Finding:

@@ -87,8 +87,7 @@ def title(report: Report) -> str:
 
 def subtitle(report: Report) -> str:
     """Task, rows and samples in one line."""
-    sampled = f"{report.n_samples} samples, seed {report.seed}" if report.n_samples else "no samples"
-    return f"{report.task}, {report.n_rows} rows, {sampled}"
+    return f"{report.task}, {report.n_rows} rows, {report.sampled}"
 
 
 def sections_of(report: Report) -> tuple[Section, ...]:

@@ -63,8 +63,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 
 
 def _facts(report: Report) -> Text:
-    sampled = f"{report.n_samples} samples, seed {report.seed}" if report.n_samples else "no samples"
-    return Text(f"{report.task}: n = {report.n_rows} rows, {sampled}", style="bold")
+    return Text(f"{report.task}: n = {report.n_rows} rows, {report.sampled}", style="bold")
 
 
 def _verdict(report: Report) -> list[Text]:

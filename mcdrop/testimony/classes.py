@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mcdrop.assessment.readings import Readings, binary_readings, class_readings
 from mcdrop.assessment.splits import Described
+from mcdrop.shapes import as_column_or_not
 from mcdrop.testimony.protocols import Prediction, Testimony, Wanted, row_mean, samples_of
 from mcdrop.uncertainty import binary_entropy, entropy, epistemic_entropy
 
@@ -30,6 +31,7 @@ def classification_testimony(pred: Prediction, y: Tensor, wanted: Wanted) -> Tes
         DomainError: If a label is no class.
     """
     axis, single = _axis(pred), pred.deterministic
+    y = as_column_or_not(y, pred.mean.select(axis, 0).shape)
     return _testimony(
         pred,
         y,

@@ -1,7 +1,7 @@
 """`evaluate`: the report holds the scores of the metric functions, their intervals, and honest notes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -58,6 +58,13 @@ def test_a_classification_has_the_scores_of_the_metric_functions() -> None:
         classification.accuracy(PROBS.flip(0), LABELS).item()
     )
     assert (report.n_rows, report.n_samples, report.seed) == (120, 64, 7)
+
+
+def test_labels_in_a_column_are_the_same_labels() -> None:
+    pred, y = FakeClassPrediction(normal(40, 3).softmax(-1)), permutation(40) % 3
+    assert replace(evaluate(pred, y[:, None]), outcomes_digest=None) == replace(
+        evaluate(pred, y), outcomes_digest=None
+    )
 
 
 def test_every_score_lies_in_its_interval() -> None:

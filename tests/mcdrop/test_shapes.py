@@ -21,7 +21,7 @@ def test_read_only_and_strided_arrays_are_taken() -> None:
 
 
 def test_what_is_no_number_is_refused() -> None:
-    with pytest.raises(InputError, match="x must be a tensor, an array or numbers, got str"):
+    with pytest.raises(InputError, match="x must be a tensor, an array or a list of numbers, got str"):
         shapes.float64("x", "text")  # type: ignore[arg-type]
 
 
@@ -81,6 +81,21 @@ def test_labels_outside_the_classes_are_refused() -> None:
 def test_labels_of_another_length_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"y must have shape \(3,\), got shape \(2,\)"):
         shapes.class_labels([0, 1], like=(3,), classes=2)
+
+
+def test_labels_may_stand_in_a_column_and_one_hot_rows_are_told_what_to_do() -> None:
+    assert shapes.class_labels([[0], [1]], like=(2,), classes=3).tolist() == [0, 1]
+    with pytest.raises(
+        ShapeError, match=r"one class for each place, \(2,\), got shape \(2, 3\); .*argmax\(1\)"
+    ):
+        shapes.class_labels([[1, 0, 0], [0, 1, 0]], like=(2,), classes=3)
+    with pytest.raises(ShapeError, match=r"got shape \(4, 2, 3\); .*argmax\(2\)"):
+        shapes.class_labels(np.zeros((4, 2, 3)), like=(4, 2), classes=3)
+
+
+def test_names_in_place_of_numbers_are_told_as_what_they_are() -> None:
+    with pytest.raises(InputError, match="y must be a tensor, an array or a list of numbers, got <U2 array"):
+        shapes.class_labels(np.array(["no", "ja"]), like=(2,), classes=2)
 
 
 def test_events_are_zero_or_one() -> None:

@@ -34,6 +34,13 @@ def test_samples_are_laws_or_numbers() -> None:
     assert (numbers.task, numbers.n_samples) == ("regression", 20)
 
 
+def test_they_tell_themselves_in_a_line() -> None:
+    assert repr(as_predictions(samples=SAMPLES)) == "classification of 40 rows, mean (40, 3), 20 samples"
+    numbers = as_predictions(mean=np.zeros(9), std=np.ones(9))
+    assert repr(numbers) == "regression of 9 rows, mean (9,), no samples"
+    assert repr(evaluate(numbers, np.zeros(9))).startswith("regression: n = 9 rows, no samples\n")
+
+
 def test_a_deep_ensemble_is_wrapped_scored_calibrated_and_scored_again() -> None:
     members = (3 * normal(5, 400, 3)).softmax(-1)
     y = torch.multinomial(members.mean(0), 1, generator=torch.Generator().manual_seed(0)).squeeze(1)
