@@ -65,14 +65,18 @@ class Means(Generic[K]):
     def learn(self, key: K, value: float) -> None:
         """Take a measurement in."""
         before = self._means.pop(key, value)
-        self._remember(key, value if key in self._supposed else before + WEIGHT_OF_LATEST * (value - before))
+        self._means[key] = value if key in self._supposed else before + WEIGHT_OF_LATEST * (value - before)
         self._supposed.discard(key)
+        if len(self._means) > MOST_KEYS:
+            self._forget(next(iter(self._means)))
 
     def suppose(self, key: K, mean: float) -> None:
         """Take a mean for that of a key until the next measurement takes its place; 0 is not known."""
         if mean:
-            self._remember(key, mean)
+            self._means[key] = mean
             self._supposed.add(key)
+            if len(self._means) > MOST_KEYS:
+                self._forget(next(iter(self._means)))
 
     def of(self, key: K) -> float:
         """The mean; 0 while nothing is known."""
@@ -88,12 +92,9 @@ class Means(Generic[K]):
         """Those that are known."""
         return tuple(self._means)
 
-    def _remember(self, key: K, value: float) -> None:
-        self._means[key] = value
-        if len(self._means) > MOST_KEYS:
-            oldest = next(iter(self._means))
-            del self._means[oldest]
-            self._supposed.discard(oldest)
+    def _forget(self, key: K) -> None:
+        del self._means[key]
+        self._supposed.discard(key)
 
 
 class Forecast:
