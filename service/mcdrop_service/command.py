@@ -1,9 +1,10 @@
 """`mcdrop serve`: the service from the command line."""
 
+import os
 import signal
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,7 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
     **flags: Any,
 ) -> None:
     """Serve checkpoints over HTTP: predictions with their uncertainty."""
+    _have_streams()
     settings = _settings(flags, config)
     for name in unread_variables():
         typer.echo(f"warning: {name} is no setting; mcdrop serve --print-config lists all", err=True)
@@ -181,10 +183,21 @@ def _greeting(service: Service, addresses: _Addresses, repository: Repository) -
     )
 
 
+def _have_streams() -> None:
+    """Let those that were closed lead nowhere: what is opened in their place, libuv refuses to close."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
 def _say(text: str) -> None:
-    """Print; that the disk is full, or that nobody reads, is no reason not to serve."""
-    with suppress(OSError):
+    """Print; a full disk or a closed pipe is no reason not to serve, and none to end with a fault."""
+    try:
         typer.echo(text)
+    except OSError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  the old one is written out at the very end
 
 
 def _settings(flags: dict[str, Any], file: Path | None) -> Settings:

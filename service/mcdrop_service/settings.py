@@ -16,6 +16,8 @@ __all__ = ["Settings", "as_toml", "default_threads", "read_settings", "unread_va
 MEBIBYTE: Final = 1024 * 1024
 PREFIX: Final = "MCDROP_"
 MOST_PORT: Final = 65535
+CPU_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container: microseconds of all its cores together, and in how many (cgroup v2)."""
 BESIDE: Final = frozenset({"config", "device"})
 """Names of variables that are options of the command and no settings."""
 SERVICE_LINK: Final = re.compile(r".*_(SERVICE_(HOST|PORT.*)|PORT(_\d+_.*)?)", re.ASCII)
@@ -34,8 +36,18 @@ def default_threads(workers: int = 1) -> int:
         At least 1.
     """
     named = os.environ.get("OMP_NUM_THREADS", "")
-    cores = max(1, (os.cpu_count() or 1) - 1)
+    cores = max(1, _cores() - 1)
     return int(named) if named.isdigit() and int(named) > 0 else max(1, cores // workers)
+
+
+def _cores() -> int:
+    """That the process may use: in a container with a limit fewer than the machine has."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_LIMIT.read_text("ascii").split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return allowed
 
 
 class Settings(BaseSettings):

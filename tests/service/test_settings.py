@@ -64,12 +64,25 @@ def test_a_setting_that_is_none_is_refused_by_name(tmp_path: Path, text: str, ca
 
 def test_workers_share_the_cores_unless_the_operator_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: range(9))
     threads = [read_settings({"workers": n}).torch_threads for n in (1, 2, 3, 20)]
     assert threads == [8, 4, 2, 1]
     assert read_settings({"workers": 2, "torch_threads": 3}).torch_threads == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert read_settings({"workers": 2}).torch_threads == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [("max 100000", 8), ("400000 100000", 3), ("50000 100000", 1), ("2000000 100000", 8)]
+)
+def test_a_container_has_the_cores_of_its_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, threads: int
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{said}\n")
+    monkeypatch.setattr("mcdrop_service.settings.CPU_LIMIT", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: range(9))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert read_settings({}).torch_threads == threads
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from mcdrop_service.command import _say
-from mcdrop_service.supervisor import _flush
 
 from tests.service.models import FAKE_SERVER
 from tests.support.wire import PATIENCE_S, Server, get, post, running
@@ -154,10 +152,29 @@ def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -
     assert ended.stderr.count("a model failed its warm-up: nothing is random\n") == 1
 
 
-def test_that_nobody_can_be_told_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = Path("/dev/full").open("w")  # noqa: SIM115  closing it fails too
-    monkeypatch.setattr("sys.stdout", full)
-    _say("ready")
-    _flush()
-    with suppress(OSError):
-        full.close()
+FULL = """
+import sys
+from mcdrop_service.command import _say
+from mcdrop_service.supervisor import _flush
+sys.stdout = open("/dev/full", "w")
+sys.stdout.write("ready")
+_flush()
+_say("ready")
+"""
+CLOSED = """
+import os
+from mcdrop_service.command import _say, serve
+serve(print_config=True)
+raise SystemExit(sum(os.stat("/dev/null").st_rdev != os.fstat(fd).st_rdev for fd in range(3)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "streams"),
+    [(FULL, ""), (CLOSED, "<&- >&- 2>&-")],
+)
+def test_that_nobody_can_be_told_is_no_reason_to_end_or_to_end_with_a_fault(
+    program: str, streams: str
+) -> None:
+    shell = f'exec "$0" -c "$1" {streams}'
+    assert subprocess.run(["sh", "-c", shell, sys.executable, program], check=False).returncode == 0

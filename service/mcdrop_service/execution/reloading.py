@@ -41,6 +41,7 @@ class Reloader:
         self._repository = repository
         self._on_load = on_load
         self._lock = asyncio.Lock()
+        self._refresh_waits = False
 
     async def load(self, name: str) -> None:
         """Read all versions of a model anew, and serve them in the place of the old ones.
@@ -75,9 +76,14 @@ class Reloader:
     async def refresh(self) -> None:
         """Serve what the repository holds: load every model anew, unload those that are gone.
 
-        If it cannot be read, as a volume that is away for a moment, nothing changes.
+        If it cannot be read, as a volume that is away for a moment, nothing changes. One that waits for its
+        turn is enough for all that ask meanwhile.
         """
+        if self._refresh_waits:
+            return
+        self._refresh_waits = True
         async with self._lock:
+            self._refresh_waits = False
             try:
                 wanted = await self._wanted()
             except NotReadyError:

@@ -42,7 +42,8 @@ class Direct:
                     self._add(route)
 
     def _add(self, route: APIRoute) -> None:
-        for method in route.methods or ():
+        methods = route.methods or set()
+        for method in methods | ({"HEAD"} if "GET" in methods else set()):  # as probes of some monitors ask
             self._ways.setdefault(method, []).append((route.path_regex, route.endpoint))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,6 +21,11 @@ class Lifecycle:
         self.phase = Phase.STARTING
         self.failure: str | None = None
 
+    @property
+    def stays(self) -> bool:
+        """Whether the process is not about to end."""
+        return self.phase in {Phase.STARTING, Phase.SERVING}
+
     def serve(self) -> None:
         """Every model is warm; has no effect once draining began."""
         if self.phase is Phase.STARTING:

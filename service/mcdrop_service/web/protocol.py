@@ -42,17 +42,24 @@ FAILED = "internal error; the service's log has it"
 TOO_MANY = "at most {} connections may be open at once"
 
 
-def guarded_protocol(settings: Settings, on_refused: Callable[[], None]) -> type[asyncio.Protocol]:
+def guarded_protocol(
+    settings: Settings, on_refused: Callable[[], None], is_stopping: Callable[[], bool]
+) -> type[asyncio.Protocol]:
     """What `uvicorn.Config(http=...)` takes, with the limits of these settings.
 
     Args:
         settings: Time for the head of a request, and most connections.
         on_refused: Called for each connection beyond these.
+        is_stopping: Whether answers are the last on their connections: clients go elsewhere before the port
+            closes, and not in the middle of what they ask next.
 
     Returns:
         A factory of protocols; uvicorn calls it once per connection.
     """
-    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, settings, on_refused=on_refused))
+    return cast(
+        "type[asyncio.Protocol]",
+        partial(GuardedProtocol, settings, on_refused=on_refused, is_stopping=is_stopping),
+    )
 
 
 class _HeadTooLongError(Exception):
@@ -67,6 +74,7 @@ class GuardedProtocol(asyncio.Protocol):
         config: Of uvicorn, with the application.
         server_state: Of uvicorn: what its server waits for when it stops.
         on_refused: Called if there are too many connections.
+        is_stopping: Whether no further request may follow on a connection.
         **_uvicorns: What else uvicorn gives to each of its protocols.
     """
 
@@ -77,9 +85,11 @@ class GuardedProtocol(asyncio.Protocol):
         server_state: ServerState,
         *,
         on_refused: Callable[[], None] = lambda: None,
+        is_stopping: Callable[[], bool] = lambda: False,
         **_uvicorns: Any,
     ) -> None:
         self._on_refused = on_refused
+        self._is_stopping = is_stopping
         self._settings = settings
         self._app = config.loaded_app
         self._state = server_state
@@ -268,6 +278,8 @@ class GuardedProtocol(asyncio.Protocol):
     def _may_follow(self) -> bool:
         """Whether another request may come behind that whose head has come."""
         if len(self._waiting) + 1 >= MAX_WAITING or self._parser.get_http_version() == "1.0":
+            return False
+        if self._is_stopping():
             return False
         return bool(self._parser.should_keep_alive())
 

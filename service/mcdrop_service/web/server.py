@@ -8,6 +8,7 @@ A second signal ends the process at once. SIGHUP loads the models anew.
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -29,6 +30,8 @@ __all__ = ["Door", "listening_socket", "serve_until_stopped", "url_of"]
 
 logger = logging.getLogger("mcdrop_service")
 
+FILES_BESIDE: Final = 64
+"""Connections: what else is open, also while a model is loaded."""
 BACKLOG: Final = 2048
 """Connections that wait to be accepted: uvicorn's number."""
 
@@ -112,16 +115,31 @@ def serve_until_stopped(
             each.listen(BACKLOG)  # two can have one address, but only one of them can listen
         except OSError as error:
             return f"cannot listen on {url_of(each)}: {error.strerror}"
+    _have_room_for(service.settings.max_connections)
     side = None if management is None else _SideServer(management, service)
     config = _config(app, service, lifespan="on")
     _DrainingServer(config, service, side, supervised=supervised).run(sockets=[listener])
     return service.lifecycle.failure
 
 
+def _have_room_for(connections: int) -> None:
+    """Raise the limit of open files if need be: beyond it connections are reset, and nobody is told."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_BESIDE
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        logger.warning("%d connections may be open, and files only %d (ulimit -n)", connections, most)
+
+
 def _config(app: ASGIApp, service: Service, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=guarded_protocol(service.settings, service.metrics.connection_refused),
+        http=guarded_protocol(
+            service.settings, service.metrics.connection_refused, lambda: not service.lifecycle.stays
+        ),
         ws="none",
         lifespan=lifespan,
         loop="uvloop",

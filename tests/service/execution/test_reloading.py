@@ -122,6 +122,22 @@ def test_changes_are_made_one_after_the_other_in_the_order_in_which_they_were_as
     assert reloaded(shelf, change) == ({"b": "old b"}, [("a", True)])
 
 
+def test_of_all_that_ask_for_everything_anew_while_it_is_read_one_waits_for_its_turn() -> None:
+    shelf = Shelf(a=Named("new a"), b=Named("new b"))
+    shelf.release.clear()
+
+    async def change(reloader: Reloader) -> None:
+        refreshing = [asyncio.create_task(reloader.refresh())]
+        await asyncio.to_thread(shelf.begun.wait)
+        refreshing += [asyncio.create_task(reloader.refresh()) for _ in range(50)]
+        await asyncio.sleep(0)
+        shelf.release.set()
+        await asyncio.gather(*refreshing)
+        await reloader.refresh()
+
+    assert reloaded(shelf, change) == ({"a": "new a", "b": "new b"}, [("a", True), ("b", True)] * 3)
+
+
 def test_a_model_that_cannot_be_loaded_is_refused_without_its_words() -> None:
     async def change(reloader: Reloader) -> None:
         with pytest.raises(BadRequestError) as refused:

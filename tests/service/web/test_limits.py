@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import resource
 import select
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.service.models import FAKE_SERVER
 from tests.support.scraping import samples
@@ -29,6 +31,14 @@ def test_a_full_queue_answers_429_with_a_time_to_come_back_and_stays_alive() -> 
         assert all("too much is queued; ask again in" in answer.error for answer in refused)
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
         assert post(server, PREDICT, blocking).status == 200
+
+
+def test_files_may_be_open_for_as_many_connections_as_are_let_in_or_the_log_says_so(tmp_path: Path) -> None:
+    limited = ("sh", "-c", 'ulimit -Sn 100 && ulimit -Hn 300 && exec "$@"', "sh")
+    log = tmp_path / "log"
+    with log.open("w") as file, running((*limited, *FAKE_SERVER, "logging"), file) as server:
+        assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (300, 300)
+    assert "1000 connections may be open, and files only 300 (ulimit -n)" in log.read_text()
 
 
 def test_what_could_not_be_done_in_time_is_refused_at_once() -> None:

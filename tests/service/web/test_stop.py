@@ -33,10 +33,19 @@ def eventually(server: Server, state: str) -> Answer:
 
 
 def test_sigterm_turns_readiness_off_and_still_answers_until_the_port_closes() -> None:
-    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="500") as server, ThreadPoolExecutor(1) as pool:
+    probe = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    with (
+        running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="500") as server,
+        connected(server) as kept,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        kept.sendall(probe)
+        assert "connection" not in read_answer(kept).headers
         running_on = pool.submit(blocking, server, 900)
         server.process.send_signal(signal.SIGTERM)
         assert eventually(server, "draining").status == 503
+        kept.sendall(probe)
+        assert read_answer(kept).headers["connection"] == "close"
         assert get(server, "/v2/health/ready").document == {"ready": False, "live": True}
         assert get(server, "/v2/models/toy/ready").status == 503
         (entry,) = post(server, "/v2/repository/index", b"").document
