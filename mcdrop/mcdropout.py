@@ -49,9 +49,13 @@ from mcdrop.settings import RowIds, SampleCount, Settings, identities
 from mcdrop.squashing import refuse_sigmoid, refuse_variance
 from mcdrop.token_outputs import refuse_tokens_for_classes
 
-__all__ = ["MCDropout"]
+__all__ = ["MCDropout", "like"]
 
 _EVENTS: Final = frozenset({"binary", "multilabel"})
+_SAME: Final = (
+    *("n_samples", "seed", "task", "masks", "output", "class_axis", "tau"),
+    *("batch_axis", "rng", "memory_budget"),
+)
 
 
 class MCDropout:
@@ -120,7 +124,7 @@ class MCDropout:
         self.n_samples, self.tolerance = count.most, count.tolerance
         self.seed, self.masks, self.rng = self._settings.seed, masks, rng
         self.task, self.output, self.class_axis, self.tau = task, output, axis, tau
-        self.batch_axis = batch_axis
+        self.batch_axis, self.memory_budget = batch_axis, memory_budget
         self.calibrators: tuple[Calibrator, ...] = ()
         self.manifest: Manifest | None = None
         self.digest: str | None = None
@@ -525,6 +529,12 @@ class MCDropout:
         count = 2 if known is None else mean.shape[known]
         if classes is not None and len(classes) != count:
             raise CheckpointError(f"classes must name {count} classes, as the model has, got {len(classes)}")
+
+
+def like(mc: MCDropout, model: nn.Module, **changes: Any) -> MCDropout:
+    """Another model, sampled as that of `mc` but for some options; calibrators are left behind."""
+    same = {name: getattr(mc, name) for name in _SAME}
+    return MCDropout(model, **{**same, **changes})
 
 
 def _check_of(

@@ -16,7 +16,7 @@ from mcdrop.errors import OptionError
 from mcdrop.nn.rate import checked_rate
 from mcdrop.patterns import no_match
 
-__all__ = ["Rate", "rates_of", "with_rates"]
+__all__ = ["Rate", "rates_meant", "rates_of", "with_rates"]
 
 _NOT_RATES: Final = ("n_", "num_")
 
@@ -74,8 +74,8 @@ def with_rates(model: nn.Module, rates: Mapping[str, float]) -> nn.Module:
     """
     checked = _checked(rates)
     view = private_view(model)
-    for rate in _changes(view, checked):
-        setattr(view.get_submodule(rate.path), rate.attribute, rate.p)
+    for rate, p in [(rate, p) for pattern, p in checked.items() for rate in rates_meant(view, pattern)]:
+        setattr(view.get_submodule(rate.path), rate.attribute, p)
     return view
 
 
@@ -85,16 +85,17 @@ def _checked(rates: object) -> dict[str, float]:
     return {pattern: checked_rate(p) for pattern, p in rates.items()}
 
 
-def _changes(model: nn.Module, wanted: Mapping[str, float]) -> list[Rate]:
+def rates_meant(model: nn.Module, pattern: str) -> list[Rate]:
+    """The rates that a pattern of `with_rates` means.
+
+    Raises:
+        OptionError: If it matches none; those that come nearest are listed.
+    """
     known = rates_of(model)
-    for pattern in wanted:
-        if not any(_is_meant(rate, pattern) for rate in known):
-            raise _no_rate(pattern, model, known)
-    return [rate._replace(p=p) for pattern, p in wanted.items() for rate in known if _is_meant(rate, pattern)]
-
-
-def _is_meant(rate: Rate, pattern: str) -> bool:
-    return fnmatchcase(rate.path, pattern) or fnmatchcase(rate.name, pattern)
+    meant = [rate for rate in known if fnmatchcase(rate.path, pattern) or fnmatchcase(rate.name, pattern)]
+    if not meant:
+        raise _no_rate(pattern, model, known)
+    return meant
 
 
 def _no_rate(pattern: str, model: nn.Module, known: list[Rate]) -> OptionError:

@@ -19,7 +19,7 @@ from mcdrop.inspection.before_sampling import refusal, standing
 from mcdrop.inspection.examination import Asked, SiteExamination, examine
 from mcdrop.inspection.finding import Finding, Severity
 from mcdrop.inspection.roles import role
-from mcdrop.mcdropout import MCDropout
+from mcdrop.mcdropout import MCDropout, like
 from mcdrop.sensitivity import Estimate
 from mcdrop.settings import SampleCount
 
@@ -185,7 +185,7 @@ def inspect(
     if not precision > 0:
         raise DomainError(f"precision must be positive, got {precision}")
     if isinstance(model, MCDropout):
-        mc = model if model.task is not None else _as_raw(model)
+        mc = model if model.task is not None else like(model, model.model, task="raw")
     else:
         options: dict[str, Any] = {"masks": masks, "output": output, "class_axis": class_axis}
         mc = MCDropout(model, task=task or "raw", batch_axis=batch_axis, **options)
@@ -204,18 +204,6 @@ def inspect(
         mc.seed if seed is None else check_seed(seed),
     )
     return _inspected(asked)
-
-
-def _as_raw(mc: MCDropout) -> MCDropout:
-    return MCDropout(
-        mc.model,
-        n_samples=mc.n_samples,
-        seed=mc.seed,
-        task="raw",
-        masks=mc.masks,
-        batch_axis=mc.batch_axis,
-        rng=mc.rng,
-    )
 
 
 def _inspected(asked: Asked) -> Inspection:

@@ -7,19 +7,18 @@ rates.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcdrop.calibration.noise_precision import fit_noise_precision
 from mcdrop.errors import OptionError
-from mcdrop.mcdropout import MCDropout
+from mcdrop.mcdropout import MCDropout, like
 from mcdrop.metrics.classification import binary_negative_log_likelihood, negative_log_likelihood
 from mcdrop.metrics.crps import crps_mixture
 from mcdrop.metrics.regression import mixture_negative_log_likelihood
 from mcdrop.predictive import HeteroscedasticPredictive, Predictive
-from mcdrop.rates import rates_of, with_rates
+from mcdrop.rates import Rate, rates_meant, with_rates
 from mcdrop.tuning.held_out import HeldOut
 
 __all__ = ["Result", "Trial", "members"]
@@ -54,7 +53,7 @@ class Trial:
     Attributes:
         mc: The model.
         rows: The held-out rows.
-        groups: Names of the rates of each group.
+        groups: The rates of each group, as they were.
         score: `nll` or `crps`.
         n_samples: S; None for that of `mc`.
         seed: Of the masks; None for that of `mc`.
@@ -62,7 +61,7 @@ class Trial:
 
     mc: MCDropout
     rows: HeldOut
-    groups: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Sequence[Rate]]
     score: str
     n_samples: int | None
     seed: int | None
@@ -81,42 +80,28 @@ class Trial:
 
     def sampled(self, rates: Mapping[str, float], *, tau: float | None = None) -> MCDropout:
         """The model with some rates, sampled as the original."""
-        mc = self.mc
-        return MCDropout(
-            with_rates(mc.model, self._by_name(rates)),
-            n_samples=mc.n_samples if self.n_samples is None else self.n_samples,
-            seed=mc.seed if self.seed is None else self.seed,
-            task=mc.task,
-            masks=mc.masks,
-            output=mc.output,
-            class_axis=mc.class_axis,
-            tau=tau,
-            batch_axis=mc.batch_axis,
-            rng=mc.rng,
-        )
+        given = {"n_samples": self.n_samples, "seed": self.seed}
+        changed = {name: value for name, value in given.items() if value is not None}
+        return like(self.mc, with_rates(self.mc.model, self._by_name(rates)), tau=tau, **changed)
 
     def distance(self, rates: Mapping[str, float]) -> float:
         """Mean distance from the rates of training, over the rates of all groups."""
-        had = {rate.name: rate.p for rate in rates_of(self.mc.model)}
+        had = {rate.name: rate.p for group in self.groups.values() for rate in group}
         changed = {**had, **self._by_name(rates)}
-        names = {name for group in self.groups.values() for name in group}
-        return sum(abs(changed[name] - _trained(name, had[name])) for name in names) / len(names)
+        return sum(abs(changed[name] - _trained(name, p)) for name, p in had.items()) / len(had)
 
     def _by_name(self, rates: Mapping[str, float]) -> dict[str, float]:
-        return {name: p for group, p in rates.items() for name in self.groups[group]}
+        return {rate.name: p for group, p in rates.items() for rate in self.groups[group]}
 
 
-def members(mc: MCDropout, group: str) -> list[str]:
-    """Names of the rates that a glob means; rates of 0 are off on purpose, and stay so.
+def members(model: nn.Module, group: str) -> list[Rate]:
+    """The rates that a glob means; those of 0 are off on purpose, and stay so.
 
     Raises:
         OptionError: If it matches no rate, or only rates of 0.
     """
-    with_rates(mc.model, {group: 0.5})  # says what is near if nothing matches
-    meant = [
-        each for each in rates_of(mc.model) if fnmatchcase(each.path, group) or fnmatchcase(each.name, group)
-    ]
-    active = [rate.name for rate in meant if rate.p > 0]
+    meant = rates_meant(model, group)
+    active = [rate for rate in meant if rate.p > 0]
     if not active:
         raise OptionError(
             f"{group!r} matches only rates of 0, such as {meant[0].name}: what is off stays off; give it a "

@@ -7,6 +7,7 @@ from mcdrop.batches import Take
 from mcdrop.errors import DomainError, InputError, OptionError
 from mcdrop.mcdropout import MCDropout
 from mcdrop.progress import Tell, following
+from mcdrop.rates import with_rates
 from mcdrop.tuning.choice import TunedRates, chosen_among
 from mcdrop.tuning.held_out import Outcomes, held_out
 from mcdrop.tuning.search import SEARCHES, Tried, most_steps, search_groups
@@ -74,7 +75,8 @@ def tune_rates(
     """
     _check(mc, groups, grid, search=search, score=score)
     rows = held_out(inputs, {**model_inputs, **(model_kwargs or {})}, y, take)
-    meant = {group: members(mc, group) for group in groups}
+    view = with_rates(mc.model, {})  # in which a compiled model has the paths that it was written with
+    meant = {group: members(view, group) for group in groups}
     trial = Trial(mc, rows, meant, score, n_samples, seed)
     total = 1 + rounds * len(groups) * most_steps(search, grid)
     with following(progress, total) as told:

@@ -12,7 +12,7 @@ from mcdrop import MCDropout
 from mcdrop.tuning.choice import chosen_among
 from mcdrop.tuning.held_out import AtHand
 from mcdrop.tuning.search import SEARCHES
-from mcdrop.tuning.trial import Result, Trial
+from mcdrop.tuning.trial import Result, Trial, members
 from tests.support.networks import classifier
 
 Y = torch.zeros(4)
@@ -22,7 +22,7 @@ BASE = torch.tensor([1.0, 2.0, 3.0, 4.0])
 def trial() -> Trial:
     """Of a model with the rates 0.3 and 0.5 in one group."""
     mc = MCDropout(classifier(p=0.3), task="classification")
-    return Trial(mc, AtHand((), {}, Y), {"*": ["2.p", "5.p"]}, "nll", None, None)
+    return Trial(mc, AtHand((), {}, Y), {"*": members(mc.model, "*")}, "nll", None, None)
 
 
 def results(**gaps: Tensor) -> list[Result]:

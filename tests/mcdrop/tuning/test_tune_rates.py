@@ -108,6 +108,33 @@ def test_groups_get_rates_of_their_own_and_rates_of_zero_stay() -> None:
     assert rates_of(model) == before
 
 
+class Compiled(nn.Module):
+    """As `torch.compile` wraps a module."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._orig_mod = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self._orig_mod(x)
+
+
+def test_the_rates_of_a_compiled_model_are_tuned_under_the_paths_that_it_was_written_with() -> None:
+    bare = tune_rates(CLASSIFIER, X, y=Y, groups=["2"], grid=[0.1])
+    mc = MCDropout(Compiled(CLASSIFIER.model), task="classification", n_samples=32)
+    found = tune_rates(mc, X, y=Y, groups=["2"], grid=[0.1])
+    assert [each.score for each in found.candidates] == [each.score for each in bare.candidates]
+    assert [each.distance for each in found.candidates] == [0, pytest.approx(0.2)]
+
+
+def test_what_was_tuned_has_the_options_that_the_model_had() -> None:
+    mc = MCDropout(
+        classifier(), task="classification", masks="independent", n_samples=32, memory_budget=2**30
+    )
+    found = tune_rates(mc, X, y=Y, grid=[0.1], n_samples=16, seed=3).mc
+    assert (found.masks, found.memory_budget, found.n_samples, found.seed) == ("independent", 2**30, 16, 3)
+
+
 def test_what_was_tuned_is_saved_with_the_checkpoint(tmp_path: Path) -> None:
     model = fixed(zoo.create("diabetes_mlp", hidden=8, p=0.45))
     x = features(40, 10)
