@@ -13,13 +13,13 @@ from mcdrop.report.wording import (
     PART_TITLES,
     TITLES,
     arrow,
-    difference_title,
     ends,
     number,
     percent,
     percents,
     sampled_title,
     score_title,
+    title_of,
 )
 from mcdrop.scorecard import Report
 from mcdrop.scoring import Score
@@ -173,7 +173,7 @@ def _differences(what: str, rows: Sequence[Difference], level: float) -> Table:
         ("score", what, f"{level:.0%} interval", "reading"),
         tuple(
             (
-                Cell(f"{difference_title(each)} {arrow(each.name)}".strip()),
+                Cell(f"{title_of(each.name, each.output)} {arrow(each.name)}".strip()),
                 Cell(number(each.value)),
                 Cell(ends(each.interval)),
                 Cell(reading(each)),
@@ -274,8 +274,7 @@ def _uncertainty(report: Report) -> Section:
 def _groups(report: Report) -> Section:
     if not report.groups:
         return Section("groups", "By group")
-    keys = [(each.name, each.output) for each in report.groups[0].scores]
-    titles = [TITLES[name] if output is None else f"{TITLES[name]} [{output}]" for name, output in keys]
+    titles = [title_of(each.name, each.output) for each in report.groups[0].scores]
     rows = tuple(
         (Cell(group.group, f"{group.n_rows} rows"), *(_group_cell(score) for score in group.scores))
         for group in report.groups

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from mcdrop.comparison import Comparison
 from mcdrop.report.wording import (
-    TITLES,
     arrow,
     ends,
     number,
@@ -17,6 +16,7 @@ from mcdrop.report.wording import (
     percents,
     sampled_title,
     score_title,
+    title_of,
     titled,
 )
 from mcdrop.scorecard import Report
@@ -79,12 +79,10 @@ def _table(report: Report) -> Table:
     for others, title in ((report.deterministic, "deterministic"), (report.before, "before")):
         if others:
             table.add_column(title, justify="right")
-    for score in report.scores:
-        table.add_row(*_cells(report, score, _columns(report)))
-    if report.further:
+    for scores in (report.scores, report.further):
+        for score in scores:
+            table.add_row(*_cells(report, score, _columns(report)))
         table.add_section()
-    for score in report.further:
-        table.add_row(*_cells(report, score, _columns(report)))
     return table
 
 
@@ -111,7 +109,7 @@ def _groups(report: Report) -> list[RenderableType]:
     table.add_column("rows", justify="right")
     names = [(each.name, each.output) for each in report.groups[0].scores]
     for name, output in names:
-        table.add_column(TITLES[name] if output is None else f"{TITLES[name]} [{output}]", justify="right")
+        table.add_column(title_of(name, output), justify="right")
     for group in report.groups:
         values = {(each.name, each.output): each.value for each in group.scores}
         table.add_row(Text(group.group), str(group.n_rows), *(number(values.get(key)) for key in names))

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from mcdrop.assessment.sections import Difference
 from mcdrop.intervals import Interval
 from mcdrop.scorecard import Report
 from mcdrop.scoring import HIGHER_IS_BETTER, Score
@@ -12,13 +11,13 @@ __all__ = [
     "PART_TITLES",
     "TITLES",
     "arrow",
-    "difference_title",
     "ends",
     "number",
     "percent",
     "percents",
     "sampled_title",
     "score_title",
+    "title_of",
     "titled",
 ]
 
@@ -81,10 +80,8 @@ _NEITHER: Final = frozenset({"coverage", "overconfidence"})
 
 def titled(name: str, output: int | None, coverage_level: float) -> str:
     """What a score is called, with its level and its output."""
-    title = TITLES[name]
-    if name in {"coverage", "width"}:
-        title = f"{title} at {coverage_level:.0%}"
-    return title if output is None else f"{title} [{output}]"
+    level = f" at {coverage_level:.0%}" if name in {"coverage", "width"} else ""
+    return title_of(name, output, level)
 
 
 def sampled_title(report: Report) -> str:
@@ -97,10 +94,10 @@ def score_title(report: Report, score: Score) -> str:
     return titled(score.name, score.output, report.coverage_level)
 
 
-def difference_title(difference: Difference) -> str:
-    """What a difference is of, with its output."""
-    title = TITLES[difference.name]
-    return title if difference.output is None else f"{title} [{difference.output}]"
+def title_of(name: str, output: int | None, more: str = "") -> str:
+    """What a score is called, with its output."""
+    title = f"{TITLES[name]}{more}"
+    return title if output is None else f"{title} [{output}]"
 
 
 def arrow(name: str) -> str:
