@@ -141,19 +141,17 @@ class ExactBlocks:
 
         Args:
             blocks: For each block, in order: the result of each row.
-            wanted: What the predictive is to hold; its n_samples says how much of the last block counts. At
-                most R rows can want samples or quantiles.
-            deterministic: (R, ...) what `deterministic` gave for these rows; without it the predictive's is
-                NaN.
+            wanted: What the predictive is to hold; its n_samples says how much of the last block counts.
+            deterministic: (R, ...) what `deterministic` gave for these rows, at most R; without it the
+                predictive's is NaN.
 
         Raises:
-            ShapeError: If there are too many rows.
+            ShapeError: If there are more rows than `deterministic` has.
         """
         rows = len(blocks[0])
-        as_tile = wanted.needs_samples or deterministic is not None
-        if as_tile and rows > self.rows:
+        if deterministic is not None and rows > self.rows:
             raise ShapeError(f"wanted at most {self.rows} rows, got {rows}")
-        # a quantile's bits depend on the shape of the tensor, so it gets that of a tile in `predict`
+        as_tile = deterministic is not None  # which has the rows of one
         reduction = self._reduction(_filled(blocks, self.rows) if as_tile else blocks, wanted)
         return _finished(reduction, wanted, rows, blocks[0][0].dtype, deterministic)
 

@@ -174,7 +174,7 @@ def _conformal(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
 
 def _conformal_quantiles(pred: RealPredictive, y: Tensor, asked: Asked) -> Calibrator:
     _check_promise(len(pred), asked.level, "conformal intervals")
-    low, high = (pred.quantile(share) for share in ((1 - asked.level) / 2, (1 + asked.level) / 2))
+    low, high = pred.quantile(((1 - asked.level) / 2, (1 + asked.level) / 2))
     return fit_conformal_quantiles(
         low, high, y, level=asked.level, settings=asked.settings, digest=asked.digest
     )

@@ -6,16 +6,23 @@ Alphabet: S samples, N rows, Q levels, ... further dimensions. `std` broadcasts 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from mcdrop.inversion import invert
 from mcdrop.shapes import TensorLike, check_fraction, finite, float64, nonnegative, shaped
 
-__all__ = ["components", "mixture_cdf", "mixture_log_density", "mixture_quantile", "normal_cdf"]
+__all__ = [
+    "components",
+    "mixture_cdf",
+    "mixture_log_density",
+    "mixture_quantiles",
+    "normal_cdf",
+]
 
-_BISECTIONS: Final = 64  # each halves the bracket: beyond float64's 53 bits
 _LOG_ROOT_TWO_PI: Final = 0.5 * math.log(2 * math.pi)
 
 
@@ -66,31 +73,29 @@ def mixture_cdf(means: TensorLike, std: TensorLike, y: TensorLike) -> Tensor:
     return normal_cdf(float64("y", y) - means, std).mean(0)
 
 
-def mixture_quantile(means: TensorLike, std: TensorLike, level: float) -> Tensor:
-    """The value below which the mixture lies with probability `level`, by bisection to float64's precision.
+def mixture_quantiles(means: TensorLike, std: TensorLike, levels: Sequence[float]) -> Tensor:
+    """The values below which the mixture lies with Q probabilities, to float64's precision.
 
     Args:
         means: (S, N, ...) mean of each sample.
         std: Standard deviation of each sample's noise, broadcasting to (S, N, ...), at least 0.
-        level: Between 0 and 1.
+        levels: Q numbers between 0 and 1.
 
     Returns:
-        (N, ...) in units of the output: the smallest value whose probability reaches `level`.
+        (Q, N, ...) in units of the output: the smallest values whose probabilities reach `levels`, with bits
+        that do not depend on other rows and levels.
 
     Raises:
         ShapeError: If the shapes do not fit.
-        DomainError: If a std is negative or the level is not between 0 and 1.
+        DomainError: If a std is negative or a level is not between 0 and 1.
     """
-    check_fraction("level", level)
+    for level in levels:
+        check_fraction("level", level)
     means, std = components(means, std)
-    score: Tensor = torch.special.ndtri(torch.tensor(level, dtype=torch.float64, device="cpu"))
-    each = means + std * score
-    low, high = each.amin(0), each.amax(0)  # the mixture's quantile lies between those of its parts
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        reached = normal_cdf(middle - means, std).mean(0) >= level
-        low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
-    return high
+    own = std.ndim == means.ndim and len(std) > 1
+    spread = std.expand_as(means if own else means[:1])
+    wanted = torch.tensor(levels, dtype=torch.float64, device=means.device)
+    return invert(means.flatten(1), spread.flatten(1), wanted).reshape(-1, *means.shape[1:])
 
 
 def components(means: TensorLike, std: TensorLike) -> tuple[Tensor, Tensor]:

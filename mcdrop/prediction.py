@@ -236,9 +236,11 @@ def finish(found: Summary, deterministic: Tensor, wanted: Wanted, rows: int | No
         "notes": () if wanted.task.of_mean(std)[:rows].count_nonzero() else ("zero_variance",),
     }
     result = wanted.task.predictive(common, found.figures[0], found.entropy)
-    if found.samples is not None and wanted.levels:
-        result = result.with_quantiles(found.samples)
-    return result if rows in (None, len(result)) else result[:rows]
+    if rows not in (None, len(result)):
+        result = result[:rows]
+    if found.samples is None or not wanted.levels:
+        return result
+    return result.with_quantiles(found.samples[:, :rows])
 
 
 def gathered(parts: Iterable[tuple[slice, Predictive]], rows: int) -> Predictive:

@@ -6,13 +6,13 @@ tokens) are averaged within it, since they are not independent.
 Alphabet: S samples, N rows, C classes, D outputs, ... further dimensions.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mcdrop.empirical import sample_quantiles
 from mcdrop.metrics.classification import (
     binary_brier_score,
     binary_correct,
@@ -24,7 +24,7 @@ from mcdrop.metrics.classification import (
 from mcdrop.metrics.crps import crps_blocks, crps_mixture
 from mcdrop.metrics.regression import absolute_error, mixture_negative_log_likelihood, squared_error
 from mcdrop.metrics.regression_calibration import covered, interval_width, pit_mixture, pit_samples
-from mcdrop.mixture import mixture_quantile
+from mcdrop.mixture import mixture_quantiles
 
 __all__ = [
     "GaussianMixture",
@@ -60,21 +60,14 @@ class GaussianMixture:
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """Ends of the central interval that holds `level` of the law, each (N, ...)."""
-        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+        lower, upper = self.quantiles(((1 - level) / 2, (1 + level) / 2))
+        return lower, upper
 
-    def quantile(self, level: float) -> Tensor:
-        """(N, ...) the value below which the law lies with probability `level`.
-
-        Source:
-            Of samples without noise Hyndman and Fan 1996, "Sample quantiles in statistical packages",
-            definition 7.
-        """
+    def quantiles(self, levels: Sequence[float]) -> Tensor:
+        """(Q, N, ...) the values below which the law lies with probabilities `levels`."""
         if self.noise_std is not None:
-            return mixture_quantile(self.samples, self.noise_std, level)
-        ordered = self.samples.sort(0).values
-        place = level * (len(ordered) - 1)
-        below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
-        return below + (above - below) * (place - math.floor(place))
+            return mixture_quantiles(self.samples, self.noise_std, levels)
+        return sample_quantiles(self.samples, levels)
 
 
 @dataclass(frozen=True)

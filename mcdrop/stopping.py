@@ -175,7 +175,7 @@ class Stopping:
         tile_rows = self._tile_rows(rows)
         for places in torch.arange(len(rows.index), device="cpu").split(tile_rows):
             count, converged = len(places), reached[places].to(self.deterministic.device)
-            # the bits of entropies and quantiles may depend on the shape of the tensor
+            # the bits of entropies may depend on the shape of the tensor
             padding = tile_rows - count if self.plan.exact else 0
             tile = torch.cat([places, places[-1:].expand(padding)])
             raw = self.deterministic[rows.index[tile].to(self.deterministic.device)]

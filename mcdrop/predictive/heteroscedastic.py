@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mcdrop.mixture import mixture_quantile
+from mcdrop.mixture import mixture_quantiles
 from mcdrop.predictive.predictive import ROWS_FIRST
 from mcdrop.predictive.real import RealPredictive
 
@@ -71,4 +71,4 @@ class HeteroscedasticPredictive(RealPredictive):
         """(Q, N, ...) quantiles at Q `levels` of the mixture of means and variances (S, N, ..., 2)."""
         means, variances = samples.to(torch.float64).unbind(-1)
         spreads = variances.sqrt()
-        return torch.stack([mixture_quantile(means, spreads, level) for level in levels]).to(samples.dtype)
+        return mixture_quantiles(means, spreads, levels).to(samples.dtype)

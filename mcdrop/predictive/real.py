@@ -120,7 +120,7 @@ class RealPredictive(Predictive, ABC):
         if isinstance(promise, ConformalIntervals):
             lower, upper = promise.apply(self.mean, self.std)
         else:
-            lower, upper = promise.apply(*(self.quantile(level) for level in promise.quantile_levels))
+            lower, upper = promise.apply(*self.quantile(promise.quantile_levels))
         return lower.to(self.mean.dtype), upper.to(self.mean.dtype)
 
     def _scaled(self, spread: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mcdrop.empirical import sample_quantiles
 from mcdrop.errors import NotFittedError
-from mcdrop.mixture import mixture_quantile
-from mcdrop.predictive.predictive import sample_quantiles
+from mcdrop.mixture import mixture_quantiles
 from mcdrop.predictive.real import RealPredictive
 
 __all__ = ["RegressionPredictive"]
@@ -80,4 +80,4 @@ class RegressionPredictive(RealPredictive):
             return sample_quantiles(samples, levels)
         noise = torch.tensor(self.tau**-0.5, dtype=torch.float64, device=samples.device)
         means = samples.to(torch.float64)
-        return torch.stack([mixture_quantile(means, noise, level) for level in levels]).to(samples.dtype)
+        return mixture_quantiles(means, noise, levels).to(samples.dtype)

@@ -416,4 +416,8 @@ def test_too_many_cells_or_rows_are_refused() -> None:
         blocks.run([cell] * (blocks.rows + 1))
     result = blocks.run([cell])[0]
     with pytest.raises(ShapeError, match=f"wanted at most {blocks.rows} rows"):
-        blocks.assemble([[result] * (blocks.rows + 1)], mc.wanted(16, seed=0, quantiles=(0.5,)))
+        blocks.assemble(
+            [[result] * (blocks.rows + 1)],
+            mc.wanted(16, seed=0),
+            deterministic=blocks.deterministic(mc.as_call(ROWS)),
+        )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mcdrop.mixture import mixture_quantile
+from mcdrop.mixture import mixture_quantiles
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -83,5 +83,5 @@ class FakeRegression:
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         noise = 0.0 if self.tau is None else self.tau**-0.5
-        lower = mixture_quantile(self.samples, noise, (1 - level) / 2)
-        return lower, mixture_quantile(self.samples, noise, (1 + level) / 2)
+        lower, upper = mixture_quantiles(self.samples, noise, ((1 - level) / 2, (1 + level) / 2))
+        return lower, upper

@@ -1,8 +1,8 @@
 """From the results of units to answers: the library's own reduction, for many requests at once.
 
 Requests that want the same of their samples are reduced together. Those that want samples, quantiles or the
-pass without dropout are reduced apart, in tiles of R rows as in the library: the bits of these can depend on
-the shape of a tensor; each tile is a piece, between which others have their turn. So are those with a
+pass without dropout are reduced apart, in tiles of R rows as in the library: the bits of that pass can depend
+on the shape of a tensor, and each tile is a piece, between which others have their turn. So are those with a
 tolerance, whose rows stop one by one.
 """
 

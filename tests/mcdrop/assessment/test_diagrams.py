@@ -13,7 +13,7 @@ from mcdrop.assessment.diagrams import (
     thinned,
     width_points,
 )
-from mcdrop.mixture import mixture_quantile
+from mcdrop.mixture import mixture_quantiles
 from mcdrop.rowscores import GaussianMixture, pit_of
 from mcdrop.scoring import ScoreOptions
 from tests.support.predictions import calibrated, normal, uniform
@@ -82,7 +82,7 @@ def test_coverage_at_every_level_is_that_of_the_intervals() -> None:
     law, y = GaussianMixture(normal(20, 60, 1), 0.7), normal(60, 1, seed=1)
 
     def interval(level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        lower, upper = (mixture_quantile(law.samples, 0.7, s) for s in ((1 - level) / 2, (1 + level) / 2))
+        lower, upper = mixture_quantiles(law.samples, 0.7, ((1 - level) / 2, (1 + level) / 2))
         return lower, upper
 
     for point in width_points(pit_of(law, y), interval, OPTIONS):

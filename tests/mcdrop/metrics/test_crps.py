@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mcdrop.errors import DomainError, OptionError, ShapeError
 from mcdrop.metrics.crps import crps_blocks, crps_gaussian, crps_mixture, crps_samples
 from mcdrop.metrics.regression import pinball_loss
-from mcdrop.mixture import mixture_quantile
+from mcdrop.mixture import mixture_quantiles
 from tests.support.predictions import normal, uniform
 from tests.support.tolerances import FLOAT64, monte_carlo
 
@@ -42,7 +42,8 @@ def test_a_mixture_of_one_is_a_gaussian_and_of_points_the_unfair_form() -> None:
 def test_the_mixture_form_is_twice_the_pinball_loss_integrated_over_all_levels() -> None:
     means, y = SAMPLES[:4, :2], Y[:2]
     levels = (torch.arange(200) + 0.5) / 200
-    losses = [pinball_loss(mixture_quantile(means, 0.5, q), y, level=q) for q in levels.tolist()]
+    values = mixture_quantiles(means, 0.5, levels.tolist())
+    losses = [pinball_loss(value, y, level=q) for value, q in zip(values, levels.tolist(), strict=True)]
     torch.testing.assert_close(
         2 * torch.stack(losses).mean(0), crps_mixture(means, 0.5, y), rtol=1e-3, atol=0
     )
