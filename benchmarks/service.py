@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +33,7 @@ from rich.console import Console
 import mcdrop
 from benchmarks.servers.bars import Line, Verdict, print_lines, print_verdicts, quickest_peer, verdicts
 from benchmarks.servers.contenders import Contender, contenders
-from benchmarks.servers.load import Seen, at_rate, in_turns, post_request
+from benchmarks.servers.load import Seen, at_rate, in_turns, post_request, wait_for_answer
 from benchmarks.servers.networks import small_mlp
 from benchmarks.servers.processes import Process, free_port, running, take_core
 from mcdrop.checkpoint import InputSpec
@@ -121,14 +120,8 @@ def side_by_side(
 
 
 def wait_ready(contender: Contender, process: Process, row: list[Any]) -> None:
-    """Ask until there is an answer: some listen before they can answer."""
-    request = post_request(contender.path, contender.body([row]))
-    for _ in range(600):
-        seen = in_turns(process.port, request, connections=1, count=1, seconds=60)
-        if seen.statuses[200]:
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"{contender.name} never answered")
+    """Ask for a prediction until there is one."""
+    wait_for_answer(process.port, post_request(contender.path, contender.body([row])))
 
 
 def alone_in_turns(directory: Path, model: str, row: list[Any], peer: Contender, cores: list[int]) -> Verdict:

@@ -29,7 +29,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.servers.load import in_turns, post_request
+from benchmarks.servers.load import in_turns, post_request, wait_for_answer
 from benchmarks.servers.processes import Process, free_port, running
 
 ROOT: Final = Path(__file__).parents[1]
@@ -137,14 +137,7 @@ def main() -> None:
     options += ["--max-mask-bytes", str(arguments.max_mask_bytes)]
     cores = sorted(os.sched_getaffinity(0))
     with running([*command, *options], port, {}, cores=cores) as process:
-        while not in_turns(
-            port,
-            post_request(PREDICT, json.dumps({"inputs": [ROW]}).encode()),
-            connections=1,
-            count=1,
-            seconds=60,
-        ).statuses[200]:
-            pass
+        wait_for_answer(port, post_request(PREDICT, json.dumps({"inputs": [ROW]}).encode()))
         ready_mb = process.megabytes
         fill(process, arguments.filling)
         console.print(f"resident: {ready_mb:.0f} MB when ready, {process.megabytes:.0f} when filled")

@@ -32,7 +32,7 @@ from mcdrop_service.execution.runner import Runner
 from mcdrop_service.settings import Settings
 from mcdrop_service.telemetry import log_as_json
 from mcdrop_service.web import Service, create_app, listening_socket, serve_until_stopped
-from mcdrop_service.web.plain import PlainForm
+from mcdrop_service.web.plain_form import PlainForm
 from mcdrop_service.web.protocol import GuardedProtocol
 from mcdrop_service.web.watch import Watch
 from rich.box import MARKDOWN

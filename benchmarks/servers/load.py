@@ -13,10 +13,11 @@ from itertools import repeat
 
 import numpy as np
 
-__all__ = ["Seen", "at_rate", "in_turns", "post_request"]
+__all__ = ["Seen", "at_rate", "in_turns", "post_request", "wait_for_answer"]
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = b"content-length:"
+_PATIENCE = 600
 
 
 @dataclass
@@ -123,6 +124,23 @@ def in_turns(
     requests = repeat(request) if isinstance(request, bytes) else request
     turns = _Turns(port, requests, count, seconds, cut)
     return asyncio.run(turns.take(connections))
+
+
+def wait_for_answer(port: int, request: bytes) -> None:
+    """Ask until the answer is 200: some listen before they can answer.
+
+    Args:
+        port: On 127.0.0.1.
+        request: Whole.
+
+    Raises:
+        RuntimeError: If that takes minutes.
+    """
+    for _ in range(_PATIENCE):
+        if in_turns(port, request, connections=1, count=1, seconds=60).statuses[200]:
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"who listens on port {port} never answered")
 
 
 class _Turns:

@@ -150,7 +150,7 @@ class Engine:
         if self._started:
             await self._dispatcher.call(_forget_the_heap)
 
-    async def aside(self, function: Callable[[], T]) -> T:
+    async def in_worker(self, function: Callable[[], T]) -> T:
         """What a function gives that must run where torch runs.
 
         Args:

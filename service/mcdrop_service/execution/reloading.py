@@ -114,7 +114,7 @@ class Reloader:
 
     async def _load(self, name: str) -> None:
         try:
-            models = await self._engine.aside(partial(self._repository.load, name))
+            models = await self._engine.in_worker(partial(self._repository.load, name))
             await self._engine.exchange(name, models)
         except Exception as error:
             # what is wrong with a checkpoint says so itself; anything else needs the place where it happened

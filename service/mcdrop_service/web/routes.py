@@ -10,7 +10,7 @@ from mcdrop_service.web.body import check_media_type
 from mcdrop_service.web.docs_page import docs_page
 from mcdrop_service.web.headers import headers_of
 from mcdrop_service.web.metadata import model_document
-from mcdrop_service.web.plain import PlainForm
+from mcdrop_service.web.plain_form import PlainForm
 from mcdrop_service.web.watch import service_of
 
 __all__ = ["router"]

@@ -101,7 +101,7 @@ def test_a_model_that_failed_too_often_is_tried_again_though_nobody_asks_but_for
         request = PredictionRequest({"x": np.zeros((1, 3), np.float32)}, 1, 32, 0, ("mean",))
         with pytest.raises(NotReadyError, match="is tried again soon"):
             await engine.predict(served, request, time.monotonic() + 60, Notes())
-        await engine.aside(lambda: None)
+        await engine.in_worker(lambda: None)
         assert served.health.fit
         engine.stop()
 

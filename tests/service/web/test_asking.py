@@ -17,7 +17,7 @@ from mcdrop_service.web import Service
 from mcdrop_service.web.asking import _check_fits, ask, unpacked
 from mcdrop_service.web.exchange import EXCHANGE, Exchange
 from mcdrop_service.web.memory import MemoryBudget
-from mcdrop_service.web.plain import PlainForm
+from mcdrop_service.web.plain_form import PlainForm
 from mcdrop_service.web.watch import SERVICE, notes_of
 from starlette.requests import Request
 from starlette.responses import Response
