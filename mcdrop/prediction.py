@@ -17,7 +17,7 @@ from mcdrop.engine.network import Network
 from mcdrop.engine.sampling import Draw, Plan, block_groups, group_outputs, in_tiles, tile_call
 from mcdrop.moments import RunningMoments
 from mcdrop.predictive import Predictive, Sampled, Task
-from mcdrop.predictive.predictive import common_notes
+from mcdrop.predictive.predictive import common_notes, spread_notes
 from mcdrop.predictive.tasks import only_output
 from mcdrop.progress import Progress
 
@@ -233,7 +233,7 @@ def finish(found: Summary, deterministic: Tensor, wanted: Wanted, rows: int | No
         "kept_samples": found.samples if wanted.keep_samples else None,
         "levels": wanted.levels,
         "level_values": None,
-        "notes": () if wanted.task.of_mean(std)[:rows].count_nonzero() else ("zero_variance",),
+        "notes": spread_notes([wanted.task.of_mean(std)[:rows].amax().item()]),
     }
     result = wanted.task.predictive(common, found.figures[0], found.entropy)
     if rows not in (None, len(result)):

@@ -33,11 +33,14 @@ __all__ = [
     "common_notes",
     "fitted",
     "is_number",
+    "spread_notes",
 ]
 
 ROWS_FIRST: Final = {"rows": 0}
 """Metadata of a field (N, ...)."""
 _ROWS_SECOND: Final = {"rows": 1}
+
+_OF_SOME_ROWS: Final = ("not_converged", "not_finite")
 
 _CalibratorT = TypeVar("_CalibratorT", bound=Calibrator)
 
@@ -56,6 +59,7 @@ class Predictive:
         levels: Levels of the quantiles that were asked for in the call.
         level_values: (Q, N, ...) these quantiles, or None.
         notes: Things to know about this result, by name; `zero_variance` if `sample_std` is 0 everywhere,
+            `not_finite` if a row's is NaN or infinite, as its samples then are,
             `not_converged` if a row took the most samples and its error is still above the tolerance.
         calibrators: Those that corrected it, in their order.
         taken: (N,) int64, the samples that each row took; None if all took S.
@@ -335,10 +339,21 @@ def check_alike(parts: Sequence[Predictive]) -> None:
         )
 
 
+def spread_notes(largest: Sequence[float]) -> tuple[str, ...]:
+    """What standard deviations tell that one should know.
+
+    Args:
+        largest: Of each row, or of each set of rows; NaN where one of them is.
+    """
+    if not any(largest):
+        return ("zero_variance",)
+    return () if all(map(math.isfinite, largest)) else ("not_finite",)
+
+
 def common_notes(notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The notes of several sets of rows together: `not_converged` if one has it, others if all have them."""
+    """The notes of several sets of rows together: those about some rows if one has it, others if all do."""
     every = {note for each in notes for note in each}
-    kept = (note for note in every if note == "not_converged" or all(note in each for each in notes))
+    kept = (note for note in every if note in _OF_SOME_ROWS or all(note in each for each in notes))
     return tuple(sorted(kept))
 
 

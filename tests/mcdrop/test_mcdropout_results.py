@@ -1,5 +1,6 @@
 """What `MCDropout` returns, and what it leaves alone."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_predictive_is_that_of_the_samples(mc: MCDropout) -> None:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_rows_that_do_not_move_are_noted(exact: bool) -> None:
+def test_rows_that_do_not_move_and_rows_that_are_no_numbers_are_noted(exact: bool) -> None:
     shift = nn.Linear(6, 6)  # after it, the padding of exact mode moves
     nn.init.eye_(shift.weight)
     nn.init.ones_(shift.bias)
@@ -52,6 +53,9 @@ def test_rows_that_do_not_move_are_noted(exact: bool) -> None:
     still = mc.predict(-X.abs() - 2, exact=exact)
     assert still.notes == ("zero_variance",)
     assert still.std.flatten().tolist() == [0] * 21
+    x = X.clone()
+    x[3, 0] = math.nan
+    assert mc.predict(x, exact=exact).notes == ("not_finite",)
 
 
 def test_no_global_generator_moves() -> None:

@@ -20,6 +20,7 @@ from mcdrop.prediction import Wanted
 from mcdrop.predictive import Predictive, Sampled
 from mcdrop.predictive.archive import as_array
 from mcdrop.predictive.calibrated import promised_levels, void_notes
+from mcdrop.predictive.predictive import spread_notes
 from mcdrop.stopping import Stopping
 from mcdrop_service.execution.preparation import Preparation, Prepared
 from mcdrop_service.execution.servable import Lane, Task
@@ -124,14 +125,13 @@ class Answering:
     ) -> list[PredictionAnswer]:
         """The answer to each request, from the outputs of all their rows."""
         spread = arrays[SPREAD]
-        moved: list[bool] = np.logical_or.reduce(spread.reshape(len(spread), -1), 1).tolist()
+        largest: list[float] = np.maximum.reduce(spread.reshape(len(spread), -1), 1).tolist()
         answers, first = [], 0
         for task in tasks:
             request = task.request
             rows = slice(first, first + request.rows)
             outputs = {name: arrays[name][rows] for name in request.outputs}
-            still = () if any(moved[rows]) else ("zero_variance",)
-            notes = (*still, *self._void(sampled, request))
+            notes = (*spread_notes(largest[rows]), *self._void(sampled, request))
             answers.append(_answer(task, outputs, notes, request.rows * request.n_samples))
             first = rows.stop
         return answers

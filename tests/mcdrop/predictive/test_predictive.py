@@ -151,10 +151,12 @@ def test_samples_are_joined_only_if_every_part_has_them() -> None:
         assert (len(joined), joined.kept_samples) == (14, None)
 
 
-def test_a_note_stays_if_every_part_has_it() -> None:
+def test_a_note_stays_if_every_part_has_it_or_it_is_about_some_rows() -> None:
     still = predictive_of(torch.zeros(40, 2, 1), "regression")
     assert Predictive.concatenate([still, still]).notes == ("zero_variance",)
     assert Predictive.concatenate([still, made()]).notes == ()
+    broken = predictive_of(torch.full((40, 2, 1), torch.nan), "regression")
+    assert Predictive.concatenate([still, broken]).notes == ("not_finite",)
 
 
 @pytest.mark.parametrize(

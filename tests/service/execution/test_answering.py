@@ -109,16 +109,17 @@ def test_how_many_bytes_an_answer_will_have_is_known_before(
     assert sizes == {name: found[name].nbytes for name in found.keys() - {"notes", "passes"}}
 
 
-def test_a_spread_below_the_dtype_is_none_in_company_and_alone(tmp_path: Path) -> None:
+def test_what_is_noted_of_a_spread_is_the_same_in_company_and_alone(tmp_path: Path) -> None:
     network = small_model()
     list(network.parameters())[-1].data.fill_(-200)
     mc = mcdrop.load(write_checkpoint(tmp_path / "sure", small_manifest(task="binary"), network, readme="#"))
-    model, sure, moved = CheckpointModel.of("sure", mc), ROWS[1:2], 10 * ROWS[4:5]
-    done = [ripe(model, request(rows), ticket) for ticket, rows in enumerate([sure, moved])]
+    model = CheckpointModel.of("sure", mc)
+    asked = [ROWS[1:2], 10 * ROWS[4:5], np.nan * ROWS[:1]]
+    done = [ripe(model, request(rows), ticket) for ticket, rows in enumerate(asked)]
     answers = [outputs_of(answer) for answer in model.finish(done)]
-    assert [answer["std"].item() == 0 for answer in answers] == [True, False]
-    assert [answer["notes"].tolist() for answer in answers] == [["zero_variance"], []]
-    for rows, answer in zip([sure, moved], answers, strict=True):
+    assert [answer["std"].item() == 0 for answer in answers] == [True, False, False]
+    assert [answer["notes"].tolist() for answer in answers] == [["zero_variance"], [], ["not_finite"]]
+    for rows, answer in zip(asked, answers, strict=True):
         assert mc.predict(rows, exact=True, n_samples=30, seed=7).notes == tuple(answer["notes"])
 
 
