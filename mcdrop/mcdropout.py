@@ -129,6 +129,18 @@ class MCDropout:
         self.manifest: Manifest | None = None
         self.digest: str | None = None
 
+    def __repr__(self) -> str:
+        """The kind of model, the task, and how it is sampled."""
+        said: dict[str, object] = {
+            "task": self.task,
+            "n_samples": self.n_samples,
+            "seed": self.seed,
+            "masks": self.masks,
+        }
+        if self.tolerance is not None:
+            said |= {"n_samples": "auto", "tolerance": self.tolerance, "max_samples": self.n_samples}
+        return f"MCDropout({type(self.model).__name__}, {', '.join(f'{k}={v!r}' for k, v in said.items())})"
+
     def __call__(self, *_inputs: Any, **_model_inputs: Any) -> NoReturn:
         """Not a network: what is wanted of it has a name.
 

@@ -148,7 +148,8 @@ def as_call(
             name. None: the input is not split.
 
     Raises:
-        InputError: If an input is a bare list, there is none, or `forward` names a part of a mapping.
+        InputError: If an input is a bare list, there is none, or `forward` names a part of a mapping, or not
+            an input that came by name.
         ShapeError: If the inputs have no rows and none is said to be whole, or not the same number of rows.
     """
     args, kwargs = _unpacked(model, args, dict(kwargs))
@@ -198,15 +199,30 @@ def _unpacked(
                 "an input is a list, which could be one input, several, or a batch of rows; "
                 "pass a tensor or an array, several inputs as several arguments, or a DataLoader"
             )
+    _check_names(model, kwargs)
     if len(args) == 1 and isinstance(args[0], Mapping) and _names(model, args[0]):
         return (), {**args[0], **kwargs}
     return args, kwargs
 
 
+def _check_names(model: nn.Module, kwargs: Mapping[str, Any]) -> None:
+    """Refuse names that are no inputs, as misspelt options are."""
+    named, takes_any = _parameters(model) if kwargs else ([], True)
+    for name in kwargs:
+        if not takes_any and name not in named:
+            raise InputError(
+                f"{name!r} is no option here, and no input of forward, which takes {', '.join(named)}"
+            )
+
+
+def _parameters(model: nn.Module) -> tuple[list[str], bool]:
+    """What `forward` names, and whether it takes other names too."""
+    found = inspect.signature(model.forward).parameters.values()
+    return [p.name for p in found], any(p.kind is p.VAR_KEYWORD for p in found)
+
+
 def _names(model: nn.Module, keys: Mapping[str, Any]) -> bool:
-    parameters = inspect.signature(model.forward).parameters.values()
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    named = {p.name for p in parameters}
+    named, takes_any = _parameters(model)
     left = [key for key in keys if key not in named]
     if left and not takes_any and len(left) < len(keys):
         raise InputError(

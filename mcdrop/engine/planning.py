@@ -82,7 +82,7 @@ class Planned:
         tile = self.fast(max(_MOST_ROWS.values()))
         return "\n".join(
             (
-                f"{len(self.network.sites)} sites: {sites}",
+                f"sites ({len(self.network.sites)}): {sites}",
                 f"strategy: {self.fast_strategy}; few rows {self.single_strategy}; exact {self.strategy}",
                 f"tile: at most {tile.rows} rows x {tile.blocks * BLOCK} samples",
                 f"verified: {self.verification or 'nothing, as verify=False wanted'}",

@@ -94,20 +94,38 @@ def trace(model: nn.Module, call: Call) -> Trace:
     except McdropError:
         raise
     except Exception as error:
-        if _takes_these_rows_alone(model, call):
+        if _takes(model, *(_rows(call, rows) for rows in (2, 3))):
+            raise
+        if _takes(model, call):
             raise UnsupportedModelError(
                 f"the model runs on {call.rows} rows and fails on two or three: {first_line(error)}. Rows "
                 "are sampled in batches of any size, so forward must take them (an exported program needs a "
                 f"dynamic batch dimension); or else {OTHER_ROWS}"
             ) from error
+        error.add_note(_failed_by_itself(model, call))
         raise
 
 
-def _takes_these_rows_alone(model: nn.Module, call: Call) -> bool:
+def _takes(model: nn.Module, *calls: Call) -> bool:
     view = private_view(model, clone=state_tensors(model))
     with generators_restored(), torch.no_grad():
-        fewer = all(works_as_given(view, _rows(call, rows)) for rows in (2, 3))
-        return not fewer and works_as_given(view, call)
+        return all(works_as_given(view, call) for call in calls)
+
+
+def _failed_by_itself(model: nn.Module, call: Call) -> str:
+    """What the user should know of an error that the model raises with or without us."""
+    came = ", ".join(
+        f"{_short(leaf)} {tuple(leaf.shape)}" for leaf in call.leaves if isinstance(leaf, Tensor)
+    )
+    own = dict.fromkeys(_short(each) for each in model.parameters())
+    return (
+        f"This is the model's own error, on two of the rows that it was given: inputs came as {came}; "
+        f"its parameters are {', '.join(own) or 'none'}. Arrays of floats are cast to them, tensors are not."
+    )
+
+
+def _short(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:

@@ -27,6 +27,14 @@ def mc() -> MCDropout:
     return MCDropout(classifier(), task="classification", n_samples=32)
 
 
+def test_it_tells_itself_in_a_line() -> None:
+    sampled = "n_samples=32, seed=0, masks='consistent'"
+    assert repr(CLASSIFIER) == f"MCDropout(Sequential, task='classification', {sampled})"
+    mc = MCDropout(classifier(), n_samples="auto", tolerance=0.01, max_samples=64)
+    assert "n_samples='auto'" in repr(mc)
+    assert repr(mc).endswith("tolerance=0.01, max_samples=64)")
+
+
 def test_it_is_no_network_to_be_called() -> None:
     with pytest.raises(InputError, match=r"not called like a network: mc\.predict\(x\).*mc\.sample\(x\)"):
         MCDropout(classifier())(features(2, 6))

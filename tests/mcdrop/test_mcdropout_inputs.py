@@ -67,6 +67,15 @@ def test_options_of_the_model_are_passed_on() -> None:
     assert not torch.equal(without_right, mc.predict(LEFT, RIGHT).mean)
 
 
+@pytest.mark.parametrize("method", ["predict", "sample", "trace", "sensitivity"])
+def test_a_misspelt_option_is_no_input(method: str) -> None:
+    mc = MCDropout(classifier(), task="classification")
+    with pytest.raises(
+        InputError, match="'nsamples' is no option here, and no input of forward, which takes"
+    ):
+        getattr(mc, method)(LEFT, nsamples=3)
+
+
 def test_a_name_that_collides_goes_into_model_kwargs() -> None:
     mc = pair()
     pred = mc.predict(LEFT, RIGHT, seed=3, model_kwargs={"seed": 1})

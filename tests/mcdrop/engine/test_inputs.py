@@ -25,8 +25,10 @@ class Named(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        return ids if mask is None else ids * mask
+    def forward(
+        self, ids: Tensor, mask: Tensor | None = None, scale: float = 1.0, *, flag: bool | None = None
+    ) -> Tensor:
+        return (-scale if flag else scale) * (ids if mask is None else ids * mask)
 
 
 class Whole(nn.Module):

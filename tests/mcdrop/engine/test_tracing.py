@@ -408,3 +408,11 @@ def test_a_sparse_tensor_of_the_model_is_looked_at_too() -> None:
     found = traced(Graph())
     assert found.written_state == frozenset()
     assert len(found.sites) == 1
+
+
+def test_an_error_of_the_models_own_says_so_and_what_came() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        traced(nn.Sequential(nn.Linear(4, 2), nn.Dropout()), X.double())
+    (note,) = caught.value.__notes__
+    assert note.startswith("This is the model's own error, on two of the rows that it was given")
+    assert "inputs came as float64 (4, 4); its parameters are float32." in note

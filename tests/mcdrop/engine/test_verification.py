@@ -279,7 +279,7 @@ def test_a_plan_says_in_a_few_lines_what_was_found_and_verified() -> None:
     mc = mcdrop.MCDropout(model)
     mc.sample(torch.ones(2, 4))
     sites, strategies, tile, verified = str(mc.plan).splitlines()
-    assert sites == "1 sites: 1#0"
+    assert sites == "sites (1): 1#0"
     assert f"exact {mc.plan.strategy}" in strategies
     assert tile.startswith("tile: at most ")
     assert verified.startswith(
