@@ -183,10 +183,6 @@ class Planner:
             self.latest = self._planned[call.signature]
             return self.latest
 
-    def fast(self, call: Call) -> Plan:
-        """The plan for inputs like `call`."""
-        return self.planned(call).fast(call.rows)
-
     def exact(self, call: Call) -> Plan:
         """The plan of exact mode for inputs like `call`."""
         with self._lock:

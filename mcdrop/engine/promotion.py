@@ -7,7 +7,6 @@ pass starts again with the output of that call batched. A few passes find all of
 remembers them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from mcdrop.engine.functorch import has_sample_axis
 from mcdrop.engine.inputs import Call
-from mcdrop.engine.interception.mode import DrawSource, Handler, Interception
+from mcdrop.engine.interception.mode import Interception
 from mcdrop.engine.operators import storage_of
 from mcdrop.engine.view import state_tensors
 
@@ -92,15 +91,9 @@ class Births:
         self._alive: list[Tensor] = []  # so that no storage is born twice
         self._calls = 0
 
-    def mode(
-        self,
-        source: DrawSource,
-        handlers: dict[Any, Handler],
-        place: Callable[[], str],
-        row_order: Callable[[], Tensor | None],
-    ) -> Interception:
-        """The mode to run the pass under."""
-        return _Numbering(self, source, handlers, place, row_order)
+    def mode(self, *of_pass: Any) -> Interception:
+        """The mode to run the pass under, made of what `Interception` takes."""
+        return _Numbering(self, *of_pass)
 
     def inputs(self, call: Call) -> Call:
         """The call with promoted inputs."""
@@ -122,20 +115,15 @@ class Births:
         return output
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A call failed: ask for a promotion, if its target could be promoted.
+        """A call failed: ask for a promotion, if one is looked for and its target could be promoted.
 
         Raises:
             _Promote: If a tensor that it may have written to was born without a sample axis.
         """
-        for target in (kwargs.get("out"), *args[:1]):
+        for target in (kwargs.get("out"), *args[:1]) if self._search else ():
             birth = self._births.get(storage_of(target)) if _is_plain(target) else None
             if birth is not None and birth not in self._promoted:
                 raise _Promote(birth)
-
-    @property
-    def searching(self) -> bool:
-        """Whether failures are to be explained."""
-        return self._search
 
     def _batched(self, tensor: Tensor) -> Tensor:
         if has_sample_axis(tensor):
@@ -151,15 +139,8 @@ class Births:
 class _Numbering(Interception):
     """The interception, with every call numbered."""
 
-    def __init__(
-        self,
-        births: Births,
-        source: DrawSource,
-        handlers: dict[Any, Handler],
-        place: Callable[[], str],
-        row_order: Callable[[], Tensor | None],
-    ) -> None:
-        super().__init__(source, handlers, place, row_order)
+    def __init__(self, births: Births, *of_pass: Any) -> None:
+        super().__init__(*of_pass)
         self._births = births
 
     def __torch_function__(
@@ -169,8 +150,7 @@ class _Numbering(Interception):
         try:
             output = super().__torch_function__(func, types, args, kwargs)
         except RuntimeError:
-            if self._births.searching:
-                self._births.request(args, kwargs or {})
+            self._births.request(args, kwargs or {})
             raise
         return self._births.born(number, output)
 
