@@ -195,27 +195,14 @@ class Planner:
 
     @torch.inference_mode(mode=False)  # of the caller's: it hides writes to tensors, and draws
     def _make(self, call: Call) -> Planned:
-        model, check = self._made_of.model, self._made_of.check
-        traced = trace(model, call)
-        if not traced.sites:
-            raise NothingRandomError(_why_nothing_is_random(model, traced.silent))
-        _tell_of(traced.left_off)
-        _tell_of_lost(traced.lost)
-        network = network_of(model, traced, self._caches.on(traced.device))
+        network = self._network(call)
         keep_freed_memory()
         example = call.take(torch.arange(min(call.rows, CANDIDATES[0]), device="cpu"))
-        if check is not None:
-            check(network, example)
+        if self._made_of.check is not None:
+            self._made_of.check(network, example)
         with single_row():
             size, outputs = footprint(network, example.take(slice(0, 1)), FREE)
-        verification = (
-            (
-                self._verified_before(network, example)
-                or verify(network, example, thorough=size.suffix <= _SMALL, once=outputs)
-            )
-            if self._made_of.verify
-            else None
-        )
+        verification = self._verification(network, example, size, outputs) if self._made_of.verify else None
         strategy = verification.strategy if verification else _first_strategy(network)
         fallback = Fallback((*(verification.agreeing() if verification else [strategy]), "loop"))
         many, one = (
@@ -226,12 +213,24 @@ class Planner:
             network, example, strategy, many or strategy, one or strategy, verification, size, fallback
         )
 
-    def _verified_before(self, network: Network, example: Call) -> Verification | None:
-        """The verification of inputs that differ in their lengths alone and fire the same sites."""
+    def _network(self, call: Call) -> Network:
+        model = self._made_of.model
+        traced = trace(model, call)
+        if not traced.sites:
+            raise NothingRandomError(_why_nothing_is_random(model, traced.silent))
+        _tell_of(traced.left_off, _LEFT_OFF)
+        _tell_of(traced.lost, _LOST)
+        return network_of(model, traced, self._caches.on(traced.device))
+
+    def _verification(
+        self, network: Network, example: Call, size: Footprint, outputs: Sequence[Tensor]
+    ) -> Verification:
+        """That of inputs which differ in their lengths alone and fire the same sites does as well."""
         for planned in self._planned.values():
-            if planned.example.kind == example.kind and list(planned.network.sites) == list(network.sites):
+            same = planned.example.kind == example.kind and list(planned.network.sites) == list(network.sites)
+            if same and planned.verification is not None:
                 return planned.verification
-        return None
+        return verify(network, example, thorough=size.suffix <= _SMALL, once=outputs)
 
     def _forget_if_changed(self) -> None:
         """A model whose parts were exchanged is traced again."""
@@ -311,23 +310,20 @@ def _repeated(example: Call, rows: int) -> Call:
     return example.take(torch.arange(rows, device="cpu") % example.rows)
 
 
-def _tell_of(left_off: Sequence[str]) -> None:
-    if left_off:
-        warnings.warn(
-            f"{', '.join(left_off[:3])} in train mode, which cannot be replayed, and is left off: right for "
-            "augmentation of the data; dropout that is written so must draw with torch.rand to be sampled",
-            stacklevel=2,
-        )
+def _tell_of(who: Sequence[str], what: str) -> None:
+    if who:
+        warnings.warn(f"{', '.join(who[:3])} {what}", stacklevel=2)
 
 
-def _tell_of_lost(lost: Sequence[str]) -> None:
-    if lost:
-        warnings.warn(
-            f"{', '.join(lost[:3])} draws where another module is in train mode, in which the model returns "
-            "something else than in eval mode, and is left off: right for heads that belong to training; "
-            "other dropout must be called in eval mode too (nn.Dropout does nothing there by itself)",
-            stacklevel=2,
-        )
+_LEFT_OFF: Final = (
+    "in train mode, which cannot be replayed, and is left off: right for augmentation of the data; dropout "
+    "that is written so must draw with torch.rand to be sampled"
+)
+_LOST: Final = (
+    "draws where another module is in train mode, in which the model returns something else than in eval "
+    "mode, and is left off: right for heads that belong to training; other dropout must be called in eval "
+    "mode too (nn.Dropout does nothing there by itself)"
+)
 
 
 def _first_strategy(network: Network) -> str:
