@@ -90,7 +90,8 @@ def trace(model: nn.Module, call: Call) -> Trace:
     """
     view = private_view(model, clone=state_tensors(model))
     try:
-        return _traced(model, view, call)
+        with generators_restored(), torch.no_grad():
+            return _traced(model, view, call)
     except McdropError:
         raise
     except Exception as error:
@@ -131,7 +132,7 @@ def _short(tensor: Tensor) -> str:
 def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     paths = watch_paths(view)
     guard = Guard(model, paths.innermost)
-    with generators_restored(), torch.no_grad(), guard, called_originals(model) as originals:
+    with guard, called_originals(model) as originals:
         search, outside = _search(view, paths, call, guard)
         owners = search.first()
         explored = _explored(view, paths, call)
@@ -139,13 +140,11 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
         if wider != owners:
             owners, explored = wider, _explored(view, paths, call)
     refuse_closures(originals, functions_holding(model), search.silent)
-    with generators_restored(), torch.no_grad():
-        refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
-        left_off = _left_off(view, paths, call, outside, alone=not explored.runs.fired)
+    refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
+    left_off = _left_off(view, paths, call, outside, alone=not explored.runs.fired)
     sites = explored.runs.sites()
     refuse_shared_masks(sites)
-    with generators_restored(), torch.no_grad():
-        lost = search.lost(owners, {site.key for site in sites})
+    lost = search.lost(owners, {site.key for site in sites})
     return Trace(
         sites,
         owners,
