@@ -39,7 +39,7 @@ class Case:
         samples: S.
         budgets: MiB; None for the default.
         options: Of `predict`.
-        task: Of the model.
+        masks: Of the rows: `consistent` or `independent`.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Case:
     samples: int
     budgets: tuple[int | None, ...]
     options: dict[str, Any] = field(default_factory=dict)
-    task: str = "classification"
+    masks: str = "consistent"
 
 
 class Attention(nn.Module):
@@ -101,7 +101,7 @@ def cases(rows: int) -> list[Case]:
         Case("segmentation", segmenter, (3, 128, 128), 4, 32, (512, 1024, None)),
         Case("attention, T = 256", Attention, (256, 128), 4, 32, (512, 1024, None)),
         Case("attention, T = 512", Attention, (512, 128), 2, 32, (1024, 2048, None)),
-        Case("attention, T = 256, own masks", Attention, (256, 128), 4, 32, (512, 1024)),
+        Case("attention, T = 256, own masks", Attention, (256, 128), 4, 32, (512, 1024), masks="independent"),
     ]
 
 
@@ -147,8 +147,7 @@ def measured(case: Case, budget: int | None) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     MCDropout(mlp().eval(), task="classification").predict(torch.randn(3, 16), n_samples=32)
-    masks = "independent" if "own masks" in case.name else "consistent"
-    mc = MCDropout(case.model().eval(), task=case.task, masks=masks)
+    mc = MCDropout(case.model().eval(), task="classification", masks=case.masks)
     x = torch.randn(case.rows, *case.shape)
     limit = None if budget is None else budget * MIB
     options = {"n_samples": case.samples, "keep_samples": None, **case.options}
