@@ -20,9 +20,10 @@ def pieces_of(request: PredictionRequest, lane: Lane) -> int:
     return -(-request.rows // lane.tile) if request.quantiles or lane.apart else 0
 
 
-def kind_of(request: PredictionRequest) -> tuple[int, int]:
-    """What decides how long a piece takes, to a factor of two: how many levels and blocks it has."""
-    return len(request.quantiles).bit_length(), request.blocks.bit_length()
+def kind_of(request: PredictionRequest, lane: Lane) -> tuple[int, int, int]:
+    """What decides how long a piece takes, to a factor of two: how many levels, blocks and rows it has."""
+    rows = min(request.rows, lane.tile)
+    return len(request.quantiles).bit_length(), request.blocks.bit_length(), rows.bit_length()
 
 
 def unit_bytes(facts: ModelFacts, request: PredictionRequest) -> int:

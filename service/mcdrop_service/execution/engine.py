@@ -263,7 +263,7 @@ class Engine:
             lot=None if lane.mixes else request.seed,
             first_blocks=None if request.tolerance is None else FIRST_BLOCKS,
             pieces=pieces,
-            kind=kind_of(request) if pieces else None,
+            kind=kind_of(request, lane) if pieces else None,
         )
 
     async def _new_lane(self, signature: Hashable, served: Served, request: PredictionRequest) -> Lane:

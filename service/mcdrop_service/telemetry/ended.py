@@ -5,9 +5,11 @@ from typing import Final, NamedTuple, TypeVar
 
 from mcdrop_service.telemetry.notes import Notes
 
-__all__ = ["EndedBatch", "EndedRequest", "Model", "by_model"]
+__all__ = ["CLIENT_GONE", "EndedBatch", "EndedRequest", "Model", "by_model"]
 
 OK: Final = 200
+CLIENT_GONE: Final = 499
+"""What nobody was sent: the client went away before its answer."""
 Model = tuple[str, str]
 """Name and version."""
 

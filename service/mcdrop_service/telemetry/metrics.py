@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 
 from mcdrop_service.facts import ModelFacts
 from mcdrop_service.telemetry.distributions import Distributions
-from mcdrop_service.telemetry.ended import EndedBatch, EndedRequest, Model, by_model
+from mcdrop_service.telemetry.ended import CLIENT_GONE, EndedBatch, EndedRequest, Model, by_model
 from mcdrop_service.telemetry.families import Counters, Histograms
 from mcdrop_service.telemetry.notes import Notes
 
@@ -20,7 +20,6 @@ SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 SHARES: Final = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
 MODEL: Final = ("model", "version")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-CLIENT_GONE: Final = 499
 LOADS: Final = ("failure", "success")
 REASONS: Final[Mapping[int, str]] = {413: "too_large", 429: "memory"}
 """Of what was turned away before it reached the queue."""

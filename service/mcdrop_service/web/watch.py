@@ -11,7 +11,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcdrop_service.telemetry import Notes
+from mcdrop_service.telemetry import CLIENT_GONE, Notes
 from mcdrop_service.web.service import Service
 
 __all__ = ["Watch", "notes_of", "service_of"]
@@ -20,7 +20,6 @@ logger = logging.getLogger("mcdrop_service.requests")
 
 KEY: Final = "mcdrop.notes"
 SERVICE: Final = "mcdrop.service"
-CLIENT_GONE: Final = 499
 TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """Version, trace, parent and flags; later versions may add more. https://www.w3.org/TR/trace-context/"""
 NO_TRACE: Final = b"0" * 32

@@ -34,12 +34,14 @@ def test_an_answer_with_quantiles_is_reckoned_to_be_made_in_tiles_of_its_rows() 
     assert pieces_of(request(), replace(lane, apart=True)) == 2
 
 
-def test_pieces_are_of_one_kind_where_levels_and_blocks_differ_by_less_than_a_factor_of_two() -> None:
-    def kind(levels: int, n_samples: int) -> tuple[int, int]:
-        return kind_of(replace(request(n_samples), quantiles=(0.5,) * levels))
+def test_pieces_are_of_one_kind_where_levels_blocks_and_rows_differ_by_less_than_a_factor_of_two() -> None:
+    def kind(levels: int, n_samples: int, rows: int = 8) -> tuple[int, int, int]:
+        asked = replace(request(n_samples), quantiles=(0.5,) * levels, rows=rows)
+        return kind_of(asked, Lane(1, 16, mixes=True))
 
-    assert kind(64, 256) == kind(100, 384)
-    assert len({kind(2, 256), kind(100, 256), kind(2, 512), kind(0, 256)}) == 4
+    assert kind(64, 256) == kind(100, 384, 15)
+    assert kind(2, 256, 16) == kind(2, 256, 1000)  # a piece has 16 rows
+    assert len({kind(2, 256), kind(100, 256), kind(2, 512), kind(0, 256), kind(2, 256, 4)}) == 5
 
 
 def test_a_length_that_varies_is_that_of_the_inputs() -> None:
