@@ -10,7 +10,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -55,7 +55,6 @@ class Verification:
     """What was compared, and how far apart it was, in units of max(1, largest output).
 
     Attributes:
-        strategy: The fastest that agrees with the per-row loop.
         oracle: What the native oracle saw.
         differences: From the per-row loop, by strategy.
         seconds: That the comparison took, by strategy.
@@ -63,7 +62,6 @@ class Verification:
         tolerance: Up to which difference a strategy agrees.
     """
 
-    strategy: str
     oracle: OracleResult
     differences: Mapping[str, float]
     seconds: Mapping[str, float]
@@ -78,9 +76,14 @@ class Verification:
             f"differences from the per-row loop: {apart} (tolerance {self.tolerance:.0e})"
         )
 
+    @property
+    def strategy(self) -> str:
+        """The first that agrees; the plain loop does, or there is no verification."""
+        return self.agreeing()[0]
+
     def agreeing(self) -> list[str]:
-        """The strategies that agree with the per-row loop, the fastest first."""
-        return [name for name in STRATEGIES if self.differences.get(name, float("inf")) <= self.tolerance]
+        """The strategies that agree with the per-row loop, in the order of `STRATEGIES`."""
+        return [name for name in STRATEGIES if self.differences.get(name, math.inf) <= self.tolerance]
 
 
 def verify(
@@ -111,10 +114,9 @@ def verify(
     with network.inference():
         if once is None or not _equal([t[1, slice(rows.kept(slice(0, 1)))] for t in reference], once):
             _check_repeats(network, rows, reference)
-        found = _compare(network, rows, reference, enough)
+        found = _compared(network, rows, reference, oracle, enough)
         _check_movement(network, rows, reference)
-    first = next(name for name in STRATEGIES if found.agrees(name))
-    return Verification(first, oracle, found.differences, found.seconds, found.refused, found.tolerance)
+    return found
 
 
 # --- rows to look at -------------------------------------------------------------------------------
@@ -288,43 +290,32 @@ def _moves(outputs: list[Tensor]) -> bool:
     return any(not _equal([t[0]], [sample]) for t in outputs for sample in t[1:])
 
 
-@dataclass
-class _Comparison:
-    """How far each strategy is from the per-row loop."""
+def _compared(
+    network: Network, rows: Call, reference: list[Tensor], oracle: OracleResult, enough: float
+) -> Verification:
+    """Of all strategies, or those up to the first one that agrees and takes less than `enough` seconds.
 
-    reference: list[Tensor]
-    tolerance: float
-    differences: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-    def agrees(self, name: str) -> bool:
-        return self.differences.get(name, math.inf) <= self.tolerance
-
-    def add(self, name: str, network: Network, rows: Call) -> None:
-        """Compare one strategy; one that cannot run is noted, but for the plain loop, which must."""
+    One that cannot run is noted, but for the plain loop, which must.
+    """
+    differences, seconds, refused = dict[str, float](), dict[str, float](), dict[str, str]()
+    tolerance = _allowed(_TOLERANCE, _roundings(network, reference))
+    found = Verification(oracle, differences, seconds, refused, tolerance)
+    for name, strategy in STRATEGIES.items():
         start = time.perf_counter()
         try:
-            got = STRATEGIES[name](network, rows, _draws(network, range(rows.rows)), _SAMPLES)
+            got = strategy(network, rows, _draws(network, range(rows.rows)), _SAMPLES)
             network.wait()
         except Exception as error:
             if name == "loop":
                 raise
-            self.refused[name] = first_line(error) if isinstance(error, McdropError) else reason(error)
-        else:
-            self.seconds[name] = time.perf_counter() - start
-            self.differences[name] = largest_difference(self.reference, got)
-
-
-def _compare(network: Network, rows: Call, reference: list[Tensor], enough: float) -> _Comparison:
-    """All strategies, or those up to the first one that agrees and takes less than `enough` seconds."""
-    comparison = _Comparison(reference, _allowed(_TOLERANCE, _roundings(network, reference)))
-    for name in STRATEGIES:
-        comparison.add(name, network, rows)
-        if comparison.agrees(name) and comparison.seconds[name] < enough:
-            return comparison
-    _check_rows_apart(comparison.differences["loop"], comparison.tolerance)
-    return comparison
+            refused[name] = first_line(error) if isinstance(error, McdropError) else reason(error)
+            continue
+        seconds[name] = time.perf_counter() - start
+        differences[name] = largest_difference(reference, got)
+        if name in found.agreeing() and seconds[name] < enough:
+            return found
+    _check_rows_apart(differences["loop"], tolerance)
+    return found
 
 
 def _check_rows_apart(difference: float, tolerance: float) -> None:
