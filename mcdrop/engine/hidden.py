@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mcdrop.engine.attributes import enclosed
 from mcdrop.engine.generators import generator_states, moved_since
@@ -26,7 +25,6 @@ __all__ = [
     "refuse_unseen_draws",
     "single_row",
     "unseen",
-    "works_as_given",
 ]
 
 
@@ -164,17 +162,6 @@ def first_line(error: Exception) -> str:
     """What an error says, in one line."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:200]
-
-
-def works_as_given(model: nn.Module, call: Call) -> bool:
-    """Whether a model runs on all rows of a call at once, whatever it does with fewer."""
-    leaves = tuple(leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in call.leaves)
-    args, kwargs = replace(call, leaves=leaves).arguments()
-    try:
-        model(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - any failure is an answer
-        return False
-    return True
 
 
 def _listed(names: Sequence[str]) -> str:

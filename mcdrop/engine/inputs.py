@@ -83,6 +83,10 @@ class Call:
         count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
         return Call(taken, self.spec, self.axes, count)
 
+    def copied(self) -> "Call":
+        """The same call with tensors of its own: it may be written to."""
+        return replace(self, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in self.leaves))
+
     def one_by_one(self) -> "list[Call]":
         """Each row as a call of its own; a whole call is one row."""
         if self.rows == 1:

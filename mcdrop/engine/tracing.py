@@ -24,7 +24,6 @@ from mcdrop.engine.hidden import (
     refuse_shared_masks,
     refuse_unseen_draws,
     unseen,
-    works_as_given,
 )
 from mcdrop.engine.inputs import Call, device_of
 from mcdrop.engine.outputs import OTHER_ROWS, Outputs, output_layout
@@ -108,9 +107,16 @@ def trace(model: nn.Module, call: Call) -> Trace:
 
 
 def _takes(model: nn.Module, *calls: Call) -> bool:
+    """Whether a model runs on these rows as they are."""
     view = private_view(model, clone=state_tensors(model))
     with generators_restored(), torch.no_grad():
-        return all(works_as_given(view, call) for call in calls)
+        for call in calls:
+            args, kwargs = call.copied().arguments()
+            try:
+                view(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - any failure is an answer
+                return False
+    return True
 
 
 def _failed_by_itself(model: nn.Module, call: Call) -> str:
@@ -232,8 +238,7 @@ def _rows(call: Call, rows: int) -> Call:
 
     The third repeats the first, so that lengths which follow the data stay as they are with two.
     """
-    taken = call.take(torch.arange(rows, device="cpu") % min(call.rows, 2))
-    return replace(taken, leaves=tuple(t.clone() if isinstance(t, Tensor) else t for t in taken.leaves))
+    return call.take(torch.arange(rows, device="cpu") % min(call.rows, 2)).copied()
 
 
 class _Runs:
