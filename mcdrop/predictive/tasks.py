@@ -148,9 +148,17 @@ class _Classification(_OneOutput):
 
 
 @dataclass(frozen=True)
-class _Binary(_OneOutput):
+class _Events(_OneOutput):
+    """What tasks have in common whose outputs are events, each of which comes or not."""
+
     output: str
 
+    def entropies(self, law: Tensor) -> Tensor:
+        return binary_entropy(law)
+
+
+@dataclass(frozen=True)
+class _Binary(_Events):
     def law(self, raw: Tensor) -> Tensor:
         values = raw.double()
         if values.dim() > 2 and values.shape[2] == 1:
@@ -162,32 +170,23 @@ class _Binary(_OneOutput):
             )
         return _event_probabilities(values, self.output)
 
-    def entropies(self, law: Tensor) -> Tensor:
-        return binary_entropy(law)
-
     def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
         return BinaryPredictive(**common, **_binary_entropies(mean, mean_entropy))
 
 
 @dataclass(frozen=True)
-class _Multilabel(_OneOutput):
-    output: str
-
+class _Multilabel(_Events):
     def law(self, raw: Tensor) -> Tensor:
         if raw.dim() < 3:
             raise ShapeError(f"outputs must be (N, L) for multilabel, got shape {tuple(raw.shape[1:])}")
         return _event_probabilities(raw.double(), self.output)
 
-    def entropies(self, law: Tensor) -> Tensor:
-        return binary_entropy(law)
-
     def predictive(self, common: dict[str, Any], mean: Tensor, mean_entropy: Tensor | None) -> Predictive:
         return MultilabelPredictive(**common, **_binary_entropies(mean, mean_entropy))
 
 
-@dataclass(frozen=True)
-class _Regression(_OneOutput):
-    tau: float | None
+class _Numbers(_OneOutput):
+    """What tasks have in common that average the outputs as they are."""
 
     def law(self, raw: Tensor) -> Tensor:
         return raw.double()
@@ -195,18 +194,17 @@ class _Regression(_OneOutput):
     def entropies(self, law: Tensor) -> None:
         """None: real numbers have no entropy."""
 
+
+@dataclass(frozen=True)
+class _Regression(_Numbers):
+    tau: float | None
+
     def predictive(self, common: dict[str, Any], _mean: Tensor, _mean_entropy: Tensor | None) -> Predictive:
         return RegressionPredictive(**common, tau=self.tau)
 
 
 @dataclass(frozen=True)
-class _Raw(_OneOutput):
-    def law(self, raw: Tensor) -> Tensor:
-        return raw.double()
-
-    def entropies(self, law: Tensor) -> None:
-        """None: nothing is known of what the numbers are."""
-
+class _Raw(_Numbers):
     def predictive(self, common: dict[str, Any], _mean: Tensor, _mean_entropy: Tensor | None) -> Predictive:
         return RawPredictive(**common)
 
