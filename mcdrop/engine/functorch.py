@@ -1,12 +1,13 @@
 """The names of torch's vmap machinery that are not public, in this one place."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from torch import Tensor
 from torch._C import _functorch
+
+from mcdrop.engine.processwide import ProcessWide
 
 __all__ = [
     "has_sample_axis",
@@ -66,37 +67,19 @@ def inside_vmap() -> bool:
     return level is not None and _functorch.peek_interpreter_stack().key() == _functorch.TransformType.Vmap
 
 
-@contextmanager
-def without_fallback_warnings() -> Iterator[None]:
-    """Switches off what vmap says of operators without a batching rule: how fast a strategy is, is measured.
+def without_fallback_warnings() -> AbstractContextManager[None]:
+    """Silences what vmap says of operators without a batching rule: how fast a strategy is, is measured."""
+    return _QUIET.held()
 
-    The switch is one for the whole process, so it goes on again when the last thread has left.
-    """
-    _QUIET.enter()
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    _warn_of_fallbacks(False)  # noqa: FBT003
     try:
         yield
     finally:
-        _QUIET.leave()
+        _warn_of_fallbacks(True)  # noqa: FBT003
 
 
-class _Quiet:
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    def enter(self) -> None:
-        with self._lock:
-            self._inside += 1
-            _warn_of_fallbacks(on=False)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            _warn_of_fallbacks(on=self._inside == 0)
-
-
-def _warn_of_fallbacks(*, on: bool) -> None:
-    _functorch._set_vmap_fallback_warning_enabled(on)  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-_QUIET: Final = _Quiet()
+_warn_of_fallbacks: Final = _functorch._set_vmap_fallback_warning_enabled  # type: ignore[attr-defined]  # noqa: SLF001
+_QUIET: Final = ProcessWide(_quiet)
