@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mcdrop.engine.block import Block
-from mcdrop.engine.hidden import first_line
+from mcdrop.engine.failures import reason
 from mcdrop.engine.replay import BlockDraws
 
-__all__ = ["Fallback", "reason"]
+__all__ = ["Fallback"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,3 @@ class Fallback:
         names = dict.fromkeys((wanted, *self.order))
         left = [name for name in names if name not in self.failed]
         return iter(left or names)
-
-
-def reason(error: Exception) -> str:
-    """Why a strategy failed, in one line."""
-    return f"{type(error).__name__}: {first_line(error)}"

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mcdrop.engine.attributes import enclosed
+from mcdrop.engine.failures import first_line
 from mcdrop.engine.generators import generator_states, moved_since
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.recording import recorded
@@ -18,7 +19,6 @@ from mcdrop.errors import McdropError, UnsupportedModelError
 
 __all__ = [
     "drawing",
-    "first_line",
     "functions_holding",
     "refuse_closures",
     "refuse_shared_masks",
@@ -156,12 +156,6 @@ def single_row() -> Iterator[None]:
             f"the model fails on a single row ({first_line(error)}), so no answer could belong to one row "
             "alone; see that forward works for a batch of one (squeeze() without an axis is a usual cause)"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:200]
 
 
 def _listed(names: Sequence[str]) -> str:

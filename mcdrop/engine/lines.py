@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from mcdrop.engine.block import Block
-from mcdrop.engine.fallback import Fallback, reason
+from mcdrop.engine.failures import reason
+from mcdrop.engine.fallback import Fallback
 from mcdrop.engine.proof import Line, proven_line
 from mcdrop.engine.straight import form
 from mcdrop.engine.surroundings import surroundings

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
+from mcdrop.engine.failures import first_line
 from mcdrop.engine.forcing import extreme, middle
-from mcdrop.engine.hidden import first_line
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.outputs import output_structure
 from mcdrop.engine.recording import Noting, Recorder, natural, recorded

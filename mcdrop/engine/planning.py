@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mcdrop.engine.exact import CANDIDATES, confirmed_rows
-from mcdrop.engine.fallback import Fallback, reason
+from mcdrop.engine.failures import reason
+from mcdrop.engine.fallback import Fallback
 from mcdrop.engine.footprint import Footprint, footprint, keep_freed_memory
 from mcdrop.engine.hidden import single_row
 from mcdrop.engine.inputs import Call

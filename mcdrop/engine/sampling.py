@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mcdrop.engine.block import Block
+from mcdrop.engine.failures import first_line
 from mcdrop.engine.fallback import Fallback
-from mcdrop.engine.hidden import first_line
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.lines import Lines
 from mcdrop.engine.masks import BLOCK, BlockKey

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.failures import first_line
 from mcdrop.engine.forcing import extreme
 from mcdrop.engine.generators import OUTSIDE, generators_restored, generators_set, moved_generators
 from mcdrop.engine.guard import Guard
 from mcdrop.engine.hidden import (
     drawing,
-    first_line,
     functions_holding,
     refuse_closures,
     refuse_shared_masks,

@@ -16,10 +16,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from mcdrop.engine.fallback import reason
+from mcdrop.engine.failures import first_line, reason
 from mcdrop.engine.footprint import OneSample
 from mcdrop.engine.forcing import at_one_half, extreme, spread
-from mcdrop.engine.hidden import first_line, single_row
+from mcdrop.engine.hidden import single_row
 from mcdrop.engine.inputs import Call
 from mcdrop.engine.maskcache import MaskCache
 from mcdrop.engine.masks import BLOCK, BlockKey

@@ -32,7 +32,7 @@ from torch.utils.cpp_extension import load
 
 import mcdrop
 from mcdrop import MCDropout
-from mcdrop.engine.hidden import first_line
+from mcdrop.engine.failures import first_line
 from mcdrop.engine.oracle import largest_difference
 from tests.support.models import CASES, Case
 from tests.support.networks import classifier, features, regressor
