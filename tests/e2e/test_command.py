@@ -34,7 +34,7 @@ UNUSED_ADDRESS = "127.0.0.2"
 def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     port = () if "--port" in arguments else ("--port", "0")
     command = [*SERVE, *port, *(os.fspath(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def refused(*arguments: str | Path) -> str:
@@ -58,7 +58,7 @@ def test_a_signal_to_stop_while_models_are_loaded_ends_the_process(models: Path,
     with keys.open("w"):  # as soon as it is read
         started.send_signal(signal.SIGHUP)  # there is nothing to load anew
         started.send_signal(signal.SIGTERM)
-        assert started.wait(60) == 128 + signal.SIGTERM
+        assert started.wait(PATIENCE_S) == 128 + signal.SIGTERM
 
 
 def test_the_greeting_says_where(server: Server) -> None:
@@ -140,7 +140,7 @@ def test_workers_have_a_port_each_change_their_models_and_end_with_the_service(
             while get(replace(server, port=port), "/v1/models/diabetes").document["version"] != "2":
                 assert time.monotonic() < limit
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         for port in ports:
             with pytest.raises(ConnectionError):
                 get(replace(server, port=port), "/healthz")

@@ -2,10 +2,14 @@
 
 The fake doubles its inputs. The first number of a row is a command to it: 666 raises, 667 gives NaN, 668
 blocks the worker for as many milliseconds as the second number says, once for each unit, 669 opens a socket,
-670 gives no result, 671 has no memory, 672 ends the interpreter, 673 breaks it: it fails on everything for as
-many requests as the second number says.
+670 gives no result, 671 has no memory, 672 ends the interpreter, 673 breaks it: it fails on everything as
+many times as the second number says, or, of 0, until it is told to go on; 674 says `held` on standard output,
+and waits until then. It is told by a byte on standard input.
 """
 
+import math
+import os
+import select
 import socket
 import sys
 import threading
@@ -15,7 +19,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from mcdrop_service.execution import Lane, Task
+from mcdrop_service.execution import Lane, Task, dispatcher
 from mcdrop_service.facts import Array, ModelFacts, PredictionAnswer, PredictionRequest
 from mcdrop_service.scheduler import More, Ripe, Unit
 from mcdrop_service.settings import Settings
@@ -25,7 +29,9 @@ from mcdrop_service.web import Service, create_app, listening_socket, read_keys,
 
 from tests.service.models import facts
 
-RAISE, NAN, BLOCK, CONNECT, NOTHING, MEMORY, EXIT, BREAK = range(666, 674)
+RAISE, NAN, BLOCK, CONNECT, NOTHING, MEMORY, EXIT, BREAK, HOLD = range(666, 675)
+TOLD = 0
+"""Where it is told to go on: a byte stays until it is wanted, so that none comes too early."""
 FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "pickle.find_class")
 
 
@@ -34,7 +40,7 @@ class FakeModel:
 
     def __init__(self, *, broken: bool) -> None:
         self.broken = broken
-        self.failures = 0
+        self.failures: float = 0
 
     def warm_up(self) -> ModelFacts:
         """Tell the facts of the toy model, unless it is broken."""
@@ -72,7 +78,7 @@ class FakeModel:
     def _doubled(self, row: Array) -> Array:
         command, argument, _ = row.tolist()
         if command == BREAK and not self.failures:
-            self.failures = int(argument)
+            self.failures = argument or math.inf
         self._fail_if_broken()
         if command == MEMORY:
             raise MemoryError
@@ -82,12 +88,19 @@ class FakeModel:
             raise RuntimeError("secret of /home/operator/model.py")
         if command == BLOCK:
             threading.Event().wait(argument / 1000)
+        if command == HOLD:
+            sys.stdout.write("held\n")
+            sys.stdout.flush()
+            os.read(TOLD, 1)
         if command == CONNECT:
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", 9)).close()
         return row.astype(np.float32) * np.float32(np.nan if command == NAN else 2)
 
     def _fail_if_broken(self) -> None:
+        if self.failures == math.inf and select.select([TOLD], [], [], 0)[0]:
+            os.read(TOLD, 1)
+            self.failures = 0
         if self.failures:
             self.failures -= 1
             raise RuntimeError("the device is gone")
@@ -102,6 +115,8 @@ def work(settings: Settings, urls: str, ports: Ports, say: Report) -> int:
     """Serve until a signal comes; the exit code."""
     models = {"toy": [FakeModel(broken="broken" in sys.argv)]}
     service = Service.of(models, settings, keys=read_keys(settings.api_keys_file))
+    if "impatient" in sys.argv:
+        dispatcher.PATIENCE_S = 0.2
     if "audited" in sys.argv:
         sys.addaudithook(_report)
     app = create_app(service, on_ready=lambda: say(f"{urls}\n"))
@@ -116,7 +131,8 @@ def main() -> None:
     """Serve until a signal comes.
 
     Arguments: `broken`, a model that fails its warm-up; `mortal`, one of which the worker dies; `logging`,
-    with the log; `audited`, on stderr a line for each event of `FORBIDDEN` that happens while it serves.
+    with the log; `audited`, on stderr a line for each event of `FORBIDDEN` that happens while it serves;
+    `impatient`, one that hardly waits at its end for a worker that hangs.
     """
     settings = Settings(port=0)
     if "logging" in sys.argv:

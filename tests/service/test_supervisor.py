@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.models import FAKE_SERVER
-from tests.support.wire import PATIENCE_S, Server, get, post, running
+from tests.support.wire import PATIENCE_S, Server, get, post, running, until
 
 WORKER = """
 import os, signal, socket, time
@@ -29,7 +27,7 @@ def say(text):
     print(text, flush=True)
 
 ports = Ports(socket.create_server(("127.0.0.1", 0)))
-raise SystemExit(supervise([ports], work, reopen=None, say=say, patience_s=0.2))
+raise SystemExit(supervise([ports], work, reopen=None, say=say, patience_s={patience_s}))
 """
 ASKED = {"inputs": [[1, 2, 3]], "outputs": ["mean"]}
 
@@ -44,12 +42,6 @@ def processes(server: Server) -> list[int]:
     """Ids of the workers, in the order in which they started."""
     pid = server.process.pid
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < limit
 
 
 def replaced(server: Server, pid: int) -> bool:
@@ -77,8 +69,8 @@ def test_workers_answer_alike_and_one_that_dies_is_started_anew_but_not_three_ti
         for _ in range(2):
             pid = processes(server)[-1]
             os.kill(pid, signal.SIGKILL)
-            eventually(partial(replaced, server, pid))
-            eventually(lambda: answers(second))
+            until(partial(replaced, server, pid))
+            until(lambda: answers(second))
         assert answers(first)
         os.kill(processes(server)[-1], signal.SIGKILL)
         assert server.process.wait(PATIENCE_S) == 1
@@ -93,7 +85,7 @@ def test_no_worker_outlives_a_supervisor_that_is_killed() -> None:
         workers, pids = each_worker(server), processes(server)
         server.process.kill()
         server.process.wait(PATIENCE_S)
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
         assert not any(map(answers, workers))
 
 
@@ -102,29 +94,30 @@ def test_a_second_signal_ends_all_in_the_middle_of_their_drain() -> None:
         first, _ = each_worker(server)
         pids = processes(server)
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: not answers(first))
+        until(lambda: not answers(first))
         # as from systemd, which also tells the workers themselves: that is no second signal
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
         assert get(first, "/healthz").status == 200
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 @pytest.mark.parametrize(
-    ("at_the_signal", "code"),
+    ("at_the_signal", "patience_s", "code"),
     [
-        ("signal.SIG_IGN", 1),  # it is killed when patience is over
-        ("lambda *_: os._exit(3)", 1),
-        ("lambda *_: os._exit(0)", 0),
+        ("signal.SIG_IGN", 0.2, 1),  # it is killed when patience is over
+        ("lambda *_: os._exit(3)", PATIENCE_S, 1),
+        ("lambda *_: os._exit(0)", PATIENCE_S, 0),
     ],
     ids=["goes on", "fails", "ends"],
 )
-def test_a_stop_ends_with_0_when_every_worker_did_and_in_any_case(at_the_signal: str, code: int) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WORKER.format(at_the_signal)], stdout=subprocess.PIPE, text=True
-    ) as supervisor:
+def test_a_stop_ends_with_0_when_every_worker_did_and_in_any_case(
+    at_the_signal: str, patience_s: float, code: int
+) -> None:
+    program = WORKER.format(at_the_signal, patience_s=patience_s)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         worker = int(supervisor.stdout.readline())
         sessions = [os.getsid(pid) for pid in (worker, supervisor.pid)]

@@ -1,12 +1,10 @@
 """What a server tells Prometheus."""
 
-import time
-
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.wire import PATIENCE_S, Server, get
+from tests.support.wire import Server, get
 
-__all__ = ["Samples", "changes", "samples", "samples_of", "until_busy"]
+__all__ = ["Samples", "changes", "samples", "samples_of"]
 
 Samples = dict[tuple[str, ...], float]
 
@@ -30,10 +28,3 @@ def samples_of(text: bytes) -> Samples:
 def changes(before: Samples, after: Samples) -> Samples:
     """How much more each is than it was."""
     return {key: value - before.get(key, 0) for key, value in after.items()}
-
-
-def until_busy(server: Server) -> None:
-    """Wait until the worker is at some work; it must last longer than it takes to ask for this."""
-    limit = time.monotonic() + PATIENCE_S
-    while not samples(server)["mcdrop_worker_busy_seconds",]:
-        assert time.monotonic() < limit

@@ -7,12 +7,13 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import IO, Any
 
-__all__ = ["Answer", "Server", "connected", "exchange", "get", "post", "read_answer", "running"]
+__all__ = ["Answer", "Server", "connected", "exchange", "get", "post", "read_answer", "running", "until"]
 
 PATIENCE_S = 60.0
 GRACE_S = 10.0
@@ -56,6 +57,7 @@ def running(
     """A server in a process of its own; its greeting ends with a blank line and names its URL."""
     process = subprocess.Popen(
         command,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
         env={**os.environ, **environment},
@@ -124,3 +126,11 @@ def exchange(server: Server, raw: bytes) -> Answer:
     with connected(server) as connection:
         connection.sendall(raw)
         return read_answer(connection)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask until something holds."""
+    limit = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.001)  # and leave the processor to what it waits for

@@ -6,6 +6,8 @@ import time
 
 from mcdrop_service.execution.alarm import Alarm
 
+from tests.support.wire import PATIENCE_S
+
 
 def rung(*due_s: float, again_s: tuple[float, ...] = ()) -> list[float]:
     """For when an alarm rang that was set for these, and told to ring again for those; seconds from now."""
@@ -29,7 +31,7 @@ def rung(*due_s: float, again_s: tuple[float, ...] = ()) -> list[float]:
         await ended.wait()
         return times
 
-    return asyncio.run(asyncio.wait_for(main(), 10))
+    return asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_it_rings_once_for_the_earliest() -> None:

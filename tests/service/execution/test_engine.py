@@ -22,6 +22,7 @@ from mcdrop_service.scheduler import Job, Outcome, QueueLimits
 from mcdrop_service.telemetry import Notes
 
 from tests.service.models import facts
+from tests.support.wire import PATIENCE_S
 
 
 class SlowToPlan:
@@ -53,7 +54,7 @@ def test_a_request_whose_input_was_never_seen_is_given_up_at_its_deadline_too() 
         model.release.set()
         engine.stop()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
@@ -79,7 +80,7 @@ def test_nothing_is_asked_of_an_engine_that_starts_or_has_stopped() -> None:
         with pytest.raises(NotReadyError, match="is stopping"):
             engine.find("toy")
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_a_model_that_failed_too_often_is_tried_again_though_nobody_asks_but_for_predictions() -> None:
@@ -105,7 +106,7 @@ def test_a_model_that_failed_too_often_is_tried_again_though_nobody_asks_but_for
         assert served.health.fit
         engine.stop()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_requests_of_a_new_shape_that_come_together_share_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:

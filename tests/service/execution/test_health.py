@@ -1,5 +1,8 @@
 """Three strikes: which failures count, and how a model comes back."""
 
+from types import SimpleNamespace
+
+import pytest
 from mcdrop_service.execution import health
 from mcdrop_service.execution.health import STRIKES, Health
 
@@ -39,10 +42,12 @@ def test_an_answer_between_them_wipes_strikes_out() -> None:
     assert found.fit
 
 
-def test_it_is_tried_again_now_and_then_and_fit_when_it_answers() -> None:
+def test_it_is_tried_again_now_and_then_and_fit_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(health, "time", clock)
     found = failing(STRIKES + 1, STRIKES)
     dues = [found.due()]  # it has just been tried
-    found._tried_s -= health.AGAIN_S
+    clock.monotonic = lambda: health.AGAIN_S
     dues += [found.due(), found.due()]  # once each time
     fits = []
     for _ in range(2):

@@ -27,6 +27,7 @@ def test_what_is_there_when_the_models_are_ready_is_looked_at_no_more() -> None:
         engine.stop()
         return frozen, left
 
+    gc.collect()
     before = len(gc.get_objects())
     frozen, left = asyncio.run(main())
     assert frozen > 0.9 * before

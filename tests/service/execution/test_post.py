@@ -57,12 +57,12 @@ def test_a_loop_that_is_busy_finds_every_call_later(run: Run) -> None:
 @RUN
 def test_what_was_sent_before_the_end_is_done_and_nothing_stays_open(run: Run) -> None:
     async def main() -> None:
-        before = list(Path("/proc/self/fd").iterdir())
+        before = set(Path("/proc/self/fd").iterdir())
         made: list[int] = []
         post = Post(asyncio.get_running_loop())
         post.send(partial(made.append, 1))
         post.close()
         assert made == [1]
-        assert list(Path("/proc/self/fd").iterdir()) == before
+        assert set(Path("/proc/self/fd").iterdir()) <= before  # garbage of other tests may go meanwhile
 
     run(main())

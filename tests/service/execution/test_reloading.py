@@ -15,6 +15,7 @@ from mcdrop_service.scheduler import QueueLimits
 
 from mcdrop.errors import CheckpointError
 from tests.service.fake_server import FakeModel
+from tests.support.wire import PATIENCE_S
 
 
 class Named(FakeModel):
@@ -71,7 +72,7 @@ def reloaded(
             shelf.release.set()
             engine.stop()
 
-    return asyncio.run(asyncio.wait_for(main(), 20)), told
+    return asyncio.run(asyncio.wait_for(main(), PATIENCE_S)), told
 
 
 @pytest.mark.parametrize("damage", [CheckpointError("torn"), ImportError("gone"), Named("dead", broken=True)])

@@ -9,28 +9,32 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.service.holding import HOLD, PREDICT, asking, go_on, held
 from tests.service.models import FAKE_SERVER
 from tests.support.scraping import samples
-from tests.support.wire import PATIENCE_S, Answer, Server, exchange, get, post, running
+from tests.support.wire import PATIENCE_S, Answer, Server, exchange, get, post, running, until
 
-PREDICT = "/v1/models/toy/predict"
+BLOCK = 668
+TENSOR = {"name": "x", "shape": [1, 3], "datatype": "FP32"}
 EVERY = ["mean", "std", "standard_error"]
 REFUSED = b'{"error":"too many bytes of requests and answers are being worked on"}'
 
 
 def test_a_full_queue_answers_429_with_a_time_to_come_back_and_stays_alive() -> None:
-    with running(FAKE_SERVER, MCDROP_MAX_QUEUE_UNITS="4") as server, ThreadPoolExecutor(12) as pool:
-        blocking = {"inputs": [[668, 100, 0]], "n_samples": 16, "outputs": ["mean"]}
-        waiting = [pool.submit(post, server, PREDICT, blocking) for _ in range(12)]
-        assert get(server, "/healthz").status == 200
-        never = post(server, PREDICT, {**blocking, "n_samples": 80})
-        assert (never.status, "may hold 4 rows times blocks" in never.error) == (413, True)
-        answers = [future.result() for future in waiting]
-        refused = [answer for answer in answers if answer.status == 429]
-        assert {answer.status for answer in answers} == {200, 429}
-        assert all("too much is queued; ask again in" in answer.error for answer in refused)
-        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
-        assert post(server, PREDICT, blocking).status == 200
+    with running(FAKE_SERVER, MCDROP_MAX_QUEUE_UNITS="4") as server, ThreadPoolExecutor(1) as pool:
+        with held(server) as running_on:
+            waits = pool.submit(post, server, PREDICT, asking(1, 2, 3, rows=4))
+            until(lambda: samples(server)["mcdrop_queue_units",] == 4)
+            assert get(server, "/healthz").status == 200
+            never = post(server, PREDICT, asking(1, 2, 3, rows=5))
+            assert (never.status, "may hold 4 rows times blocks" in never.error) == (413, True)
+            for _ in range(2):
+                refused = post(server, PREDICT, asking(1, 2, 3))
+                assert (refused.status, "too much is queued; ask again in" in refused.error) == (429, True)
+                assert int(refused.headers["retry-after"]) >= 1
+            assert samples(server)["mcdrop_requests_rejected_total", "queue_full"] == 2
+        assert [running_on.result().status, waits.result().status] == [200, 200]
+        assert post(server, PREDICT, asking(1, 2, 3)).status == 200
 
 
 def test_files_may_be_open_for_as_many_connections_as_are_let_in_or_the_log_says_so(tmp_path: Path) -> None:
@@ -42,11 +46,22 @@ def test_files_may_be_open_for_as_many_connections_as_are_let_in_or_the_log_says
 
 
 def test_what_could_not_be_done_in_time_is_refused_at_once() -> None:
-    with running(FAKE_SERVER, MCDROP_REQUEST_TIMEOUT_MS="1000") as server:
-        slow = {"inputs": [[668, 400, 0]], "n_samples": 16, "outputs": ["mean"]}
-        assert post(server, PREDICT, slow).status == 200
-        assert post(server, PREDICT, {**slow, "n_samples": 500}).status == 429
-        assert post(server, PREDICT, slow).status == 200
+    with running(FAKE_SERVER, MCDROP_REQUEST_TIMEOUT_MS="60000") as server:
+        slow = (BLOCK, 50, 0)  # four of them are a batch of 200 ms
+        assert post(server, PREDICT, asking(*slow, rows=4)).status == 200
+        assert post(server, PREDICT, asking(*slow, rows=20, n_samples=1024)).status == 429
+        assert post(server, PREDICT, asking(*slow)).status == 200
+
+
+def test_an_answer_that_is_late_is_given_up_at_the_deadline_of_the_service() -> None:
+    with running(FAKE_SERVER, MCDROP_REQUEST_TIMEOUT_MS="200") as server:
+        late = post(server, PREDICT, asking(HOLD, 0, 0))
+        assert (late.status, late.error) == (504, "the answer was not ready before its deadline")
+        more = {"inputs": [{**TENSOR, "data": [HOLD, 0, 0]}], "parameters": {"timeout": 60_000_000}}
+        assert post(server, "/v2/models/toy/infer", more).status in {504, 429}
+        for _ in range(2):
+            go_on(server)
+        assert _eventually_answered(server, json.dumps(asking(1, 2, 3)).encode())
 
 
 def test_bodies_that_take_too_much_together_are_refused() -> None:

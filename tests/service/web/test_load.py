@@ -2,17 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from tests.service.holding import HOLD, PREDICT, asking, holding
 from tests.service.models import FAKE_SERVER
-from tests.support.scraping import changes, samples, until_busy
-from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, running
+from tests.support.scraping import changes, samples
+from tests.support.wire import Answer, Server, connected, get, post, running, until
 
-PREDICT = "/v1/models/toy/predict"
 MODEL = ("toy", "1")
 BLOCK = 668
 
@@ -23,11 +23,6 @@ def busy() -> Iterator[Server]:
         yield started
 
 
-def body(rows: int, ms: float = 0, n_samples: int = 16) -> dict[str, Any]:
-    """A request that takes the worker so long for each unit."""
-    return {"inputs": [[BLOCK, ms, 0]] * rows, "n_samples": n_samples, "outputs": ["mean"]}
-
-
 def raw(document: dict[str, Any]) -> bytes:
     text = json.dumps(document).encode()
     return b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (
@@ -35,12 +30,6 @@ def raw(document: dict[str, Any]) -> bytes:
         len(text),
         text,
     )
-
-
-def until(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < limit
 
 
 def told(server: Server, *key: str) -> float:
@@ -55,31 +44,34 @@ def statistics(server: Server) -> dict[str, Any]:
 def test_what_waits_and_who_leaves_is_told_by_stage_and_waiting_is_no_computing(busy: Server) -> None:
     before = samples(busy)
     with ThreadPoolExecutor(1) as pool, connected(busy) as computed, connected(busy) as queued:
-        computed.sendall(raw(body(1, ms=600)))
-        until_busy(busy)
-        queued.sendall(raw(body(2)))
-        until(lambda: told(busy, "mcdrop_queue_units") == 2)
-        waits: Any = pool.submit(post, busy, PREDICT, body(3))
-        until(lambda: told(busy, "mcdrop_queue_units") == 5)
-        queued.close()
-        until(lambda: told(busy, "mcdrop_requests_cancelled_total", "queued") == 1)
-        assert told(busy, "mcdrop_queue_units") == 3
-        computed.close()
-        until(lambda: told(busy, "mcdrop_requests_cancelled_total", "running") == 1)
+        computed.sendall(raw(asking(HOLD, 0, 0)))
+        with holding(busy):
+            queued.sendall(raw(asking(1, 2, 3, rows=2)))
+            until(lambda: told(busy, "mcdrop_queue_units") == 2)
+            waits: Any = pool.submit(post, busy, PREDICT, asking(1, 2, 3, rows=3))
+            until(lambda: told(busy, "mcdrop_queue_units") == 5)
+            began_s = time.monotonic()
+            queued.close()
+            until(lambda: told(busy, "mcdrop_requests_cancelled_total", "queued") == 1)
+            assert told(busy, "mcdrop_queue_units") == 3
+            computed.close()
+            until(lambda: told(busy, "mcdrop_requests_cancelled_total", "running") == 1)
+            waited_s = time.monotonic() - began_s
         answer: Answer = waits.result()
     assert answer.status == 200
     counted = changes(before, samples(busy))
     queue_s, compute_s, parse_s, total_s = (
         counted[f"mcdrop_{name}_seconds_sum", *MODEL] for name in ("queue", "compute", "parse", "request")
     )
-    assert max(compute_s, parse_s) < queue_s < total_s
+    assert queue_s > waited_s
+    assert parse_s + queue_s + compute_s < total_s
     assert counted["mcdrop_blocks_total", *MODEL] == 2
     assert counted["mcdrop_block_fill_ratio_sum", *MODEL] == 1 / 4 + 3 / 4
 
 
 def test_statistics_and_metrics_tell_the_same_of_a_request_of_several_batches(busy: Server) -> None:
     metrics, before = samples(busy), statistics(busy)
-    assert post(busy, PREDICT, body(3, ms=10, n_samples=48)).status == 200
+    assert post(busy, PREDICT, asking(BLOCK, 10, 0, rows=3, n_samples=48)).status == 200
     counted, after = changes(metrics, samples(busy)), statistics(busy)
     assert counted["mcdrop_compute_seconds_sum", *MODEL] > 9 * 0.01
     for stage, name in {"queue": "queue", "compute_input": "parse", "compute_infer": "compute"}.items():

@@ -12,6 +12,7 @@ from mcdrop_service.web.keys import digest_of
 
 from tests.service.execution.test_reloading import Named, Shelf
 from tests.service.web.test_exchange import Noting
+from tests.support.wire import PATIENCE_S
 
 TOKEN = "only-for-this-test"  # noqa: S105  of a server that is none
 
@@ -47,4 +48,4 @@ def test_models_are_exchanged_from_the_start_to_the_signal_to_stop(act: str) -> 
         service.engine.stop()
         return [starting, serving, stopping]
 
-    assert asyncio.run(asyncio.wait_for(main(), 20)) == [503, 200, 503]
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE_S)) == [503, 200, 503]

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from tests.support.wire import PATIENCE_S
+
 REQUEST = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"
 
@@ -166,7 +168,7 @@ def test_no_more_of_a_body_is_read_than_the_application_takes() -> None:
             await asyncio.sleep(0)
         protocol.connection_lost(None)
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_a_client_that_takes_its_answer_in_the_end_is_not_cut_off() -> None:
@@ -183,6 +185,27 @@ def test_a_client_that_takes_its_answer_in_the_end_is_not_cut_off() -> None:
         return taken, cut
 
     assert asyncio.run(main()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("behind", "at_once"),
+    [(REQUEST[:20], True), (REQUEST[:20], False), (b"\r\n", False)],
+    ids=["a head", "a head later", "of no request"],
+)
+def test_what_begins_behind_a_request_is_given_up_in_time_too(behind: bytes, at_once: bool) -> None:
+    async def main() -> list[Any]:
+        protocol, transport, state = connection(echo, Settings(header_timeout_ms=10))
+        protocol.data_received(REQUEST + behind * at_once)
+        await asyncio.gather(*state.tasks)
+        if not at_once:
+            protocol.data_received(behind)
+        while not transport.ended:
+            await asyncio.sleep(0.001)
+        protocol.connection_lost(None)
+        return transport.sent
+
+    first, second = asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+    assert (first, second[:12]) == (ANSWER, b"HTTP/1.1 408")
 
 
 @pytest.mark.parametrize("behind", [REQUEST, REQUEST[:-1], b"GET\r\n\r\n"], ids=["whole", "begun", "no HTTP"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.wire import PATIENCE_S, Server, connected, exchange, get, post, read_answer
+from tests.support.wire import Server, exchange, get, post
 
 PREDICT = "/v1/models/toy/predict"
 ROW = [1.0, 2.0, 3.0]
@@ -113,26 +113,6 @@ def test_a_model_that_raises_gives_500_without_its_words(server: Server) -> None
 def test_a_model_that_gives_nan_gives_500_with_the_reason(server: Server) -> None:
     answer = post(server, PREDICT, {"inputs": [[667, 0, 0]]})
     assert (answer.status, answer.error) == (500, "the model's mean is not finite in 3 of 3 numbers")
-
-
-def test_an_answer_that_is_late_is_given_up_at_its_deadline(server: Server) -> None:
-    answer = post(server, PREDICT, {"inputs": [[668, 900, 0]], "n_samples": 16})
-    assert (answer.status, answer.error) == (504, "the answer was not ready before its deadline")
-    # the next request waits for the worker, which is still blocked for a while, and is in time
-    assert post(server, PREDICT, {"inputs": [ROW]}).status == 200
-
-
-def test_the_time_that_a_body_takes_to_come_counts_too(server: Server) -> None:
-    body = b'{"inputs": [[668, 400, 0]], "n_samples": 16}'
-    head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    with connected(server) as connection:
-        connection.sendall(head + body[:10])
-        connection.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            connection.recv(1)
-        connection.settimeout(PATIENCE_S)
-        connection.sendall(body[10:])
-        assert read_answer(connection).status in {504, 429}
 
 
 def test_the_documentation_is_one_page_that_asks_nothing_of_the_network(server: Server) -> None:

@@ -1,27 +1,37 @@
 """Many clients that are slow on purpose, and one that is not."""
 
 from contextlib import ExitStack
+from socket import socket
 
+from tests.service.holding import PREDICT, asking
 from tests.support.wire import Server, connected, post
 
-PATH = "/v1/models/toy/predict"
-BODY = {"inputs": [[1, 2, 3]], "outputs": ["mean"]}
 HALVES = (
     b"",
-    b"POST " + PATH.encode(),
-    b"POST " + PATH.encode() + b" HTTP/1.1\r\nhost: x\r\n",
-    b"POST " + PATH.encode() + b' HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"inputs": [[1,',
+    b"POST " + PREDICT.encode(),
+    b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nhost: x\r\n",
+    b"POST " + PREDICT.encode() + b' HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"inputs": [[1,',
 )
+
+
+def slow_clients(server: Server, held: ExitStack) -> list[socket]:
+    """A hundred of them, each in the middle of what it wants to say."""
+    clients = [held.enter_context(connected(server)) for _ in range(25) for _ in HALVES]
+    for number, client in enumerate(clients):
+        client.sendall(HALVES[number % len(HALVES)])
+    return clients
 
 
 def test_others_are_answered_while_many_clients_are_slow(server: Server) -> None:
     with ExitStack() as held:
-        slow = [held.enter_context(connected(server)) for _ in range(25) for _ in HALVES]
-        for number, connection in enumerate(slow):
-            connection.sendall(HALVES[number % len(HALVES)])
+        slow_clients(server, held)
         for _ in range(10):
-            answer = post(server, PATH, BODY)
+            answer = post(server, PREDICT, asking(1, 2, 3))
             assert (answer.status, answer.document["outputs"]) == (200, {"mean": [[2.0, 4.0, 6.0]]})
-        for connection in slow:  # and in the end each of them is told so, or cut off
-            while connection.recv(4096):
+
+
+def test_in_the_end_each_of_them_is_told_so_or_cut_off(hasty: Server) -> None:
+    with ExitStack() as held:
+        for client in slow_clients(hasty, held):
+            while client.recv(4096):
                 pass

@@ -13,15 +13,9 @@ from typing import Any, cast
 import pytest
 from mcdrop_service.web import listening_socket, serve_until_stopped
 
+from tests.service.holding import PREDICT, asking, held, holding
 from tests.service.models import FAKE_SERVER
-from tests.support.scraping import until_busy
 from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, read_answer, running
-
-PREDICT = "/v1/models/toy/predict"
-
-
-def blocking(server: Server, ms: int) -> Answer:
-    return post(server, PREDICT, {"inputs": [[668, ms, 0]], "outputs": ["mean"], "n_samples": 16})
 
 
 def eventually(server: Server, state: str) -> Answer:
@@ -32,30 +26,47 @@ def eventually(server: Server, state: str) -> Answer:
     return answer
 
 
-def test_sigterm_turns_readiness_off_and_still_answers_until_the_port_closes() -> None:
+def answers(server: Server) -> bool:
+    try:
+        return get(server, "/healthz").status == 200
+    except ConnectionError:
+        return False
+
+
+def test_sigterm_turns_readiness_off_and_all_are_answered_until_a_second_one_ends_it_amid_the_work() -> None:
     probe = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
-    with (
-        running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="500") as server,
-        connected(server) as kept,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        kept.sendall(probe)
-        assert "connection" not in read_answer(kept).headers
-        running_on = pool.submit(blocking, server, 900)
-        server.process.send_signal(signal.SIGTERM)
-        assert eventually(server, "draining").status == 503
-        kept.sendall(probe)
-        assert read_answer(kept).headers["connection"] == "close"
-        assert get(server, "/v2/health/ready").document == {"ready": False, "live": True}
-        assert get(server, "/v2/models/toy/ready").status == 503
-        (entry,) = post(server, "/v2/repository/index", b"").document
-        assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "draining")
-        assert get(server, "/healthz").status == 200
-        late = post(server, PREDICT, {"inputs": [[1, 2, 3]], "outputs": ["mean"]})
-        assert (late.status, running_on.result().status) == (200, 200)
+    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server, ThreadPoolExecutor(1) as pool:
+        with held(server) as running_on, connected(server) as kept:
+            kept.sendall(probe)
+            assert "connection" not in read_answer(kept).headers
+            server.process.send_signal(signal.SIGTERM)
+            assert eventually(server, "draining").status == 503
+            kept.sendall(probe)
+            assert read_answer(kept).headers["connection"] == "close"
+            assert get(server, "/v2/health/ready").document == {"ready": False, "live": True}
+            assert get(server, "/v2/models/toy/ready").status == 503
+            (entry,) = post(server, "/v2/repository/index", b"").document
+            assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "draining")
+            assert get(server, "/healthz").status == 200
+            late = pool.submit(post, server, PREDICT, asking(1, 2, 3))
+        assert (late.result().status, running_on.result().status) == (200, 200)
+        with held(server) as cut_off:
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+            with pytest.raises(ConnectionError):
+                cut_off.result()
+
+
+def test_after_a_while_the_port_closes_and_what_runs_is_finished() -> None:
+    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="300") as server:
+        with held(server) as running_on:
+            began_s = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            while answers(server):
+                assert time.monotonic() < began_s + PATIENCE_S
+            assert time.monotonic() - began_s > 0.3
+        assert running_on.result().status == 200
         assert server.process.wait(PATIENCE_S) == 0
-        with pytest.raises(ConnectionError):
-            get(server, "/healthz")
 
 
 def test_the_log_tells_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
@@ -72,35 +83,23 @@ def test_the_log_tells_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
 def test_sigint_does_not_wait_for_load_balancers() -> None:
     with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server:
         with connected(server) as asking, connected(server) as idle:
-            body = b'{"inputs": [[668, 400, 0]], "n_samples": 16}'
+            body = b'{"inputs": [[674, 0, 0]], "n_samples": 16}'
             asking.sendall(f"POST {PREDICT} HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-            until_busy(server)
-            server.process.send_signal(signal.SIGINT)
+            with holding(server):
+                server.process.send_signal(signal.SIGINT)
+                assert idle.recv(1) == b""
             answer = read_answer(asking)
             assert (answer.status, answer.headers["connection"]) == (200, "close")
-            assert (asking.recv(1), idle.recv(1)) == (b"", b"")
+            assert asking.recv(1) == b""
         assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_a_second_signal_ends_the_process_in_the_middle_of_the_work() -> None:
-    with running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="600000") as server, ThreadPoolExecutor(1) as pool:
-        cut_off = pool.submit(blocking, server, 25_000)
-        server.process.send_signal(signal.SIGTERM)
-        eventually(server, "draining")
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
-        with pytest.raises(ConnectionError):
-            cut_off.result()
-
-
 def test_work_that_outlasts_the_drain_is_given_up() -> None:
+    limits = {"MCDROP_DRAIN_DELAY_MS": "0", "MCDROP_DRAIN_TIMEOUT_MS": "1000"}
     with (
-        running(FAKE_SERVER, MCDROP_DRAIN_DELAY_MS="0", MCDROP_DRAIN_TIMEOUT_MS="1000") as server,
-        ThreadPoolExecutor(1) as pool,
+        running((*FAKE_SERVER, "impatient"), **limits) as server,
+        held(server) as given_up,
     ):
-        given_up = pool.submit(blocking, server, 25_000)
-        while get(server, "/healthz").status != 200:
-            pass
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
         answer = given_up.result()
@@ -124,7 +123,9 @@ def test_more_connections_than_the_cap_are_turned_away_and_counted() -> None:
 
 
 def test_a_model_that_fails_its_warm_up_stops_the_process_and_is_never_served() -> None:
-    ended = subprocess.run([*FAKE_SERVER, "broken"], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [*FAKE_SERVER, "broken"], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.endswith("a model failed its warm-up: nothing is random\n")
