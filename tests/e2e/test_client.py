@@ -282,13 +282,13 @@ def test_a_client_of_httpx_that_was_passed_is_used_and_left_open(url: str) -> No
 
 
 def test_where_nothing_answers_it_is_asked_again_and_then_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    patience = Patience(max_attempts=2, first_pause_s=0.01)
-    with Client(f"http://127.0.0.1:{port}", patience=patience) as client:
-        assert not client.is_ready()
-        with pytest.raises(ConnectionFailedError, match=f"http://127.0.0.1:{port}"):
-            client.models()
+    with socket.socket() as deaf:  # the port is its own, and refuses connections
+        deaf.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with Client(url, patience=Patience(max_attempts=2, first_pause_s=0.01)) as client:
+            assert not client.is_ready()
+            with pytest.raises(ConnectionFailedError, match=url):
+                client.models()
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host/?a=1"])

@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,44 @@ import torch
 from mcdrop_service.command import _Addresses, _open, _work
 from mcdrop_service.execution import Engine, Repository
 from mcdrop_service.settings import Settings, read_settings
+from mcdrop_service.web import listening_socket
 from mcdrop_service.web.keys import digest_of
 
 from tests.e2e.conftest import SERVE
 from tests.e2e.test_reload import add_version
+from tests.support.checkpoints import small_checkpoint
 from tests.support.command_line import run_here
-from tests.support.wire import PATIENCE_S, Server, get, post, running
+from tests.support.wire import PATIENCE_S, Server, get, post, running, until
 
 TEST_DATA = Path(__file__).parents[2] / "models" / "diabetes" / "test.npz"
 UNUSED_ADDRESS = "127.0.0.2"
 
 
-def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    port = () if "--port" in arguments else ("--port", "0")
-    command = [*SERVE, *port, *(os.fspath(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+Refused = Callable[..., str]
 
 
-def refused(*arguments: str | Path) -> str:
-    """What the command says when it ends with exit code 2, without a traceback and with nothing served."""
-    ended = serve(*arguments)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Refused]:
+    """What the command says when it ends with exit code 2 and nothing served, in this process."""
+    opened: list[socket.socket] = []
+
+    def noted(host: str, port: int) -> socket.socket:
+        opened.append(listening_socket(host, port))
+        return opened[-1]
+
+    def said(*arguments: str | Path) -> str:
+        port = () if "--port" in arguments else ("--port", "0")
+        ended = run_here(capsys, "serve", *port, *arguments)
+        assert (ended.code, ended.out) == (2, "")
+        return ended.err
+
+    for name in ("log_as_json", "serve_until_stopped", "supervise"):
+        monkeypatch.setattr(f"mcdrop_service.command.{name}", lambda *_, **__: None)
+    monkeypatch.setattr("mcdrop_service.command.listening_socket", noted)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    yield said
+    for each in opened:
+        each.close()
 
 
 def test_every_model_is_ready_and_described(server: Server) -> None:
@@ -74,43 +90,48 @@ def copy(models: Path, tmp_path: Path) -> Path:
 
 
 def test_a_changed_byte_in_one_checkpoint_serves_nothing(copy: Path) -> None:
+    """In a process of its own, as an operator sees it."""
     weights = copy / "digits" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert "model.safetensors" in refused(copy)
+    command = [*SERVE, os.fspath(copy), "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "model.safetensors" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("file", ["mcdrop.json", "model.safetensors"])
-def test_a_missing_file_in_one_checkpoint_serves_nothing(copy: Path, file: str) -> None:
+def test_a_missing_file_in_one_checkpoint_serves_nothing(copy: Path, file: str, refused: Refused) -> None:
     (copy / "digits" / file).unlink()
     assert file in refused(copy)
 
 
-def test_a_pickle_where_safetensors_is_wanted_serves_nothing(copy: Path) -> None:
+def test_a_pickle_where_safetensors_is_wanted_serves_nothing(copy: Path, refused: Refused) -> None:
     (copy / "digits" / "model.safetensors").write_bytes(b"\x80\x04\x95\x0e\x00\x00\x00\x00\x00\x00\x00.")
     assert "model.safetensors" in refused(copy)
 
 
-def test_a_directory_without_checkpoints_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_checkpoints_is_refused(tmp_path: Path, refused: Refused) -> None:
     assert "holds no checkpoint" in refused(tmp_path)
 
 
-def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_is_none_is_refused(tmp_path: Path, refused: Refused) -> None:
     assert "is no directory" in refused(tmp_path / "none")
 
 
-def test_a_model_that_is_not_there_is_refused_by_name(models: Path) -> None:
+def test_a_model_that_is_not_there_is_refused_by_name(models: Path, refused: Refused) -> None:
     assert "no checkpoint 'letters'; it has" in refused(models, "--models", "digits,letters")
 
 
-def test_a_port_that_is_taken_is_refused(models: Path) -> None:
+def test_a_port_that_is_taken_is_refused(models: Path, refused: Refused) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "in use" in refused(models, "--models", "diabetes", "--port", str(taken.getsockname()[1]))
 
 
 def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anything_is_served(
-    models: Path,
+    models: Path, refused: Refused
 ) -> None:
     # At an address of its own, since a connection of another test may have the port before the taken one.
     with socket.create_server((UNUSED_ADDRESS, 0)) as taken:
@@ -120,30 +141,33 @@ def test_a_port_that_one_of_several_workers_cannot_have_is_refused_before_anythi
     assert "in use" in said
 
 
+def has_version_2(server: Server) -> bool:
+    return bool(get(server, "/v1/models/small").document["version"] == "2")
+
+
 def test_workers_have_a_port_each_change_their_models_and_end_with_the_service(
-    models: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    shutil.copytree(models / "diabetes", tmp_path / "diabetes")
+    small_checkpoint(tmp_path / "small")
     command = [*SERVE, os.fspath(tmp_path), "--workers", "2", "--torch-threads", "1", "--port", "0"]
     log = tmp_path / "log"
     environment = {"MCDROP_DRAIN_DELAY_MS": "0", "OMP_NUM_THREADS": "2"}
     with log.open("w") as file, running(command, file, **environment) as server:
         ports = {int(port) for port in re.findall(r":(\d+)", server.greeting)}
         assert len(ports) == 2
-        told = [get(replace(server, port=port), "/v1/models/diabetes").document for port in ports]
+        workers = [replace(server, port=port) for port in ports]
+        told = [get(each, "/v1/models/small").document for each in workers]
         assert told[0] == told[1]
         assert told[0]["fingerprint_of"]["threads"] == 1
         add_version(tmp_path, 2)
         server.process.send_signal(signal.SIGHUP)
-        limit = time.monotonic() + PATIENCE_S
-        for port in ports:
-            while get(replace(server, port=port), "/v1/models/diabetes").document["version"] != "2":
-                assert time.monotonic() < limit
+        for each in workers:
+            until(partial(has_version_2, each))
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
-        for port in ports:
+        for each in workers:
             with pytest.raises(ConnectionError):
-                get(replace(server, port=port), "/healthz")
+                get(each, "/healthz")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {line["port"] for line in lines if line["message"] == "ready"} == ports
 
@@ -157,17 +181,19 @@ def test_the_greeting_ends_with_a_request_that_is_answered(server: Server) -> No
     assert body["inputs"] == [[float(str(number)) for number in np.load(TEST_DATA)["x"][0]]]
 
 
-def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_variable_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MCDROP_PROT", "1")
-    done = serve("--print-config")
-    assert done.returncode == 0
-    assert "warning: MCDROP_PROT is no setting; mcdrop serve --print-config lists all" in done.stderr
+    done = run_here(capsys, "serve", "--print-config")
+    assert done.code == 0
+    assert "warning: MCDROP_PROT is no setting; mcdrop serve --print-config lists all" in done.err
 
 
 def test_the_settings_are_printed_as_a_file_that_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    printed = serve("--max-queue-units", "77", "--print-config").stdout
+    printed = run_here(capsys, "serve", "--max-queue-units", "77", "--print-config").out
     (tmp_path / "settings.toml").write_text(printed)
     assert read_settings({}, tmp_path / "settings.toml").max_queue_units == 77
     monkeypatch.setenv("MCDROP_CONFIG", str(tmp_path / "settings.toml"))
@@ -234,7 +260,7 @@ def test_keys_open_the_service_and_the_token_alone_its_management(
     assert told == [(digest_of("key"),), (digest_of("a-token-for-this-test"),)]
 
 
-def test_a_setting_that_is_none_is_refused_by_name(models: Path) -> None:
+def test_a_setting_that_is_none_is_refused_by_name(models: Path, refused: Refused) -> None:
     assert "max_n_samples: Input should be" in refused(models, "--max-n-samples", "one")
 
 
@@ -257,5 +283,5 @@ def test_a_file_of_settings_that_is_wrong_is_refused_in_one_line(
     assert came in done.err
 
 
-def test_a_file_of_keys_that_is_not_there_is_named(models: Path) -> None:
+def test_a_file_of_keys_that_is_not_there_is_named(models: Path, refused: Refused) -> None:
     assert "error: none: No such file or directory" in refused(models, "--api-keys-file", "none")
