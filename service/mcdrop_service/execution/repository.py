@@ -1,7 +1,9 @@
 """Which checkpoints a directory holds, and loading them: all, or none."""
 
+import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Repository"]
 
+logger = logging.getLogger("mcdrop_service")
+
 MANIFEST: Final = "mcdrop.json"
 WEIGHTS: Final = "model.safetensors"
 TEST_DATA: Final = "test.npz"
 MOST_TEST_BYTES: Final = 2**26
 """Unpacked: it is read for one row of it."""
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAMES: Final = "a model's name is up to 128 ASCII letters, digits, '.', '_' and '-', the first no sign"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Repository:
         Raises:
             CheckpointError: If the directory holds no checkpoint, a name is not in it, or one is damaged.
         """
-        return {name: self.load(name) for name in self.chosen()}
+        models = {name: self.load(name) for name in self.chosen()}
+        for name in self._misnamed():
+            logger.warning("%r in %s is not served: %s", name, self.directory, NAMES)
+        return models
 
     def chosen(self) -> list[str]:
         """The models that are to be served: in the order of `names`, else in alphabetical order.
@@ -62,6 +70,8 @@ class Repository:
             CheckpointError: If the directory holds no checkpoint, or a name is not in it.
         """
         known = self.known()
+        if not known and (misnamed := self._misnamed()):
+            raise CheckpointError(f"{NAMES}, got {misnamed[0]!r} ({self.directory}); rename its directory")
         if not known:
             raise CheckpointError(
                 f"{self.directory} holds no checkpoint: wanted {MANIFEST} in it, or in a directory in it"
@@ -100,7 +110,7 @@ class Repository:
         if _is_checkpoint(self.directory):
             # as of a directory of models, a link goes by its own name: what it leads to can change
             place = self.directory.resolve() if self.directory.name in {"", ".."} else self.directory
-            return {place.name: self.directory}
+            return {place.name: self.directory} if NAME.fullmatch(place.name) else {}
         return {
             place.name: place
             for place in self.directory.iterdir()
@@ -111,6 +121,19 @@ class Repository:
         """The same without those that `names` leaves out."""
         names = {name.partition("@")[0] for name in self.names}
         return {name: place for name, place in self.known().items() if not names or name in names}
+
+    def _misnamed(self) -> list[str]:
+        """Names of checkpoints that could be no model's; hidden ones are not meant to be served."""
+        found = []
+        for place in (self.directory.absolute(), *self.directory.iterdir()):
+            with suppress(OSError):  # `lost+found` can be nobody's to read
+                if (
+                    not NAME.fullmatch(place.name)
+                    and place.name[:1] not in {"", "."}
+                    and _is_checkpoint(place)
+                ):
+                    found.append(place.name)
+        return sorted(found)
 
     def example(self, name: str) -> dict[str, object] | None:
         """The first row of the test data that lies beside a checkpoint, as nested lists by input name.

@@ -60,6 +60,17 @@ def test_what_is_not_there_is_refused(directory: Path, names: tuple[str, ...], c
         Repository(directory, names).load_all()
 
 
+def test_a_checkpoint_that_no_model_can_be_named_after_is_told(
+    directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Repository(directory, ("diabetes@1",)).load_all()
+    assert [record.getMessage().partition(" in ")[0] for record in caplog.records] == ["'two words'"]
+    (tmp_path / "modèle").symlink_to(directory / "digits")
+    for place in (tmp_path, tmp_path / "modèle"):
+        with pytest.raises(CheckpointError, match=r"ASCII letters, .* got 'modèle'"):
+            Repository(place).chosen()
+
+
 def test_each_version_keeps_as_many_masks_as_it_may(directory: Path) -> None:
     for model in Repository(directory, ("diabetes",), mask_bytes=12_345).load_all()["diabetes"]:
         model.probe()
