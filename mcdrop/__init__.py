@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcdrop.mcdropout import MCDropout
     from mcdrop.predictive import Predictive, load_predictions
     from mcdrop.rates import with_rates
+    from mcdrop.report.files import write_report
     from mcdrop.tabulated import as_predictions
     from mcdrop.tuning import TunedRates, tune_rates
 
@@ -43,6 +44,7 @@ __all__ = [
     "nn",
     "tune_rates",
     "with_rates",
+    "write_report",
     "zoo",
 ]
 
@@ -64,6 +66,7 @@ _HOMES: Final = {
     "nn": "mcdrop.nn",
     "tune_rates": "mcdrop.tuning",
     "with_rates": "mcdrop.rates",
+    "write_report": "mcdrop.report.files",
     "zoo": "mcdrop.zoo",
 }
 

@@ -11,14 +11,36 @@ from pydantic import TypeAdapter
 from mcdrop.comparison import Comparison
 from mcdrop.datafiles import replacing
 from mcdrop.errors import DataFileError, OptionError
-from mcdrop.report.documents import Document
+from mcdrop.report.documents import Document, document_of
 from mcdrop.report.markdown import render_markdown
 from mcdrop.report.page import render_page
 from mcdrop.scorecard import SCHEMA_VERSION, Report
 
-__all__ = ["read_json", "report_schema", "write_html", "write_json", "write_markdown"]
+__all__ = ["read_json", "report_schema", "write_html", "write_json", "write_markdown", "write_report"]
 
 _NUMBER: Final = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]}
+
+
+def write_report(report: Report, path: str | PathLike[str]) -> None:
+    """Write a report, whole or not at all; an existing file is replaced.
+
+    Args:
+        report: Of `mcdrop.evaluate`.
+        path: Its ending says what is written: `.html` the page, `.md` the verdict and the tables, `.json`
+            everything.
+
+    Raises:
+        DataFileError: If the ending is another, or the file cannot be written.
+    """
+    match Path(path).suffix:
+        case ".html":
+            write_html(document_of(report), path)
+        case ".md":
+            write_markdown(document_of(report), path)
+        case ".json":
+            write_json(report, path)
+        case _:
+            raise DataFileError(f"a report is written as .html, .md or .json, got {Path(path).name!r}")
 
 
 def write_json(report: Report | Comparison, path: str | PathLike[str]) -> None:

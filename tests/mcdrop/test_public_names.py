@@ -29,6 +29,7 @@ def test_the_public_names_are_these_in_order() -> None:
         "nn",
         "tune_rates",
         "with_rates",
+        "write_report",
     }
 
 

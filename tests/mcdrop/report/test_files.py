@@ -12,7 +12,14 @@ from mcdrop.comparison import compare
 from mcdrop.errors import DataFileError
 from mcdrop.evaluation import evaluate
 from mcdrop.report.documents import document_of
-from mcdrop.report.files import read_json, report_schema, write_html, write_json, write_markdown
+from mcdrop.report.files import (
+    read_json,
+    report_schema,
+    write_html,
+    write_json,
+    write_markdown,
+    write_report,
+)
 from mcdrop.scorecard import Report
 from tests.support.predictions import FakeClassPrediction
 from tests.support.reports import full_classification, full_regression
@@ -60,6 +67,14 @@ def test_pages_replace_what_was_there_and_leave_nothing_beside_it(tmp_path: Path
         write(document, str(tmp_path / name))
         assert "ant" in (tmp_path / name).read_text(encoding="utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.md"}
+
+
+def test_the_ending_says_what_is_written(tmp_path: Path) -> None:
+    for name, begins in (("r.html", "<!doctype html>"), ("r.md", "#"), ("r.json", "{")):
+        write_report(REPORT, tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8").lower().startswith(begins)
+    with pytest.raises(DataFileError, match=r"is written as \.html, \.md or \.json, got 'r\.pdf'"):
+        write_report(REPORT, tmp_path / "r.pdf")
 
 
 def test_a_file_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
