@@ -179,10 +179,11 @@ class Forecast:
         least = job.blocks if job.first_blocks is None else job.first_blocks
         return job.rows * min(max(least, self._usual_blocks(job)), job.blocks)
 
-    def left(self, place: Place) -> tuple[int, float]:
-        """Of a job under way: the same, without what was handed out, and seconds for its pieces."""
-        units = place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
-        return 0 if place.making else units, self.pieces_s(place.job, place.pieces)
+    def units_left(self, place: Place) -> int:
+        """The same of a job under way, without what was handed out, and without the pieces of its answer."""
+        if place.making:
+            return 0
+        return place.outlook(self._usual_blocks(place.job)) if place.job.grows else place.waiting
 
     def _answers_s(self, key: Hashable, units: int) -> float:
         return units * self._answer_s.of(key) / (self._answer_units.of(key) or 1)

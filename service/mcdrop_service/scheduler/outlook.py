@@ -33,7 +33,14 @@ class Outlook:
         self._capacities = {key: line.capacity for key, line in lines.items()}
         self._capacities[newcomer.key] = newcomer.capacity
         self._queues = {
-            key: [(*forecast.left(place), place.job.deadline_s) for place in line.places]
+            key: [
+                (
+                    forecast.units_left(place),
+                    forecast.pieces_s(place.job, place.pieces) if place.pieces else 0.0,  # most have none
+                    place.job.deadline_s,
+                )
+                for place in line.places
+            ]
             for key, line in lines.items()
         }
         self._key, self._units = newcomer.key, forecast.job_units(newcomer)

@@ -264,10 +264,10 @@ class Scheduler:
 
     def _doubt(self, job: Job) -> None:
         """Expect less of what takes too long alone, if nothing is under way by which that is measured."""
-        kinds = {place.job.kind for place in self._live.values() if place.job.key == job.key}
-        if job.pieces and job.kind not in kinds:
+        live = [place.job for place in self._live.values()]
+        if job.pieces and not any(other.key == job.key and other.kind == job.kind for other in live):
             self._forecast.doubt_pieces(job)
-        if not kinds:
+        if not any(other.key == job.key for other in live):
             self._forecast.doubt(job.key)
 
     def _all_fit(self, job: Job, free_s: float) -> bool:
@@ -298,9 +298,9 @@ class Scheduler:
         )
 
     def _line_s(self, key: Hashable, line: Line) -> float:
-        left = [self._forecast.left(place) for place in line.places]
-        pieces_s = sum(pieces_s for _, pieces_s in left)
-        return self._forecast.units_s(key, sum(units for units, _ in left), line.capacity) + pieces_s
+        units = sum(self._forecast.units_left(place) for place in line.places)
+        pieces_s = sum(self._forecast.pieces_s(place.job, place.pieces) for place in line.places)
+        return self._forecast.units_s(key, units, line.capacity) + pieces_s
 
     def _started(self, key: Hashable, units: tuple[Unit, ...], now_s: float) -> Batch:
         if isinstance(key, Answers):
