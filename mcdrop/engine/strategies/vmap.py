@@ -3,9 +3,6 @@
 vmap batches lazily, so everything before the first site runs once for each row and not once for each sample.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -49,29 +46,19 @@ def _with_shapes(
     sites = network.sites
     masks = [draws.get(key, site.kind, site.law, shapes[key])[:samples] for key, site in sites.items()]
 
-    def one_sample(
-        *masks: Tensor, one: Tensor | None = None, promoted: frozenset[int], search: bool
-    ) -> tuple[Tensor, ...]:
-        given = GivenDraws(dict(zip(sites, masks, strict=True)), sites, shapes, network.paths)
-        births = Births(promoted, one, search=search, model=network.view) if one is not None else None
-        return tuple(network.outputs_for(call, given, births))
-
     def attempt(births: frozenset[int], *, search: bool) -> list[Tensor]:
-        run = partial(one_sample, promoted=births, search=search)
         one = torch.ones(samples, dtype=torch.bool, device=network.device) if births or search else None
+
+        def one_sample(one: Tensor | None, *masks: Tensor) -> tuple[Tensor, ...]:
+            given = GivenDraws(dict(zip(sites, masks, strict=True)), sites, shapes, network.paths)
+            early = None if one is None else Births(births, one, search=search, model=network.view)
+            return tuple(network.outputs_for(call, given, early))
+
+        axes = (None if one is None else 0, *[0] * len(masks))
         with without_fallback_warnings():
-            return list(_batched(run, masks, one))
+            return list(torch.func.vmap(one_sample, axes, randomness="error")(one, *masks))
 
     return with_promotions(attempt, network.promotions)
-
-
-def _batched(
-    run: Callable[..., tuple[Tensor, ...]], masks: Sequence[Tensor], one: Tensor | None
-) -> tuple[Tensor, ...]:
-    """`run` under vmap; `one` is true, with a sample axis, where something is to be promoted."""
-    if one is None:
-        return torch.func.vmap(run, randomness="error")(*masks)
-    return torch.func.vmap(lambda one, *masks: run(*masks, one=one), randomness="error")(one, *masks)
 
 
 def _shape(site: Site, call: Call) -> tuple[int, ...]:
