@@ -21,7 +21,7 @@ from mcdrop.engine.sampling import Draw, Plan
 from mcdrop.engine.sites import Law, SiteKey
 from mcdrop.engine.tracing import Trace
 
-__all__ = ["Switched", "switched", "switched_blocks"]
+__all__ = ["Switched", "sites_fired", "switched", "switched_blocks"]
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,15 @@ def switched(model: nn.Module, traced: Trace, call: Call, on: Collection[SiteKey
     silent = {key.module for key in off} - {key.module for key in on}
     for owners in (traced.owners - silent, traced.owners):
         network = network_of(model, replace(traced, owners=owners))
-        fired = _fired(network, call)
+        fired = sites_fired(network, call)
         if set(on) <= fired or not traced.fixed:
             break  # else a module in eval mode keeps another one from drawing: all sites are held instead
     kept = {key: site for key, site in network.sites.items() if key in fired or key in on}
     return Switched(replace(network, sites=kept), off)
 
 
-def _fired(network: Network, call: Call) -> set[SiteKey]:
+def sites_fired(network: Network, call: Call) -> set[SiteKey]:
+    """Which sites fire for two rows of a call, with natural draws."""
     recorder = Recorder(network.paths)
     with network.inference():
         network.outputs_for(call.take(slice(0, 2)), recorder)

@@ -7,8 +7,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from mcdrop.engine.recording import Recorder
-from mcdrop.engine.switching import switched
+from mcdrop.engine.switching import sites_fired, switched
 from mcdrop.inspection.before_sampling import silent
 from mcdrop.inspection.examination import Examination, SiteExamination
 from mcdrop.inspection.finding import CATALOGUE, Finding
@@ -197,11 +196,8 @@ def _is_injected(each: SiteExamination, model: nn.Module) -> bool:
 
 def _on_in_eval(seen: Examination) -> Iterator[Finding]:
     network = switched(seen.model, seen.traced, seen.asked.call, []).network
-    recorder = Recorder(network.paths)
     network.view.eval()
-    with torch.no_grad():
-        network.outputs_for(seen.asked.call.take(slice(0, 2)), recorder)
-    fired = {key for key, _ in recorder.fired}
+    fired = sites_fired(network, seen.asked.call)
     for each in seen.sites:
         if each.site.key in fired:
             yield _finding(
