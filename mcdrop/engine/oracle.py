@@ -8,7 +8,7 @@ Comparing strategies with each other cannot show that: they share the intercepti
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -156,9 +156,7 @@ def _uniform(out: Tensor, inputs: _Inputs) -> Tensor:
 
 
 def _normal(out: Tensor, inputs: _Inputs) -> Tensor:
-    mean, std = _with_defaults(inputs[1:], 0.0, 1.0)
-    standard: Tensor = (out - mean) / std
-    return standard
+    return _normal_of_tensors(out, inputs[1:])
 
 
 def _normal_of_tensors(out: Tensor, inputs: _Inputs) -> Tensor:
@@ -199,14 +197,12 @@ class _Recorded:
 
     draws: list[tuple[str, Tensor]]
     used: int = 0
-    incomparable: bool = field(default=False)
+    incomparable: bool = False
 
     def draw(self, kind: str, p: float | None, law: Law, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """The next native draw, in the form that the law has."""
-        if law.name in ("keep", "noise") and law.p == 1:
-            return torch.zeros(
-                shape, dtype=law.dtype, device="cpu"
-            )  # natively a product with zeros, without a draw
+        if law.name in ("keep", "noise") and law.p == 1:  # natively a product with zeros, without a draw
+            return torch.zeros(shape, dtype=law.dtype, device="cpu")
         native = self.draws[self.used][1] if self.used < len(self.draws) else None
         self.used += 1
         if native is None or _without_ones(native.shape) != _without_ones(shape):
@@ -221,8 +217,7 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
 
 def _in_law(native: Tensor, law: Law, kind: str) -> Tensor:
     if law.name == "uniform" and kind == "bernoulli":
-        return 1.0 - native.to(
-            law.dtype
-        )  # below any probability where a one was drawn, not below it elsewhere
+        # below any probability where a one was drawn, not below it elsewhere
+        return 1.0 - native.to(law.dtype)
     drawn = native.to(law.dtype)
     return drawn.div(1 - law.p) if law.name == "noise" else drawn

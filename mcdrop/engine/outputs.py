@@ -106,9 +106,9 @@ def _rows_first(leaf: Tensor, axis: int, rank: int) -> Tensor:
             "a usual cause)"
         )
     own = leaf.detach()
-    if axis or not rank:
-        return own.movedim(axis, 0) if rank else own.unsqueeze(0)
-    return own
+    if not rank:
+        return own.unsqueeze(0)
+    return own.movedim(axis, 0) if axis else own
 
 
 def output_structure(output: Any) -> tuple[str, list[Any]]:

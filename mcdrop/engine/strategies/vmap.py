@@ -33,9 +33,7 @@ def vmap(network: Network, call: Call, draws: BlockDraws, samples: int) -> list[
     for _ in shapes:
         try:
             return _with_shapes(network, call, draws, samples, shapes)
-        except (
-            OtherShapeError
-        ) as other:  # a length that follows the data, such as that of the longest sequence
+        except OtherShapeError as other:  # it follows the data, such as the length of the longest sequence
             shapes[other.key] = other.shape
     return _with_shapes(network, call, draws, samples, shapes)
 
