@@ -58,7 +58,7 @@ SAMPLES: Final = 10_000
 FIT_SAMPLES: Final = 1000
 """Where only tau, factors and bounds depend on them."""
 CRPS_SAMPLES: Final = 128
-"""The time of a mixture's CRPS grows with their square."""
+"""Where the noise is small, the time of a mixture's CRPS grows with their square."""
 GAIN: Final = 0.15
 """Nats that a fitted tau must add where the published grid caps the likelihood."""
 

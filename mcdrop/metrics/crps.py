@@ -20,6 +20,9 @@ from mcdrop.shapes import TensorLike, float64, nonnegative, same_shape, shaped
 __all__ = ["crps_blocks", "crps_gaussian", "crps_mixture", "crps_samples"]
 
 _PAIR_BUDGET: Final = 100_000  # pairs of samples held at once: 0.8 MB of float64, which stays in the cache
+_POINTS_OF_A_SAMPLE: Final = 2  # of an integral, which then takes less time than the pairs
+_STEP: Final = 0.5  # of an integral, in standard deviations of the narrowest sample
+_REACH: Final = 8.5  # standard deviations, beyond which a Gaussian has less than 1e-17
 _ROOT_TWO_OVER_PI: Final = math.sqrt(2 / math.pi)
 
 
@@ -57,7 +60,8 @@ def crps_mixture(means: TensorLike, std: TensorLike, y: TensorLike) -> Tensor:
         y: (N, ...) outcomes.
 
     Returns:
-        (N, ...) units of the output, at least 0. Time grows with S^2 N, memory does not.
+        (N, ...) units of the output, at least 0. Time grows with S N times the law's width in standard
+        deviations of its narrowest sample, or with S^2 N where that is less; memory with neither.
 
     Raises:
         ShapeError: If the shapes do not fit.
@@ -158,8 +162,31 @@ def _mean_pair_distance(means: Tensor, std: Tensor) -> Tensor:
     rows = max(1, _PAIR_BUDGET // count**2)
     centres, spreads = means.reshape(count, -1), std.reshape(count, -1)
     tiles = zip(torch.split(centres, rows, dim=1), torch.split(spreads, rows, dim=1), strict=True)
-    parts = [_pair_tile(centre, spread) for centre, spread in tiles]
+    parts = [_distance_tile(centre, spread) for centre, spread in tiles]
     return torch.cat(parts).reshape(means.shape[1:])
+
+
+def _distance_tile(means: Tensor, std: Tensor) -> Tensor:
+    """The same for (S, R), by the way that takes less time."""
+    step = _STEP * std.amin(0)
+    low, high = (means - _REACH * std).amin(0), (means + _REACH * std).amax(0)
+    points = ((high - low) / step).amax().item()
+    if points < _POINTS_OF_A_SAMPLE * len(means):
+        return _integrated(means - low, std, step, math.ceil(points))
+    return _pair_tile(means, std)
+
+
+def _integrated(means: Tensor, std: Tensor, step: Tensor, points: int) -> Tensor:
+    """The same as 2 times the integral of F (1 - F) from 0 on, by so many steps.
+
+    Source:
+        Trefethen and Weideman 2014, "The exponentially convergent trapezoidal rule": F (1 - F) is smooth and
+        ends on both sides, so that all of the error is the spectrum beyond 1 / step, exp(-(pi / _STEP)^2).
+    """
+    places = torch.arange(points + 1, dtype=means.dtype, device=means.device)
+    scores = step * places.unsqueeze(1) - means.unsqueeze(1)
+    below = (1 + (scores / (math.sqrt(2) * std.unsqueeze(1))).erf_().mean(0)) / 2
+    return 2 * step * (below * (1 - below)).sum(0)
 
 
 def _pair_tile(means: Tensor, std: Tensor) -> Tensor:

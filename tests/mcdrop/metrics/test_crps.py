@@ -30,6 +30,21 @@ def test_scoringrules_agrees_on_gaussians() -> None:
     np.testing.assert_allclose(crps_gaussian(mean, std, Y), expected, **FLOAT64)
 
 
+@pytest.mark.parametrize("narrow", [10.0, 1.0, 0.1, 1e-4], ids="{} of the spread".format)
+def test_scoringrules_agrees_on_mixtures(narrow: float) -> None:
+    means, std = normal(80, 50), narrow * (1 + uniform(80, 50, seed=2))
+    expected = sr.crps_mixnorm(Y.numpy(), means.T.numpy(), std.T.numpy())
+    np.testing.assert_allclose(crps_mixture(means, std, Y), expected, **FLOAT64)
+    np.testing.assert_allclose(crps_mixture(means + 2.0**20, std, Y + 2.0**20), expected, **FLOAT64)
+
+
+def test_pairs_are_counted_only_where_an_integral_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcdrop.metrics.crps._pair_tile", lambda *_given: pytest.fail("S^2 pairs"))
+    crps_mixture(SAMPLES[:, :3], 5.0, Y[:3])
+    with pytest.raises(pytest.fail.Exception, match="pairs"):
+        crps_mixture(SAMPLES[:, :3], 1e-3, Y[:3])
+
+
 def test_a_mixture_of_one_is_a_gaussian_and_of_points_the_unfair_form() -> None:
     std = torch.full((50,), 0.3, dtype=torch.float64)
     torch.testing.assert_close(
