@@ -15,17 +15,59 @@ from mcdrop.engine.inputs import Call
 from mcdrop.engine.recording import recorded
 from mcdrop.engine.sites import Site, site_id
 from mcdrop.engine.view import ModulePaths
-from mcdrop.errors import McdropError, UnsupportedModelError
+from mcdrop.errors import McdropError, NothingRandomError, UnsupportedModelError
 
 __all__ = [
     "drawing",
     "functions_holding",
+    "nothing_random",
     "refuse_closures",
     "refuse_shared_masks",
     "refuse_unseen_draws",
     "single_row",
     "unseen",
 ]
+
+
+def nothing_random(model: nn.Module, switched_off: Sequence[str]) -> NothingRandomError:
+    """The error that says why every pass of a model would be the same.
+
+    Args:
+        model: The user's.
+        switched_off: Calls of dropout that are off though every module is in train mode.
+    """
+    silent = [path or "(model)" for path, module in model.named_modules() if _is_silent_dropout(module)]
+    looked = (
+        "every pass would be the same: one forward pass made no random call. Looked for: dropout of every "
+        "kind (modules and functions), dropout in attention and in recurrent layers, stochastic depth, and "
+        "draws such as torch.rand and bernoulli_; a generator of NumPy's that the model holds is out of sight"
+    )
+    if silent:
+        listed = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+        return NothingRandomError(
+            f"{looked}. There is dropout of rate 0: {listed}. Set the rate used in training, above 0"
+        )
+    if switched_off:
+        return NothingRandomError(
+            f"{looked}. There is dropout that is off even in train mode: {', '.join(switched_off[:5])}. A "
+            "program that was exported or traced in eval mode keeps it off for ever: do so in train mode; a "
+            "forward that reads a flag of its own should read self.training"
+        )
+    if any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules()):
+        return NothingRandomError(
+            f"{looked}. Quantised layers of dropout pass on what they get: sample the model before"
+        )
+    return NothingRandomError(
+        f"{looked}; if the model has dropout, see that forward reaches it; if it has none, train it with "
+        "some, or put some in now with mcdrop.inject(model, p=0.1)"
+    )
+
+
+def _is_silent_dropout(module: nn.Module) -> bool:
+    rates = [getattr(module, name, None) for name in ("p", "dropout", "dropout_p", "drop_prob")]
+    return any(
+        isinstance(rate, float | int) and not isinstance(rate, bool) and rate == 0 for rate in rates
+    ) and ("drop" in type(module).__name__.lower() or isinstance(module, nn.RNNBase | nn.MultiheadAttention))
 
 
 def refuse_closures(originals: Sequence[str], holders: Sequence[str], silent: Sequence[str]) -> None:
