@@ -244,7 +244,8 @@ def _as_tensor(name: str, value: TensorLike) -> Tensor:
     try:
         return torch.from_numpy(np.array(value))  # a copy: the caller's array may be read-only
     except (TypeError, ValueError) as error:
-        came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
+        kind = getattr(value, "dtype", None)  # of arrays, and of pandas' series
+        came = type(value).__name__ if kind is None else f"{type(value).__name__} of {kind}"
         raise InputError(f"{name} must be a tensor, an array or a list of numbers, got {came}") from error
 
 

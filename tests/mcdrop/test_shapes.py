@@ -94,7 +94,9 @@ def test_labels_may_stand_in_a_column_and_one_hot_rows_are_told_what_to_do() -> 
 
 
 def test_names_in_place_of_numbers_are_told_as_what_they_are() -> None:
-    with pytest.raises(InputError, match="y must be a tensor, an array or a list of numbers, got <U2 array"):
+    with pytest.raises(
+        InputError, match="y must be a tensor, an array or a list of numbers, got ndarray of <U2"
+    ):
         shapes.class_labels(np.array(["no", "ja"]), like=(2,), classes=2)
 
 
