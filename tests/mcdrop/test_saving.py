@@ -63,9 +63,17 @@ def test_inputs_are_described_by_their_fields_too() -> None:
         described_inputs([{"name": "x", "dtype": "f32", "shape": [3]}])
 
 
+class Pair(nn.Module):
+    """Takes something beside its rows."""
+
+    def forward(self, x: torch.Tensor, extra: object) -> torch.Tensor:
+        """(N, D) -> (N, D)."""
+        return x if extra is None else x + 1
+
+
 @pytest.mark.parametrize("value", [3, torch.tensor(1.0), None])
 def test_an_input_without_rows_cannot_be_described(value: object) -> None:
-    call = as_call(nn.Identity(), (torch.zeros(2, 3),), {"extra": value})
+    call = as_call(Pair(), (torch.zeros(2, 3),), {"extra": value})
     with pytest.raises(
         OptionError, match="a checkpoint describes tensors with rows as inputs, and extra is a"
     ):
