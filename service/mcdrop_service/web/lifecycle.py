@@ -15,16 +15,18 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """The phase, which only moves forward."""
+    """The phase, which only moves forward.
+
+    Attributes:
+        phase: What the process is doing.
+        stopping: Whether it is about to end; looked at for each request, which a comparison of phases slows.
+        failure: Why it failed, if it did.
+    """
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
+        self.stopping = False
         self.failure: str | None = None
-
-    @property
-    def stays(self) -> bool:
-        """Whether the process is not about to end."""
-        return self.phase in {Phase.STARTING, Phase.SERVING}
 
     def serve(self) -> None:
         """Every model is warm; has no effect once draining began."""
@@ -33,6 +35,7 @@ class Lifecycle:
 
     def drain(self) -> None:
         """Readiness goes off; requests are still answered."""
+        self.stopping = True
         if self.phase is not Phase.FAILED:
             self.phase = Phase.DRAINING
 
@@ -42,5 +45,6 @@ class Lifecycle:
         Args:
             reason: What to tell the operator.
         """
+        self.stopping = True
         self.phase = Phase.FAILED
         self.failure = reason

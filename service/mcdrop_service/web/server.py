@@ -138,7 +138,7 @@ def _config(app: ASGIApp, service: Service, *, lifespan: Literal["on", "off"]) -
     return uvicorn.Config(
         app,
         http=guarded_protocol(
-            service.settings, service.metrics.connection_refused, lambda: not service.lifecycle.stays
+            service.settings, service.metrics.connection_refused, lambda: service.lifecycle.stopping
         ),
         ws="none",
         lifespan=lifespan,
