@@ -1,21 +1,15 @@
-"""Tracing: which random calls a model makes, who makes them, and which axis of each mask is the rows'.
+"""Tracing: which random calls a model makes, who makes them, and what keeps it from being sampled."""
 
-Runs of two and of three rows tell the row axis of each mask and of each output. Runs whose draws are all at
-one end of their law tell whether the list of sites is itself random (LayerDrop), and what fires on every
-branch.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from mcdrop.engine.exploration import ATTEMPTS, explored, some_rows
 from mcdrop.engine.failures import first_line
-from mcdrop.engine.forcing import extreme
-from mcdrop.engine.generators import OUTSIDE, generators_restored, generators_set, moved_generators
+from mcdrop.engine.generators import OUTSIDE, generators_restored, moved_generators
 from mcdrop.engine.guard import Guard
 from mcdrop.engine.hidden import (
     drawing,
@@ -28,8 +22,7 @@ from mcdrop.engine.hidden import (
 from mcdrop.engine.inputs import Call, device_of
 from mcdrop.engine.outputs import OTHER_ROWS, Outputs, output_layout
 from mcdrop.engine.ownership import OwnerSearch, trainable
-from mcdrop.engine.recording import Answer, Recorder, TooManyDrawsError, natural, recorded
-from mcdrop.engine.sites import Site, SiteKey
+from mcdrop.engine.sites import Site
 from mcdrop.engine.view import (
     ModulePaths,
     called_originals,
@@ -42,11 +35,7 @@ from mcdrop.errors import McdropError, UnsupportedModelError
 
 __all__ = ["Trace", "trace"]
 
-_FIRST_PLACE: Final = 740_358_291
-"""Seed of the global generators before the first attempt; one that no model sets by itself."""
 _CPU: Final = torch.device("cpu")
-_ATTEMPTS: Final = 3
-"""How often a generator must have moved: once may be the work of another thread."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def trace(model: nn.Module, call: Call) -> Trace:
     except McdropError:
         raise
     except Exception as error:
-        if _takes(model, *(_rows(call, rows) for rows in (2, 3))):
+        if _takes(model, *(some_rows(call, rows) for rows in (2, 3))):
             raise
         if _takes(model, call):
             raise UnsupportedModelError(
@@ -141,23 +130,23 @@ def _traced(model: nn.Module, view: nn.Module, call: Call) -> Trace:
     with guard, called_originals(model) as originals:
         search, outside = _search(view, paths, call, guard)
         owners = search.first()
-        explored = _explored(view, paths, call)
-        wider = search.wider(owners, explored.runs.fired)
+        found = explored(view, paths, call)
+        wider = search.wider(owners, found.runs.fired)
         if wider != owners:
-            owners, explored = wider, _explored(view, paths, call)
+            owners, found = wider, explored(view, paths, call)
     refuse_closures(originals, functions_holding(model), search.silent)
-    refuse_unseen_draws(guard.unseen, explored.moved, view, paths, _rows(call, 2))
-    left_off = _left_off(view, paths, call, outside, alone=not explored.runs.fired)
-    sites = explored.runs.sites()
+    refuse_unseen_draws(guard.unseen, found.moved, view, paths, some_rows(call, 2))
+    left_off = _left_off(view, paths, call, outside, alone=not found.runs.fired)
+    sites = found.runs.sites()
     refuse_shared_masks(sites)
     lost = search.lost(owners, {site.key for site in sites})
     return Trace(
         sites,
         owners,
-        output_layout(*explored.runs.outputs, whole=call.whole),
-        explored.fixed,
-        explored.written_state,
-        frozenset(explored.runs.written_inputs),
+        output_layout(*found.runs.outputs, whole=call.whole),
+        found.fixed,
+        found.written_state,
+        frozenset(found.runs.written_inputs),
         tuple(search.silent),
         tuple(lost),
         left_off,
@@ -174,14 +163,14 @@ def _search(
     Returns:
         It, and the generators outside of torch that were drawn from.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         with moved_generators() as moved:
-            search = OwnerSearch(view, paths, _rows(call, 2))
+            search = OwnerSearch(view, paths, some_rows(call, 2))
         outside = [name for name in moved if name in OUTSIDE]
         of_torch = [name for name in moved if name not in OUTSIDE]
         if not of_torch:
             return search, outside
-    refuse_unseen_draws(guard.unseen, of_torch, view, paths, _rows(call, 2))
+    refuse_unseen_draws(guard.unseen, of_torch, view, paths, some_rows(call, 2))
     return search, outside
 
 
@@ -204,141 +193,9 @@ def _left_off(
         return ()
     set_train_mode(view, trainable(view))
     try:
-        drawers = drawing(view, paths, _rows(call, 2), generators)
+        drawers = drawing(view, paths, some_rows(call, 2), generators)
     except Exception:  # noqa: BLE001 - a branch of training alone may fail
         drawers = []
     if alone and drawers:
         raise unseen(drawers)
     return tuple(drawers)
-
-
-class _Explored(NamedTuple):
-    """What runs with the owners in train mode show."""
-
-    runs: "_Runs"
-    fixed: bool
-    moved: list[str]
-    written_state: frozenset[str]
-
-
-def _explored(view: nn.Module, paths: ModulePaths, call: Call) -> _Explored:
-    before = {name: tensor.clone() for name, tensor in state_tensors(view).items()}
-    for attempt in range(_ATTEMPTS):
-        generators_set(_FIRST_PLACE + attempt)
-        with moved_generators() as moved:
-            runs = _Runs(view, paths, call)
-            fixed = runs.explore()
-        if not moved:
-            break
-    return _Explored(runs, fixed, moved, frozenset(_changed(before, state_tensors(view))))
-
-
-def _rows(call: Call, rows: int) -> Call:
-    """A call of so many rows, all its own: it may be written to.
-
-    The third repeats the first, so that lengths which follow the data stay as they are with two.
-    """
-    return call.take(torch.arange(rows, device="cpu") % min(call.rows, 2)).copied()
-
-
-class _Runs:
-    """Passes of two and of three rows, with different draws."""
-
-    def __init__(self, view: nn.Module, paths: ModulePaths, call: Call) -> None:
-        self._view, self._paths, self._call = view, paths, call
-        self.written_inputs: set[int] = set()
-        self._pairs: list[tuple[Recorder, Recorder]] = []
-        self.outputs: tuple[Any, Any] = (None, None)
-
-    def explore(self) -> bool:
-        """Run until every branch was seen; whether the same sites fired each time."""
-        two, output_of_two = self._run(2, natural)
-        three, output_of_three = self._run(3, natural)
-        self.outputs = (output_of_two, output_of_three)
-        self._pairs.append((two, three))
-        branches = [answer for answer in _ends(two, three) if self._branches_off(answer, two)]
-        self._pairs += [(self._run(2, answer)[0], self._run(3, answer)[0]) for answer in branches]
-        return not branches and two.fired == three.fired
-
-    @property
-    def fired(self) -> set[SiteKey]:
-        """The sites of the first pass."""
-        return {site.key for site in self._pairs[0][0].sites}
-
-    def sites(self) -> tuple[Site, ...]:
-        """The sites of all passes, with their row axes."""
-        found: dict[SiteKey, Site] = {}
-        for two, three in self._pairs:
-            for site in _with_row_axes(two.sites, three.sites):
-                found.setdefault(site.key, site)
-        return tuple(found.values())
-
-    def _run(self, rows: int, answer: Answer) -> tuple[Recorder, Any]:
-        call = _rows(self._call, rows)
-        versions = _versions(call)
-        result = recorded(self._view, self._paths, call, answer)
-        pairs = enumerate(zip(versions, _versions(call), strict=True))
-        self.written_inputs |= {leaf for leaf, (before, after) in pairs if before != after}
-        return result
-
-    def _branches_off(self, answer: Answer, usual: Recorder) -> bool:
-        try:
-            return self._run(2, answer)[0].fired != usual.fired
-        except TooManyDrawsError:  # a loop that waits for a draw that never comes
-            return False
-        except UnsupportedModelError:
-            raise
-        except Exception:  # noqa: BLE001 - draws so extreme may break a network that never meets them
-            return False
-
-
-def _ends(two: Recorder, three: Recorder) -> list[Answer]:
-    """Draws at either end of their laws, if there is a draw without rows: decisions may hang on it."""
-    fixed_shapes = [a for a, b in zip(two.sites, three.sites, strict=False) if a.shape == b.shape]
-    return [partial(_at_one_end, high=high) for high in (False, True)] if fixed_shapes else []
-
-
-def _at_one_end(site: Site, *, high: bool) -> Tensor:
-    return extreme(site.law, site.shape, high=high)
-
-
-def _versions(call: Call) -> list[int]:
-    return [leaf._version if isinstance(leaf, Tensor) else 0 for leaf in call.leaves]  # noqa: SLF001
-
-
-def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> Iterator[str]:
-    for name, old in before.items():
-        if name in after and not torch.equal(_dense(old), _dense(after[name])):
-            yield name
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
-
-
-# --- which axis runs over the rows -----------------------------------------------------------------
-
-
-def _with_row_axes(two: Sequence[Site], three: Sequence[Site]) -> Iterator[Site]:
-    large = {(site.key, site.kind): site.shape for site in three}
-    for site in two:
-        axis, factor = _row_axis(site, large.get((site.key, site.kind), ()))
-        yield replace(site, row_axis=axis, row_factor=factor)
-
-
-def _row_axis(site: Site, shape_of_three: tuple[int, ...]) -> tuple[int | None, int]:
-    """The axis of a mask that runs over the rows, and how many of its entries belong to each."""
-    if site.shape == shape_of_three:
-        return None, 1
-    pairs = list(zip(site.shape, shape_of_three, strict=False))
-    moved = [axis for axis, (two, three) in enumerate(pairs) if two != three]
-    two, three = pairs[moved[0]] if len(moved) == 1 else (0, 0)
-    factor = three - two
-    if len(site.shape) != len(shape_of_three) or factor <= 0 or two != 2 * factor:
-        raise UnsupportedModelError(
-            f"the mask of {site.name} ({site.kind}) has shape {site.shape} for two rows and {shape_of_three} "
-            "for three, so no single axis of it runs over the rows: rows are coupled, or the data decide how "
-            "large it is (as where experts are chosen), and no answer could be one row's own; or else "
-            f"{OTHER_ROWS}"
-        )
-    return moved[0], factor
