@@ -87,6 +87,7 @@ def serve(  # noqa: PLR0917  typer reads options from the signature
 
 def _serve(repository: Repository, settings: Settings) -> NoReturn:
     """Serve until a signal; from several processes if the settings say so."""
+    signal.signal(signal.SIGTERM, _end)  # torch takes its time; the first process of a container has no other
     log_as_json(settings.log_level)
     try:
         ports = [_open(settings, *numbers) for numbers in _numbers(settings)]
@@ -142,7 +143,7 @@ def _work(
 ) -> int:
     """Serve from this process until a signal; the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load anew
-    signal.signal(signal.SIGTERM, _end)  # until it serves: the first process of a container would ignore it
+    signal.signal(signal.SIGTERM, _end)  # until it serves; a process that was forked has its parent's no more
     if settings.workers > 1:
         log_as_json(settings.log_level, port=ports.numbers[0])
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.models import FAKE_SERVER
+from tests.support.repository import ROOT
 from tests.support.wire import PATIENCE_S, Server, get, post, running, until
 
 WORKER = """
@@ -154,6 +155,17 @@ sys.stdout.write("ready")
 _flush()
 _say("ready")
 """
+ENDS = """
+import signal
+from pathlib import Path
+from mcdrop_service import command
+class LongImport:
+    @property
+    def loading(self):
+        signal.raise_signal(signal.SIGTERM)
+command.execution = LongImport()
+command.serve(Path("models"), port=0, workers=2)
+"""
 CLOSED = """
 import os
 from mcdrop_service.command import _say, serve
@@ -171,3 +183,9 @@ def test_that_nobody_can_be_told_is_no_reason_to_end_or_to_end_with_a_fault(
 ) -> None:
     shell = f'exec "$0" -c "$1" {streams}'
     assert subprocess.run(["sh", "-c", shell, sys.executable, program], check=False).returncode == 0
+
+
+def test_a_signal_to_stop_that_comes_before_there_are_workers_ends_the_process() -> None:
+    """By a handler of its own: the first process of a container has no other."""
+    ended = subprocess.run([sys.executable, "-c", ENDS], cwd=ROOT, check=False)
+    assert ended.returncode == 128 + signal.SIGTERM
