@@ -3,6 +3,7 @@
 Alphabet: S samples, N rows, C classes, ... further dimensions.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
@@ -31,11 +32,19 @@ from mcdrop.predictive import (
 )
 from mcdrop.predictive.calibrated import sampling_settings, shaping
 from mcdrop.predictive.entropies import LabelPredictive
+from mcdrop.scoring import FEW_EVENTS
 from mcdrop.selective import fit_selective_threshold
 from mcdrop.shapes import TensorLike, as_column_or_not, check_fraction, check_rows, float64
 from mcdrop.testimony import on_cpu
 
-__all__ = ["METHODS", "Method", "calibrate"]
+__all__ = ["FROM_ERRORS", "METHODS", "FewErrorsWarning", "Method", "calibrate"]
+
+FROM_ERRORS: Final = frozenset({"temperature", "vector", "platt", "isotonic"})
+"""Methods for which rows that are wrong count for most."""
+
+
+class FewErrorsWarning(UserWarning):
+    """A calibrator was fitted to probabilities of rows of which hardly any is wrong."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,9 @@ def calibrate(
     Returns:
         The calibrator, for `MCDropout.calibrated`; it records how the prediction was sampled.
 
+    Warns:
+        FewErrorsWarning: If fewer than ten rows are wrong and the method is fitted to probabilities.
+
     Raises:
         InputError: If `pred` is not of MCDropout.
         OptionError: If there is no such method for the task.
@@ -120,7 +132,20 @@ def calibrate(
     asked = Asked(level, risk, confidence, sampling_settings(pred.sampled), made)
     outcomes = as_column_or_not(float64("y", y).to(pred.mean.device), pred.mean.shape)
     found = known[method].fit(pred, outcomes, asked)
+    if method in FROM_ERRORS:
+        _tell_of_few_errors(method, cast(BinaryPredictive | ClassificationPredictive, pred), outcomes)
     return replace(found, fitted_with=replace(found.fitted_with, behind=shaping(pred.calibrators)))
+
+
+def _tell_of_few_errors(method: str, pred: BinaryPredictive | ClassificationPredictive, y: Tensor) -> None:
+    wrong = int((pred.label != y.reshape(pred.label.shape)).sum())
+    if wrong < FEW_EVENTS:
+        warnings.warn(
+            f"{method} rests on the rows that are wrong, and {wrong} of {y.numel()} are: judge what it gives "
+            "on other rows before you rely on it",
+            FewErrorsWarning,
+            stacklevel=3,
+        )
 
 
 def _temperature(pred: LabelPredictive, y: Tensor, asked: Asked) -> Calibrator:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mcdrop.calibrating import METHODS
+from mcdrop.calibrating import FROM_ERRORS, METHODS
 from mcdrop.calibration.fitted import data_digest
 from mcdrop.calibration.std_scaling import LevelStdScaling
 from mcdrop.checkpoint import Manifest, resolve_version, versions
@@ -30,7 +30,6 @@ from mcdrop.scoring import FEW_EVENTS
 
 __all__ = ["command"]
 
-_FROM_ERRORS: Final = frozenset({"temperature", "vector", "platt", "isotonic"})
 _METHOD = f"One of {', '.join(METHODS)}; may be repeated, in the order in which they are to be applied."
 
 
@@ -93,7 +92,7 @@ def _notes(new: MCDropout, fit: Fit, report: Report) -> Iterator[str]:
         yield "std-levels found one level, so it is the same as std; 100 rows make two levels"
     accuracy = next((each.value for each in report.before if each.name == "accuracy"), 0.0)
     wrong = round((1 - accuracy) * report.n_rows)
-    if wrong < FEW_EVENTS and not _FROM_ERRORS.isdisjoint(fit.methods):
+    if wrong < FEW_EVENTS and not FROM_ERRORS.isdisjoint(fit.methods):
         yield (
             f"{wrong} of {report.n_rows} rows are wrong, and what is fitted to probabilities rests on those: "
             "look at mcdrop report on other rows before you rely on it"

@@ -4,6 +4,7 @@ The calibrator that is kept is fitted on all rows; these are the scores of its s
 other folds, so that no row corrects itself.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mcdrop.calibrating import calibrate
+from mcdrop.calibrating import FewErrorsWarning, calibrate
 from mcdrop.calibration.fitted import Calibrator
 from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
 from mcdrop.datafiles import Data
@@ -101,7 +102,9 @@ def fitted(mc: MCDropout, data: Data, y: Tensor, fit: Fit, rows: Sequence[int]) 
     for method in fit.methods:
         part = promising if method in _PROMISING else shaping
         try:
-            found = calibrate(predicted(mc, data, fit, part), y[list(part)], method, **fit.options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FewErrorsWarning)  # the command says it once, of all rows
+                found = calibrate(predicted(mc, data, fit, part), y[list(part)], method, **fit.options)
         except TooFewRowsError as error:
             if not fit.is_halved:
                 raise

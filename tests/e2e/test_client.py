@@ -42,6 +42,9 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAMPLES = 40
 LEVELS = (0.05, 0.3, 0.95)
 CALIBRATED = {"digits": ("temperature", "sets", "selective"), "diabetes": ("std", "conformal-quantiles")}
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::mcdrop.calibrating.FewErrorsWarning"
+)  # of digits one is wrong
 OF_TWO_NUMBERS = ("raw", "regression", "heteroscedastic", "classification", "multilabel")
 
 

@@ -126,6 +126,7 @@ def test_classes_of_few_rows_are_told_without_a_predictive(monkeypatch: pytest.M
 APPLICABLE = [(task, name) for task in TASKS for name in METHODS if task in METHODS[name].tasks]
 
 
+@pytest.mark.filterwarnings("ignore::mcdrop.calibrating.FewErrorsWarning")
 @pytest.mark.parametrize(("task", "method"), APPLICABLE)
 def test_calibrated_rows_are_assembled_without_the_eval_pass_that_nobody_asked_for(
     task: str, method: str

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcdrop.calibrating import METHODS, calibrate
+from mcdrop.calibrating import METHODS, FewErrorsWarning, calibrate
 from mcdrop.calibration.fitted import Calibrator, FittedWith
 from mcdrop.calibration.isotonic import BinaryIsotonic, ClassIsotonic
 from mcdrop.calibration.noise_precision import NoisePrecision
@@ -227,6 +227,17 @@ def test_every_method_fits_and_records_how_the_prediction_was_sampled(method: st
     assert record.data_digest.startswith("sha256:")
     named = calibrate(PLAIN[task](), OUTCOMES[task], method, digest="sha256:1")
     assert named.fitted_with.data_digest == "sha256:1"
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_what_is_fitted_to_rows_of_which_hardly_any_is_wrong_warns(method: str) -> None:
+    pred = classes(shape=(32, 60, 4))
+    y = pred.label.clone()
+    y[:9] = (y[:9] + 1) % 4
+    with pytest.warns(FewErrorsWarning, match=f"{method} rests on the rows that are wrong, and 9 of 60 are"):
+        calibrate(pred, y, method)
+    y[9] = (y[9] + 1) % 4
+    calibrate(pred, y, method)  # a warning would be an error
 
 
 def test_a_method_for_another_task_is_refused() -> None:
