@@ -286,8 +286,10 @@ def _raw(blocks: Sequence[Sequence[Tensor]]) -> Tensor:
     return by_block.transpose(1, 2).reshape(len(blocks) * BLOCK, -1, *cells.shape[2:])
 
 
-def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> list[list[Sequence[Tensor]]]:
+def _parts(blocks: Sequence[Sequence[Tensor]], most: int) -> Sequence[Sequence[Sequence[Tensor]]]:
     """At most so many of the rows at a time."""
+    if len(blocks[0]) <= most:  # as nearly all that a server answers
+        return [blocks]
     starts = range(0, len(blocks[0]), most)
     return [[results[start : start + most] for results in blocks] for start in starts]
 
