@@ -14,6 +14,8 @@ __all__ = ["Forecast", "QueueLimits", "Refusal", "RefusedError"]
 K = TypeVar("K", bound=Hashable)
 
 WEIGHT_OF_LATEST = 0.2
+MOST_TIMES = 4.0
+"""For so many means a batch counts at most: where a machine stalls for a moment, its model is not slow."""
 MOST_KEYS = 1024
 
 
@@ -62,10 +64,11 @@ class Means(Generic[K]):
         self._means: dict[K, float] = {}
         self._supposed: set[K] = set()
 
-    def learn(self, key: K, value: float) -> None:
-        """Take a measurement in."""
-        before = self._means.pop(key, value)
-        self._means[key] = value if key in self._supposed else before + WEIGHT_OF_LATEST * (value - before)
+    def learn(self, key: K, value: float, *, most_times: float = math.inf) -> None:
+        """Take a measurement in, for at most so many times the mean."""
+        before = self._means.pop(key, 0.0) or value
+        latest = min(value, most_times * before)
+        self._means[key] = value if key in self._supposed else before + WEIGHT_OF_LATEST * (latest - before)
         self._supposed.discard(key)
         if len(self._means) > MOST_KEYS:
             self._forget(next(iter(self._means)))
@@ -110,9 +113,11 @@ class Forecast:
 
     def learn(self, key: Hashable, seconds: float, kind: Hashable = None) -> None:
         """How long a batch took, or a piece of some kind."""
-        self._seconds.learn(key, seconds)
         if isinstance(key, Answers):
-            self._piece_s.learn((key, kind), seconds)
+            self._seconds.learn(key, seconds)  # of unlike kinds
+            self._piece_s.learn((key, kind), seconds, most_times=MOST_TIMES)
+        else:
+            self._seconds.learn(key, seconds, most_times=MOST_TIMES)
 
     def learn_fill(self, key: Hashable, units: int) -> None:
         """How many units a batch held while more waited: few, where those of unlike lots cannot share one."""

@@ -18,6 +18,22 @@ def test_a_forecast_follows_what_was_measured_and_counts_full_batches() -> None:
     assert forecast.units_s("model", 9, 4) == 3 * 1.2
 
 
+def test_a_batch_in_which_the_machine_stalled_turns_nobody_away(worker: FakeWorker) -> None:
+    for batch_s in (0.01, 1.0):
+        worker.batch_s = batch_s
+        worker.submit(job())
+        worker.step()
+    worker.submit(job(blocks=400, deadline_s=worker.now_s + 2.0))
+
+
+def test_a_model_that_becomes_slow_is_known_to_be_so_in_the_end() -> None:
+    forecast = Forecast()
+    forecast.learn("model", 0.01)
+    for _ in range(20):
+        forecast.learn("model", 1.0)
+    assert 0.9 < forecast.batch_s("model") < 1.0
+
+
 def test_a_forecast_counts_the_making_of_answers_by_their_units() -> None:
     forecast = Forecast()
     forecast.learn("model", 1.0)
