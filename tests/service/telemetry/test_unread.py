@@ -57,7 +57,8 @@ def test_what_is_too_much_is_dropped_and_counted(pipe: Pipe, monkeypatch: pytest
     for i in range(1000):
         pipe.logger.warning(f"{i:099}")
     *lines, told = pipe.read("nobody read them in time")
-    assert lines == [f"{i:099}" for i in range(len(lines))]
+    assert lines[:100] == [f"{i:099}" for i in range(100)]
+    assert lines == sorted(set(lines))  # a thread that begins late makes room once more
     assert 100 <= len(lines) <= 200
     assert told == f"{1000 - len(lines)} lines of the log are missing: nobody read them in time"
 
