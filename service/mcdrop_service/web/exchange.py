@@ -33,6 +33,10 @@ class Connection(Protocol):
         """Send both together."""
         ...
 
+    def ends_with(self, exchange: "Exchange") -> bool:
+        """Whether an answer is the last one, although another could have followed."""
+        ...
+
     def taken(self) -> None:
         """What had come of the body was taken: more may come."""
         ...
@@ -154,6 +158,8 @@ class Exchange:
             self._wants_body = False
         elif self._left is None:
             self.keep_alive = False  # its end is that of the connection
+        if self._connection.ends_with(self):
+            self.keep_alive = False
         last = () if self.keep_alive else (CLOSE,)
         self._head = head_of(status, (*self._connection.every_head, *headers, *last))
 

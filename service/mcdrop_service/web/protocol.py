@@ -74,7 +74,7 @@ class GuardedProtocol(asyncio.Protocol):
         config: Of uvicorn, with the application.
         server_state: Of uvicorn: what its server waits for when it stops.
         on_refused: Called if there are too many connections.
-        is_stopping: Whether no further request may follow on a connection.
+        is_stopping: Whether the last answer on a connection ends it.
         **_uvicorns: What else uvicorn gives to each of its protocols.
     """
 
@@ -246,6 +246,10 @@ class GuardedProtocol(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Whether an answer is the last one: the process stops, and no request came behind it."""
+        return self._is_stopping() and exchange is self._latest
+
     def taken(self) -> None:
         """What had come of a body was taken: more may come."""
         if not (self._reads or self._waiting or self._fault or self._transport.is_closing()):
@@ -278,8 +282,6 @@ class GuardedProtocol(asyncio.Protocol):
     def _may_follow(self) -> bool:
         """Whether another request may come behind that whose head has come."""
         if len(self._waiting) + 1 >= MAX_WAITING or self._parser.get_http_version() == "1.0":
-            return False
-        if self._is_stopping():
             return False
         return bool(self._parser.should_keep_alive())
 

@@ -97,10 +97,10 @@ def test_what_was_asked_is_forgotten_with_its_answer_and_a_connection_with_its_e
         gc.enable()
 
 
-def connection(app: ASGIApp, settings: Settings) -> tuple[GuardedProtocol, Sent, ServerState]:
+def connection(app: ASGIApp, settings: Settings, **more: Any) -> tuple[GuardedProtocol, Sent, ServerState]:
     config = Config(app, lifespan="off", log_config=None)
     config.load()
-    protocol, transport = GuardedProtocol(settings, config, state := ServerState()), Sent()
+    protocol, transport = GuardedProtocol(settings, config, state := ServerState(), **more), Sent()
     protocol.connection_made(transport)
     return protocol, transport, state
 
@@ -147,6 +147,24 @@ def test_a_client_that_sends_very_many_requests_ahead_is_told_which_is_the_last_
     answers = asyncio.run(asked(echo, REQUEST * 5000))
     assert answers[:-1] == [ANSWER] * MAX_WAITING
     assert answers[-1] == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_the_last_of_what_came_before_the_signal_to_stop_ends_its_connection(requests: int) -> None:
+    stopping: list[bool] = []
+
+    async def main() -> list[Any]:
+        protocol, transport, state = connection(echo, Settings(), is_stopping=lambda: bool(stopping))
+        protocol.data_received(REQUEST * requests)
+        stopping.append(True)
+        while state.tasks:
+            await asyncio.gather(*state.tasks)
+        assert transport.ended
+        protocol.connection_lost(None)
+        return transport.sent
+
+    last = ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert asyncio.run(main()) == [ANSWER] * (requests - 1) + [last]
 
 
 def test_no_more_of_a_body_is_read_than_the_application_takes() -> None:
