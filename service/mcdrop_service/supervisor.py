@@ -250,8 +250,11 @@ class _Supervisor:
         except Exception:  # noqa: BLE001  it must end here whatever happens
             traceback.print_exc()
         finally:
-            _flush()
-            os._exit(code)
+            try:
+                _flush()
+                logging.shutdown()  # it may wait for who reads it
+            finally:
+                os._exit(code)
 
     def _leave_the_supervisor(self, worker: _Worker) -> None:
         """Have nothing of it: a pipe ends when the last process that holds it does."""

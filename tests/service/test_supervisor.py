@@ -30,6 +30,20 @@ def say(text):
 ports = Ports(socket.create_server(("127.0.0.1", 0)))
 raise SystemExit(supervise([ports], work, reopen=None, say=say, patience_s={patience_s}))
 """
+LOGGED = """
+import logging, socket
+from logging.handlers import MemoryHandler
+from mcdrop_service.supervisor import Ports, supervise
+
+def work(_ports, _say):
+    keeps = MemoryHandler(capacity=2, target=logging.StreamHandler())
+    logging.basicConfig(handlers=[keeps])
+    logging.warning("the last words")
+    return 0
+
+ports = Ports(socket.create_server(("127.0.0.1", 0)))
+supervise([ports], work, reopen=None, say=print, patience_s=1)
+"""
 ASKED = {"inputs": [[1, 2, 3]], "outputs": ["mean"]}
 
 
@@ -144,6 +158,11 @@ def test_a_worker_that_cannot_start_ends_the_service_before_the_others_begin() -
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.count("a model failed its warm-up: nothing is random\n") == 1
+
+
+def test_the_log_of_a_worker_has_its_last_words_too_though_it_may_keep_some_for_later() -> None:
+    ended = subprocess.run([sys.executable, "-c", LOGGED], capture_output=True, text=True, check=False)
+    assert ended.stderr == "the last words\n"
 
 
 FULL = """
