@@ -118,7 +118,7 @@ REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
         415: "a content type or encoding that is not read here",
         429: "too much is queued; see Retry-After",
         500: "the model failed",
-        503: "starting or stopping",
+        503: "starting, stopping, or the model is failing",
         504: "not ready before the deadline",
     }
 )
@@ -164,7 +164,7 @@ MODEL: Final = route(
     {"type": "object"},
     {
         404: "no such model",
-        503: "still starting",
+        503: "starting or stopping",
     },
 )
 METRICS: Final = route("Metrics for Prometheus", TEXT)

@@ -34,7 +34,11 @@ PARAMETERS: Final[Schema] = {
     "type": "object",
     "additionalProperties": {"anyOf": [TEXT, {"type": "number"}, BOOLEAN]},
 }
-NO_MODEL: Final = {401: "no key, or an unknown one", 404: "no such model or version", 503: "still starting"}
+NO_MODEL: Final = {
+    401: "no key, or an unknown one",
+    404: "no such model or version",
+    503: "starting or stopping",
+}
 METADATA: Final[Schema] = object_of(name=TEXT, datatype=TEXT, shape=SHAPE)
 TENSOR: Final[Schema] = {
     "type": "object",
