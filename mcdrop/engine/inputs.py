@@ -211,12 +211,24 @@ def _unpacked(
 
 def _check_names(model: nn.Module, kwargs: Mapping[str, Any]) -> None:
     """Refuse names that are no inputs, as misspelt options are."""
-    named, takes_any = _parameters(model) if kwargs else ([], True)
+    if not kwargs or _is_preceded(model):
+        return
+    named, takes_any = _parameters(model)
     for name in kwargs:
         if not takes_any and name not in named:
             raise InputError(
                 f"{name!r} is no option here, and no input of forward, which takes {', '.join(named)}"
             )
+
+
+def _is_preceded(model: nn.Module) -> bool:
+    """Whether what runs before `forward` may take other names, or `forward` does not tell which it takes."""
+    return (
+        bool(model._forward_pre_hooks_with_kwargs)  # noqa: SLF001
+        or type(model).__call__ is not nn.Module.__call__
+        or hasattr(model.forward, "__wrapped__")
+        or isinstance(model, torch.jit.ScriptModule)  # which is refused with its reason
+    )
 
 
 def _parameters(model: nn.Module) -> tuple[list[str], bool]:

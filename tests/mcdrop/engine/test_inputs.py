@@ -1,6 +1,8 @@
 """Inputs of a call: what is unpacked, what is cast, where the rows are, and how they are taken."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -328,3 +330,47 @@ def test_frames_and_datasets_are_told_how_they_become_inputs() -> None:
         call(pd.DataFrame({"x": [1.0]}))
     with pytest.raises(ShapeError, match=r"got TensorDataset without any; DataLoader\(dataset"):
         call(TensorDataset(X))
+
+
+def _scaled(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Takes an option that `forward` does not name, as decorators of Hugging Face do."""
+
+    @wraps(forward)
+    def scaled(*args: Any, factor: float = 1.0, **kwargs: Any) -> Tensor:
+        return factor * forward(*args, **kwargs)
+
+    return scaled
+
+
+class Decorated(Tokens):
+    """Its forward takes more than it names."""
+
+    forward = _scaled(Tokens.forward)
+
+
+class Preceded(Tokens):
+    """Its call takes more than its forward."""
+
+    def __call__(self, *args: Any, factor: float = 1.0, **kwargs: Any) -> Tensor:
+        output: Tensor = super().__call__(*args, **kwargs)
+        return factor * output
+
+
+def hooked() -> Tokens:
+    model = Tokens()
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: ((kwargs["factor"] * args[0],), {}), with_kwargs=True
+    )
+    return model
+
+
+@pytest.mark.parametrize("model", [Decorated(), Preceded(), hooked()])
+def test_what_runs_before_forward_may_take_names_of_its_own(model: nn.Module) -> None:
+    args, kwargs = as_call(model, (X + 1,), {"factor": 2.0}).arguments()
+    torch.testing.assert_close(model(*args, **kwargs), 2 * (X + 1), **EXACT)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_named_inputs_of_torchscript_do_not_hide_why_it_is_refused() -> None:
+    traced = torch.jit.trace(Tokens(), X)
+    assert as_call(traced, (), {"ids": X}).rows == len(X)
