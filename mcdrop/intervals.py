@@ -162,7 +162,9 @@ def _bca_levels(scores: Tensor, means: Tensor, level: float) -> tuple[float, flo
     """The two levels of the resampled means at which the corrected interval ends."""
     centre = scores.mean()
     half = 0.5 / len(means)  # so that the shift stays finite even if all resamples fall on one side
-    below = ((means < centre).to(torch.float64) + 0.5 * (means == centre)).mean().clamp(half, 1 - half)
+    gaps = means - centre
+    ties = gaps.abs() <= 4 * torch.finfo(means.dtype).eps * scores.abs().amax()  # but for the order of a sum
+    below = torch.where(ties, 0.5, (gaps < 0).to(torch.float64)).mean().clamp(half, 1 - half)
     shift = normal_quantile(below.item())
     deviation = (scores - centre) / (scores - centre).abs().amax()  # of size 1: its cube cannot underflow
     skewness = deviation.pow(3).sum() / deviation.square().sum().pow(1.5)

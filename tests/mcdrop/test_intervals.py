@@ -54,6 +54,13 @@ def test_constant_rows_give_a_point() -> None:
     assert (interval.lower, interval.upper) == (2.0, 2.0)
 
 
+@pytest.mark.parametrize("right", [3, 17])
+def test_how_a_sum_is_rounded_does_not_move_the_bca_bootstrap(right: int) -> None:
+    values = torch.tensor([0.01] * right + [0.09] * (30 - right), dtype=torch.float64)
+    one, three = intervals.mean_interval(values), intervals.mean_interval(3 * values)
+    assert (3 * one.lower, 3 * one.upper) == pytest.approx((three.lower, three.upper), rel=1e-12)
+
+
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))
 def test_the_interval_of_a_mean_lies_within_the_rows(values: list[float]) -> None:
     interval = intervals.mean_interval(values, resamples=200)
