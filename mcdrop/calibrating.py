@@ -34,7 +34,15 @@ from mcdrop.predictive.calibrated import sampling_settings, shaping
 from mcdrop.predictive.entropies import LabelPredictive
 from mcdrop.scoring import FEW_EVENTS
 from mcdrop.selective import fit_selective_threshold
-from mcdrop.shapes import TensorLike, as_column_or_not, check_fraction, check_rows, float64
+from mcdrop.shapes import (
+    TensorLike,
+    as_column_or_not,
+    check_fraction,
+    check_rows,
+    class_labels,
+    event_labels,
+    float64,
+)
 from mcdrop.testimony import on_cpu
 
 __all__ = ["FROM_ERRORS", "METHODS", "FewErrorsWarning", "Method", "calibrate"]
@@ -219,12 +227,20 @@ def _selective(pred: ClassificationPredictive | BinaryPredictive, y: Tensor, ask
     _check_one_label(pred, "selective prediction is")
     return fit_selective_threshold(
         pred.total_entropy,
-        (pred.label != y).to(torch.float64),
+        (pred.label != _labels(pred, y)).to(torch.float64),
         risk=asked.risk,
         confidence=asked.confidence,
         settings=asked.settings,
         digest=asked.digest,
     )
+
+
+def _labels(pred: ClassificationPredictive | BinaryPredictive, y: Tensor) -> Tensor:
+    """(N,) checked labels."""
+    rows = pred.label.shape
+    if isinstance(pred, BinaryPredictive):
+        return event_labels(y, like=rows)
+    return class_labels(y, like=rows, classes=pred.mean.shape[pred.class_axis])
 
 
 def _check_one_label(pred: LabelPredictive, what: str) -> None:

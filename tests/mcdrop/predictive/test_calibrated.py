@@ -240,6 +240,17 @@ def test_what_is_fitted_to_rows_of_which_hardly_any_is_wrong_warns(method: str) 
     calibrate(pred, y, method)  # a warning would be an error
 
 
+@pytest.mark.parametrize("method", ["temperature", "isotonic", "sets", "selective"])
+def test_labels_in_a_column_are_the_same_labels_and_rows_with_a_one_are_none(method: str) -> None:
+    pred, y = PLAIN["classification"](), OUTCOMES["classification"]
+    assert calibrate(pred, y[:, None], method, risk=0.9, digest="sha256:1") == calibrate(
+        pred, y, method, risk=0.9, digest="sha256:1"
+    )
+    ones = torch.nn.functional.one_hot(y, pred.mean.shape[1])
+    with pytest.raises(ShapeError, match=r"take y\.argmax\(1\)"):
+        calibrate(pred, ones, method, risk=0.9)
+
+
 def test_a_method_for_another_task_is_refused() -> None:
     with pytest.raises(OptionError, match="the task binary are platt, isotonic, selective; got 'tau'"):
         calibrate(PLAIN["binary"](), OUTCOMES["binary"], "tau")
