@@ -4,6 +4,7 @@ Total variance = epistemic (variance of the samples) + aleatoric (1 / tau).
 Source: Gal and Ghahramani 2016, arXiv:1506.02142, eq. 7.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -75,9 +76,13 @@ class RegressionPredictive(RealPredictive):
         return tuple(name for name in names if name != "aleatoric_std" or self.tau is not None)
 
     def law_quantiles(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
-        """(Q, N, ...) quantiles at Q `levels` of samples (S, N, ...), or of the Gaussians around them."""
+        """(Q, N, ...) quantiles at Q `levels` of samples (S, N, ...), or of the Gaussians around them.
+
+        Rows that are not finite have none: NaN.
+        """
         if self.tau is None:
             return sample_quantiles(samples, levels)
         noise = torch.tensor(self.tau**-0.5, dtype=torch.float64, device=samples.device)
-        means = samples.to(torch.float64)
-        return mixture_quantiles(means, noise, levels).to(samples.dtype)
+        known = samples.isfinite().all(0)
+        means = samples.to(torch.float64).where(known, 0.0)
+        return mixture_quantiles(means, noise, levels).where(known, math.nan).to(samples.dtype)

@@ -56,6 +56,9 @@ def test_rows_that_do_not_move_and_rows_that_are_no_numbers_are_noted(exact: boo
     x = X.clone()
     x[3, 0] = math.nan
     assert mc.predict(x, exact=exact).notes == ("not_finite",)
+    with_noise = MCDropout(model, task="regression", n_samples=16, tau=4.0)
+    values = with_noise.predict(x, exact=exact, quantiles=(0.1, 0.9)).quantile((0.1, 0.9))
+    assert values.isnan().any(0).flatten().nonzero().flatten().tolist() == [3]
 
 
 def test_no_global_generator_moves() -> None:
