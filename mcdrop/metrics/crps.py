@@ -61,7 +61,7 @@ def crps_mixture(means: TensorLike, std: TensorLike, y: TensorLike) -> Tensor:
 
     Returns:
         (N, ...) units of the output, at least 0. Time grows with S N times the law's width in standard
-        deviations of its narrowest sample, or with S^2 N where that is less; memory with neither.
+        deviations of its narrowest sample, or with S^2 N where that is less; memory with S^2.
 
     Raises:
         ShapeError: If the shapes do not fit.
