@@ -181,7 +181,7 @@ class _DrainingServer(uvicorn.Server):
         self._drain_delay_s = service.settings.drain_delay_ms / 1000
         self._side = side
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told = False
+        self._told = self._is_to_refresh = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -202,6 +202,9 @@ class _DrainingServer(uvicorn.Server):
         if self._lifecycle.phase is Phase.DRAINING and not self._told:
             self._told = True  # here and not where the signal comes, which may be amid a line of the log
             logger.info("a signal to stop has come: not ready")
+        if self._is_to_refresh and self._service.serving and self._service.reloader is not None:
+            self._is_to_refresh = False
+            self._begin(self._service.reloader.refresh())
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
@@ -219,9 +222,8 @@ class _DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     def _refresh(self) -> None:
-        """SIGHUP: what is served becomes what the repository holds."""
-        if self._service.reloader is not None and self._service.serving:
-            self._begin(self._service.reloader.refresh())
+        """SIGHUP: what is served becomes what the repository holds, once anything is served."""
+        self._is_to_refresh = True
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
