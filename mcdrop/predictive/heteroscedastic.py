@@ -12,9 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mcdrop.mixture import mixture_quantiles
 from mcdrop.predictive.predictive import ROWS_FIRST
-from mcdrop.predictive.real import RealPredictive
+from mcdrop.predictive.real import RealPredictive, gaussian_quantiles
 
 __all__ = ["HeteroscedasticPredictive"]
 
@@ -71,4 +70,4 @@ class HeteroscedasticPredictive(RealPredictive):
         """(Q, N, ...) quantiles at Q `levels` of the mixture of means and variances (S, N, ..., 2)."""
         means, variances = samples.to(torch.float64).unbind(-1)
         spreads = variances.sqrt()
-        return mixture_quantiles(means, spreads, levels).to(samples.dtype)
+        return gaussian_quantiles(means, spreads, levels).to(samples.dtype)

@@ -3,6 +3,7 @@
 Alphabet: S samples, N rows, ... further dimensions.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from mcdrop.calibration.quantile_recalibration import QuantileRecalibration
 from mcdrop.conformal import ConformalIntervals
 from mcdrop.conformal_quantiles import ConformalQuantiles
 from mcdrop.errors import NotFittedError
+from mcdrop.mixture import mixture_quantiles
 from mcdrop.predictive.predictive import ROWS_FIRST, Predictive, check_levels
 
-__all__ = ["RealPredictive"]
+__all__ = ["RealPredictive", "gaussian_quantiles"]
 
 _INSIDE: Final = 1e-6
 """Quantiles at 0 and 1 do not exist."""
@@ -133,3 +135,16 @@ class RealPredictive(Predictive, ABC):
             return values
         centre = self.mean.to(torch.float64)
         return (centre + self.scale * (values.to(torch.float64) - centre)).to(values.dtype)
+
+
+def gaussian_quantiles(means: Tensor, std: Tensor, levels: Sequence[float]) -> Tensor:
+    """(Q, N, ...) quantiles at Q `levels` of mixtures of Gaussians; NaN where the model gave no numbers.
+
+    Args:
+        means: (S, N, ...) float64.
+        std: Broadcasts to `means`.
+        levels: Between 0 and 1.
+    """
+    known = (means.isfinite() & ~std.isnan()).all(0)
+    values = mixture_quantiles(means.where(known, 0.0), std.where(known, 1.0), levels)
+    return values.where(known, math.nan)

@@ -4,7 +4,6 @@ Total variance = epistemic (variance of the samples) + aleatoric (1 / tau).
 Source: Gal and Ghahramani 2016, arXiv:1506.02142, eq. 7.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,8 +13,7 @@ from torch import Tensor
 
 from mcdrop.empirical import sample_quantiles
 from mcdrop.errors import NotFittedError
-from mcdrop.mixture import mixture_quantiles
-from mcdrop.predictive.real import RealPredictive
+from mcdrop.predictive.real import RealPredictive, gaussian_quantiles
 
 __all__ = ["RegressionPredictive"]
 
@@ -76,13 +74,8 @@ class RegressionPredictive(RealPredictive):
         return tuple(name for name in names if name != "aleatoric_std" or self.tau is not None)
 
     def law_quantiles(self, samples: Tensor, levels: Sequence[float]) -> Tensor:
-        """(Q, N, ...) quantiles at Q `levels` of samples (S, N, ...), or of the Gaussians around them.
-
-        Rows that are not finite have none: NaN.
-        """
+        """(Q, N, ...) quantiles at Q `levels` of samples (S, N, ...), or of the Gaussians around them."""
         if self.tau is None:
             return sample_quantiles(samples, levels)
         noise = torch.tensor(self.tau**-0.5, dtype=torch.float64, device=samples.device)
-        known = samples.isfinite().all(0)
-        means = samples.to(torch.float64).where(known, 0.0)
-        return mixture_quantiles(means, noise, levels).where(known, math.nan).to(samples.dtype)
+        return gaussian_quantiles(samples.to(torch.float64), noise, levels).to(samples.dtype)

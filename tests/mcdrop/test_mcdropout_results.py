@@ -56,9 +56,20 @@ def test_rows_that_do_not_move_and_rows_that_are_no_numbers_are_noted(exact: boo
     x = X.clone()
     x[3, 0] = math.nan
     assert mc.predict(x, exact=exact).notes == ("not_finite",)
-    with_noise = MCDropout(model, task="regression", n_samples=16, tau=4.0)
-    values = with_noise.predict(x, exact=exact, quantiles=(0.1, 0.9)).quantile((0.1, 0.9))
-    assert values.isnan().any(0).flatten().nonzero().flatten().tolist() == [3]
+
+
+@pytest.mark.parametrize("task", ["regression", "heteroscedastic"])
+def test_quantiles_of_a_row_of_nan_are_nan_and_those_of_others_stay(task: str) -> None:
+    model = nn.Sequential(fixed(nn.Linear(6, 8)), nn.Dropout(0.5), fixed(nn.Linear(8, 2)))
+    mc = MCDropout(model, task=task, n_samples=16, tau=4.0 if task == "regression" else None)
+    x = X.clone()
+    x[3, 0] = math.nan
+    values, others = (mc.predict(rows, exact=True, quantiles=(0.1, 0.9)).level_values for rows in (x, X))
+    assert values is not None
+    assert others is not None
+    assert values[:, 3].isnan().all()
+    others[:, 3] = math.nan
+    torch.testing.assert_close(values, others, **EXACT, equal_nan=True)
 
 
 def test_no_global_generator_moves() -> None:
