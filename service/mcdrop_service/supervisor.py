@@ -6,7 +6,7 @@ minute, ends the service. SIGTERM, SIGINT and SIGHUP go to the supervisor, which
 0 when all workers did; a second signal to stop kills them. A worker whose supervisor is gone stops by itself.
 
 Workers are in sessions of their own, so that Ctrl-C in a terminal reaches the supervisor alone. A fork copies
-no threads, so the supervisor has none (but one that writes a log that nobody reads), and never touches torch.
+no threads, so the supervisor has none (but one that writes a log that is held up), and never touches torch.
 """
 
 import logging

@@ -31,6 +31,7 @@ class UnheldHandler(logging.Handler):
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
+        self._may_hold = os.isatty(fd)  # it says that it takes some, and waits until it has taken all
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
         self._gate = threading.RLock()  # a collection of garbage in the middle of a line may log one itself
@@ -56,7 +57,9 @@ class UnheldHandler(logging.Handler):
 
     def _take(self, line: bytes) -> None:
         with self._gate:
-            if self._writer is None and (line := self._unwritten(line, patience_ms=0)):
+            if self._writer is None and not self._may_hold:
+                line = self._unwritten(line, patience_ms=0)
+            if self._writer is None and line:
                 writer = threading.Thread(target=self._write_all, name="mcdrop-log", daemon=True)
                 writer.start()
                 self._writer = writer

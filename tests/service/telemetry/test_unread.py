@@ -3,11 +3,15 @@
 import fcntl
 import logging
 import os
+import pty
+import threading
 from collections.abc import Iterator
 
 import pytest
 from mcdrop_service.telemetry import unread
 from mcdrop_service.telemetry.unread import UnheldHandler
+
+from tests.support.wire import PATIENCE_S
 
 LEAST_PIPE_BYTES = 4096
 
@@ -83,3 +87,26 @@ def test_the_end_of_the_process_waits_for_it_but_not_long(
         pipe.logger.warning(" " * 99)
     pipe.handler.flush()
     assert len(os.read(pipe.reads, LEAST_PIPE_BYTES)) > 0
+
+
+def test_a_terminal_that_nobody_reads_holds_nobody_up() -> None:
+    """As of a connection that hangs: it has room for some of a line, and a write waits for all."""
+    reads, writes = pty.openpty()
+    handler, log = UnheldHandler(writes), logging.Logger("log")
+    log.addHandler(handler)
+
+    def write() -> None:
+        for i in range(1000):
+            log.warning(f"{i:099}")
+
+    logging_on = threading.Thread(target=write, daemon=True)
+    logging_on.start()
+    logging_on.join(PATIENCE_S)
+    assert not logging_on.is_alive()
+    text = b""
+    while not text.endswith(b"999\r\n"):
+        text += os.read(reads, 65536)
+    assert [int(line) for line in text.splitlines()] == list(range(1000))
+    handler.flush()
+    os.close(writes)
+    os.close(reads)
