@@ -26,6 +26,7 @@ from mcdrop.metrics.regression_calibration import pit_mixture, pit_samples
 from mcdrop.predictive import (
     BinaryPredictive,
     ClassificationPredictive,
+    MultilabelPredictive,
     Predictive,
     RealPredictive,
     RegressionPredictive,
@@ -141,12 +142,13 @@ def calibrate(
     outcomes = as_column_or_not(float64("y", y).to(pred.mean.device), pred.mean.shape)
     found = known[method].fit(pred, outcomes, asked)
     if method in FROM_ERRORS:
-        _tell_of_few_errors(method, cast(BinaryPredictive | ClassificationPredictive, pred), outcomes)
+        of_labels = cast(BinaryPredictive | ClassificationPredictive | MultilabelPredictive, pred)
+        _tell_of_few_errors(method, of_labels.label, outcomes)
     return replace(found, fitted_with=replace(found.fitted_with, behind=shaping(pred.calibrators)))
 
 
-def _tell_of_few_errors(method: str, pred: BinaryPredictive | ClassificationPredictive, y: Tensor) -> None:
-    wrong = int((pred.label != y.reshape(pred.label.shape)).sum())
+def _tell_of_few_errors(method: str, label: Tensor, y: Tensor) -> None:
+    wrong = int((label != y.reshape(label.shape)).sum())
     if wrong < FEW_EVENTS:
         warnings.warn(
             f"{method} rests on the rows that are wrong, and {wrong} of {y.numel()} are: judge what it gives "

@@ -292,16 +292,16 @@ class Predictive:
 
     def _quantiles(self, levels: Sequence[float]) -> Tensor:
         """(Q, N, ...) those that were named in the call, and what the samples tell of others."""
-        known = {level: self._named(level) for level in levels}
-        others = [level for level, values in known.items() if values is None]
-        if others and self.kept_samples is None:
-            raise SamplesNotKeptError(
-                f"the samples were dropped and the quantile at {others[0]:g} was not named in the call; "
-                "pass quantiles= or keep_samples=True to predict"
-            )
-        if others and self.kept_samples is not None:
+        known = {level: values for level in levels if (values := self._named(level)) is not None}
+        others = [level for level in levels if level not in known]
+        if others:
+            if self.kept_samples is None:
+                raise SamplesNotKeptError(
+                    f"the samples were dropped and the quantile at {others[0]:g} was not named in the call; "
+                    "pass quantiles= or keep_samples=True to predict"
+                )
             known |= zip(others, self.quantiles_of(self.kept_samples, others), strict=True)
-        return torch.stack([values for level in levels if (values := known[level]) is not None])
+        return torch.stack([known[level] for level in levels])
 
     def _named(self, level: float) -> Tensor | None:
         if self.level_values is None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.service.models import FAKE_SERVER
 from tests.support.repository import ROOT
-from tests.support.wire import PATIENCE_S, Server, get, post, running, until
+from tests.support.wire import PATIENCE_S, Server, answers, get, post, running, until
 
 WORKER = """
 import os, signal, socket, time
@@ -65,13 +65,6 @@ def replaced(server: Server, pid: int) -> bool:
     return len(pids) == 2 and pid not in pids
 
 
-def answers(worker: Server) -> bool:
-    try:
-        return get(worker, "/readyz").status == 200
-    except ConnectionError:
-        return False
-
-
 def test_workers_answer_alike_and_one_that_dies_is_started_anew_but_not_three_times_in_a_minute() -> None:
     with running(
         [*FAKE_SERVER, "logging"], subprocess.PIPE, MCDROP_WORKERS="2", MCDROP_DRAIN_DELAY_MS="0"
@@ -85,11 +78,11 @@ def test_workers_answer_alike_and_one_that_dies_is_started_anew_but_not_three_ti
             pid = processes(server)[-1]
             os.kill(pid, signal.SIGKILL)
             until(partial(replaced, server, pid))
-            until(lambda: answers(second))
-        assert answers(first)
+            until(lambda: answers(second, "/readyz"))
+        assert answers(first, "/readyz")
         os.kill(processes(server)[-1], signal.SIGKILL)
         assert server.process.wait(PATIENCE_S) == 1
-        assert not answers(first)
+        assert not answers(first, "/readyz")
         _, log = server.process.communicate()
         assert log.count("a worker ended and is started anew") == 2
         assert "a worker ended 3 times in a minute: stopping" in log
@@ -101,7 +94,7 @@ def test_no_worker_outlives_a_supervisor_that_is_killed() -> None:
         server.process.kill()
         server.process.wait(PATIENCE_S)
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-        assert not any(map(answers, workers))
+        assert not any(answers(worker, "/readyz") for worker in workers)
 
 
 def test_a_second_signal_ends_all_in_the_middle_of_their_drain() -> None:
@@ -109,7 +102,7 @@ def test_a_second_signal_ends_all_in_the_middle_of_their_drain() -> None:
         first, _ = each_worker(server)
         pids = processes(server)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: not answers(first))
+        until(lambda: not answers(first, "/readyz"))
         # as from systemd, which also tells the workers themselves: that is no second signal
         for pid in pids:
             os.kill(pid, signal.SIGTERM)

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import IO, Any
 
-__all__ = ["Answer", "Server", "connected", "exchange", "get", "post", "read_answer", "running", "until"]
+__all__ = [
+    "Answer",
+    "Server",
+    "answers",
+    "connected",
+    "exchange",
+    "get",
+    "post",
+    "read_answer",
+    "running",
+    "until",
+]
 
 PATIENCE_S = 60.0
 GRACE_S = 10.0
@@ -126,6 +137,14 @@ def exchange(server: Server, raw: bytes) -> Answer:
     with connected(server) as connection:
         connection.sendall(raw)
         return read_answer(connection)
+
+
+def answers(server: Server, path: str) -> bool:
+    """Whether there is somebody, and all is well."""
+    try:
+        return get(server, path).status == 200
+    except ConnectionError:
+        return False
 
 
 def until(holds: Callable[[], bool]) -> None:

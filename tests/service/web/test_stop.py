@@ -15,7 +15,7 @@ from mcdrop_service.web import listening_socket, serve_until_stopped
 
 from tests.service.holding import PREDICT, asking, held, holding
 from tests.service.models import FAKE_SERVER
-from tests.support.wire import PATIENCE_S, Answer, Server, connected, get, post, read_answer, running
+from tests.support.wire import PATIENCE_S, Answer, Server, answers, connected, get, post, read_answer, running
 
 
 def eventually(server: Server, state: str) -> Answer:
@@ -24,13 +24,6 @@ def eventually(server: Server, state: str) -> Answer:
     while (answer := get(server, "/readyz")).document["state"] != state:
         assert time.monotonic() < limit, answer.document
     return answer
-
-
-def answers(server: Server) -> bool:
-    try:
-        return get(server, "/healthz").status == 200
-    except ConnectionError:
-        return False
 
 
 def test_sigterm_turns_readiness_off_and_all_are_answered_until_a_second_one_ends_it_amid_the_work() -> None:
@@ -62,7 +55,7 @@ def test_after_a_while_the_port_closes_and_what_runs_is_finished() -> None:
         with held(server) as running_on:
             began_s = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
-            while answers(server):
+            while answers(server, "/healthz"):
                 assert time.monotonic() < began_s + PATIENCE_S
             assert time.monotonic() - began_s > 0.3
         assert running_on.result().status == 200
